@@ -1,0 +1,1 @@
+"""What teaches the student: boxes (MIL) and colour edges (CRF)."""
