@@ -1,0 +1,56 @@
+# `make help` lists the targets. Variables:
+#   VENV=.venv            the virtual environment, made on first use
+#   MAL_PYTHON=python3.12 the Python that it is made with (default: the first >= 3.10 that is found)
+#   PYTHON=python3        use this Python and the packages that it has; nothing is installed
+SHELL := /bin/bash
+VENV ?= .venv
+MAL_PYTHON ?=
+export VENV MAL_PYTHON
+
+ifeq ($(origin PYTHON),command line)
+SETUP :=
+export PYTHONPATH := $(CURDIR)/src:$(PYTHONPATH)
+else
+SETUP := setup
+PYTHON := $(VENV)/bin/python
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench gpu-check starter clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make the virtual environment (the others do this by themselves)
+	@scripts/setup-venv.sh
+
+demo: $(SETUP) ## train on boxes, turn boxes into masks, and show them in demo/index.html (a few minutes)
+	@echo "==> Running the demo: trains a small model on boxes only, a few minutes on two CPU cores"
+	$(PYTHON) -m mal demo --out demo
+
+test: $(SETUP) ## run all tests, with coverage
+	@echo "==> Running all tests (those that need a GPU are skipped without one)"
+	$(PYTHON) -m pytest --cov --cov-report=term --cov-fail-under=90
+
+lint: $(SETUP) ## check format, style and types
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+
+format: $(SETUP) ## put all files into the project's format
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+bench: $(SETUP) ## run all benchmarks; tables go to benchmarks/results/
+	$(PYTHON) -m benchmarks.run
+
+gpu-check: $(SETUP) ## on a machine with CUDA: the GPU tests, then the benchmarks
+	$(PYTHON) -m pytest -m gpu
+	$(PYTHON) -m benchmarks.run
+
+starter: $(SETUP) ## train the small starter model anew, from generated scenes only
+	$(PYTHON) -m mal.sample.starter
+
+clean: ## remove what the tools wrote; the virtual environment stays
+	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov coverage.xml benchmarks/results
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

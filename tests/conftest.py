@@ -1,0 +1,44 @@
+"""What all tests share: the reference data, the number of threads, and the rule for GPU tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Read by torch when it is first imported, so a test that does not need torch does not pay for it here.
+# Under pytest-xdist every worker keeps to one thread: two workers with all cores each would only fight.
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of golden numbers and real photos: MAL_SHARED, or ``shared`` beside the checkout."""
+    folder = Path(os.environ.get("MAL_SHARED") or REPOSITORY.parent / "shared")
+    if not (folder / "conformance").is_dir():
+        pytest.skip(f"no reference data: {folder} has no folder 'conformance' (set MAL_SHARED to where it is)")
+    return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is marked ``gpu`` on a machine without CUDA."""
+    gpu_items = [item for item in items if item.get_closest_marker("gpu")]
+    if gpu_items and not _has_cuda():
+        for item in gpu_items:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
