@@ -1,0 +1,25 @@
+"""The teacher: a network that follows the student as an exponential moving average."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+def make_teacher(student: nn.Module) -> nn.Module:
+    """A copy of the student that takes no gradient and stays in eval mode."""
+    return copy.deepcopy(student).requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def update_teacher(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+    """Move the teacher's parameters to ``momentum * teacher + (1 - momentum) * student``; copy the buffers.
+
+    Source: MAL (arXiv 2301.03992), section 3.3. The public code leaves the buffers behind, so a teacher with
+    batch normalisation would keep its first statistics for ever.
+    """
+    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - momentum)
+    for teacher_buffer, student_buffer in zip(teacher.buffers(), student.buffers(), strict=True):
+        teacher_buffer.copy_(student_buffer)

@@ -1,0 +1,98 @@
+"""The mask network: one crop around one box in, mask logits of the object that fills it out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mal.models.backbones.registry import Backbone
+from mal.models.heads import MaskHead, RoiHead
+
+# Box areas in pixels of the full image; each bound belongs to the lower bin.
+SMALL_AREA, MEDIUM_AREA = 32.0**2, 96.0**2
+FEATURE_SCALES = (0.5, 1.0, 2.0)  # of the feature map, for small, medium and large boxes
+
+
+class MaskNetwork(nn.Module):
+    """Backbone, instance head and mask head (MAL, arXiv 2301.03992, section 3.2); the student, and the teacher too.
+
+    Args:
+        backbone: images to features.
+        num_convs: convolutions of the mask head.
+        hidden_channels: width of all but the last of them.
+        out_channels: width of the last one and of the instance vector.
+        mask_scale_ratio: enlargement inside the mask head.
+        mask_scale_ratio_pre: resize of the features before the mask head, on top of the one by box size.
+        adjust_scale: resize the features by box size, so that a small box gets a small map.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        num_convs: int = 4,
+        hidden_channels: int = 256,
+        out_channels: int = 256,
+        mask_scale_ratio: float = 2.0,
+        mask_scale_ratio_pre: float = 1.0,
+        adjust_scale: bool = True,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.roi_head = RoiHead(backbone.embed_dim, out_channels)
+        self.mask_head = MaskHead(
+            backbone.embed_dim,
+            num_convs=num_convs,
+            hidden_channels=hidden_channels,
+            out_channels=out_channels,
+            scale_ratio=mask_scale_ratio,
+        )
+        self.mask_scale_ratio_pre = mask_scale_ratio_pre
+        self.adjust_scale = adjust_scale
+
+    def forward(self, images: Tensor, box_area: Tensor) -> Tensor:
+        """Mask logits of each crop's object.
+
+        Args:
+            images: (B, 3, H, W) float, crops around boxes, normalised by ImageNet's mean and deviation.
+            box_area: (B,) float, area of each box in pixels of the full image.
+
+        Returns:
+            (B, 1, 4h, 4w) float logits, h x w the backbone's grid; (B, 1, 8h, 8w) without scale adjustment.
+        """
+        features = self.backbone(images)
+        vectors = self.roi_head(features)
+        height, width = features.shape[-2:]
+        if not self.adjust_scale:
+            return self._logits(features, vectors, scale=1.0, size=(8 * height, 8 * width))
+
+        bins = size_bin(box_area)
+        rows_of_bin = [torch.nonzero(bins == index).flatten() for index in range(len(FEATURE_SCALES))]
+        parts = [
+            self._logits(features[rows], vectors[rows], scale=scale, size=(4 * height, 4 * width))
+            for rows, scale in zip(rows_of_bin, FEATURE_SCALES, strict=True)
+            if len(rows)
+        ]
+        return torch.cat(parts)[torch.cat(rows_of_bin).argsort()]
+
+    def _logits(self, features: Tensor, vectors: Tensor, *, scale: float, size: tuple[int, int]) -> Tensor:
+        scale *= self.mask_scale_ratio_pre
+        if scale != 1:
+            resized = [max(1, int(side * scale)) for side in features.shape[-2:]]
+            features = F.interpolate(features, size=resized, mode="bilinear", align_corners=False)
+        maps = self.mask_head(features)
+        logits = torch.einsum("bd,bdhw->bhw", vectors, maps)[:, None]
+        return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
+
+def size_bin(box_area: Tensor) -> Tensor:
+    """Index of each box's size: 0 small (up to 32 x 32 pixels), 1 medium (up to 96 x 96), 2 large.
+
+    Args:
+        box_area: (B,) float, pixels of the full image.
+
+    Returns:
+        (B,) int64.
+    """
+    return torch.bucketize(box_area.float(), box_area.new_tensor([SMALL_AREA, MEDIUM_AREA], dtype=torch.float32))
