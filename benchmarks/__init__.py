@@ -1,0 +1,1 @@
+"""Measurements, one file a question. ``python -m benchmarks.run`` (``make bench``) answers all of them."""

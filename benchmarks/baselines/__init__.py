@@ -1,0 +1,1 @@
+"""The plain textbook ways that the product is measured against."""

@@ -1,0 +1,96 @@
+"""What a benchmark found, as a Markdown table and as JSON, with the machine that it was found on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks.timing import Comparison
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    times: Comparison
+
+    def as_markdown(self) -> str:
+        """One line of the table: median and range of each side in milliseconds, and the ratio."""
+        low, high = min(self.times.ratios), max(self.times.ratios)
+        cells = [
+            self.name,
+            _milliseconds(self.times.baseline),
+            _milliseconds(self.times.product),
+            f"{self.times.ratio:.1f} × ({low:.1f} to {high:.1f})",
+        ]
+        return f"| {' | '.join(cells)} |"
+
+    def as_json(self) -> dict[str, Any]:
+        """Every single time in seconds, and the ratio's median."""
+        return {
+            "name": self.name,
+            "baseline_seconds": self.times.baseline,
+            "product_seconds": self.times.product,
+            "ratio": self.times.ratio,
+        }
+
+
+def markdown_table(question: str, device: torch.device, rows: list[Row]) -> str:
+    """A heading and a table of all rows."""
+    return "\n".join(
+        [
+            f"## {question}",
+            "",
+            f"On {device_name(device)}. Median (range) of interleaved runs; ratio pair by pair.",
+            "",
+            "| case | baseline, ms | product, ms | times faster |",
+            "| --- | --- | --- | --- |",
+            *(row.as_markdown() for row in rows),
+        ]
+    )
+
+
+def device_name(device: torch.device) -> str:
+    """The processor's or the GPU's name, as its maker spells it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{_cpu_name()}, {torch.get_num_threads()} threads"
+
+
+def environment() -> dict[str, str]:
+    """What the numbers depend on: system, versions, commit."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda or "none",
+        "mal": _mal_version(),
+    }
+
+
+def _milliseconds(seconds: tuple[float, ...]) -> str:
+    middle, low, high = (1000 * value for value in (median(seconds), min(seconds), max(seconds)))
+    digits = 0 if middle >= 100 else 1 if middle >= 10 else 2
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _mal_version() -> str:
+    import mal
+
+    command = ["git", "describe", "--always", "--dirty"]
+    folder = Path(__file__).parent
+    described = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout.strip()
+    return f"{mal.__version__} ({described})" if described else mal.__version__
