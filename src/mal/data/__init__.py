@@ -1,0 +1,1 @@
+"""COCO files, boxes, pictures and crops: everything between the disk and the network."""

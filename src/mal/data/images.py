@@ -1,0 +1,131 @@
+"""Decode pictures to RGB arrays in their stored orientation; damaged files are errors, never grey filler."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from mal.data.coco import CocoFile, ImageRecord, show
+from mal.data.notes import RecordNote
+from mal.errors import UserError
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def image_path(img_dir: Path, file_name: str) -> Path:
+    """The path of a record's picture.
+
+    Symbolic links inside the folder are followed: only the name itself must not lead out of it.
+
+    Raises:
+        UserError: the name leads out of ``img_dir`` or is no file name.
+    """
+    folder = Path(os.path.normpath(Path(img_dir).absolute()))
+    path = Path(os.path.normpath(folder / file_name))
+    if "\0" in file_name or path == folder or not path.is_relative_to(folder):
+        raise UserError(f"image file name {show(file_name)} leads out of the image folder {img_dir}: refused")
+    return Path(img_dir) / path.relative_to(folder)
+
+
+def read_image(path: Path) -> Pixels:
+    """Decode one picture.
+
+    Args:
+        path: any format that Pillow reads. Grey, palette, CMYK and 16-bit pictures are converted, alpha is dropped.
+
+    Returns:
+        (H, W, 3) uint8 RGB in the stored orientation: an EXIF rotation is ignored, as COCO's sizes and boxes do.
+
+    Raises:
+        UserError: the file is missing, damaged, no picture, or too large to be one (Pillow's decompression limit).
+    """
+    with _open(path) as image:
+        try:
+            image.load()
+            rgb = _to_rgb(image)
+        # Pillow's decoders raise nearly every built-in error type on damaged bytes.
+        except Exception as error:
+            raise UserError(f"image {path} is damaged or cannot be decoded: {_one_line(error)}") from error
+    return rgb
+
+
+def read_record_image(img_dir: Path, record: ImageRecord) -> Pixels:
+    """`read_image` for a COCO record, whose size (when it has one) must be the picture's own.
+
+    Raises:
+        UserError: as in `image_path` and `read_image`, or the sizes differ: boxes for another size would be misplaced.
+    """
+    path = image_path(img_dir, record.file_name)
+    pixels = read_image(path)
+    height, width = pixels.shape[:2]
+    if record.has_size and (width, height) != (record.width, record.height):
+        raise UserError(
+            f"image {path} is {width} x {height} pixels, but its record (id {show(record.id)}) says "
+            f"{record.width} x {record.height}: mend the record or use the right picture"
+        )
+    return pixels
+
+
+def fill_missing_sizes(coco: CocoFile, img_dir: Path) -> list[RecordNote]:
+    """Take the size of images whose record has none from the picture files (their headers only).
+
+    Changes ``coco.images`` in place; the document stays as it is. Call it before `mal.data.boxes.select_boxes`.
+
+    Returns:
+        One "warned" note for each such image.
+    """
+    notes = []
+    for image_id, record in coco.images.items():
+        if record.has_size:
+            continue
+        try:
+            with _open(image_path(img_dir, record.file_name)) as image:
+                width, height = image.size
+            coco.images[image_id] = dataclasses.replace(record, width=width, height=height)
+            reason = f"the size of image {show(image_id)} is taken from its file: {width} x {height}"
+        except UserError as error:
+            reason = f"the size of image {show(image_id)} is unknown: {error}"
+        notes.append(RecordNote(None, None, image_id, "warned", reason))
+    return notes
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        return Image.open(path)
+    except FileNotFoundError:
+        raise UserError(f"image {path} does not exist: check the image folder and the file name") from None
+    except IsADirectoryError:
+        raise UserError(f"image {path} is a folder, not a picture") from None
+    except UnidentifiedImageError:
+        raise UserError(f"image {path} is not a picture that can be read, or its first bytes are damaged") from None
+    except Image.DecompressionBombError as error:
+        raise UserError(f"image {path} is too large: {_one_line(error)}") from error
+    # As in read_image: headers are parsed here, and damaged ones raise nearly anything.
+    except Exception as error:
+        raise UserError(f"image {path} cannot be opened: {_one_line(error)}") from error
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I"):
+        grey = _grey8(np.asarray(image))
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no known range; save the picture with 8 or 16 bits")
+    return np.array(image.convert("RGB"))
+
+
+def _grey8(grey: npt.NDArray[np.generic]) -> Pixels:
+    """16-bit grey to 8 bits over the full range: 65535 becomes 255 (Pillow's own conversion clips at 255)."""
+    values = grey.astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError("32-bit pixels have no known range; save the picture with 8 or 16 bits")
+    return ((values + 128) // 257).astype(np.uint8)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

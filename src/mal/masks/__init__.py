@@ -1,0 +1,1 @@
+"""Masks: from logits to full-image masks, and their run-length encoding."""

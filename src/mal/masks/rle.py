@@ -1,0 +1,140 @@
+"""COCO run-length encoding: {"size": [H, W], "counts": "ascii"}, runs in column-major order, zeros first."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as mask_utils
+
+
+class Rle(TypedDict):
+    """A compressed mask, ready for JSON."""
+
+    size: list[int]
+    counts: str
+
+
+def rle_from_window(window: npt.NDArray[np.bool_], *, x0: int, y0: int, image_width: int, image_height: int) -> Rle:
+    """Encode a mask given by a window of it; everything outside is background.
+
+    No full-size array is made, so that hundreds of small masks on a large picture cost little.
+
+    Args:
+        window: (h, w) bool or 0/1, fully inside the image.
+        x0, y0: the window's left upper pixel in the image.
+        image_width, image_height: size of the full mask in pixels.
+
+    Returns:
+        The same bytes that pycocotools gives for the full mask.
+    """
+    height, width = window.shape
+    assert 0 <= x0 <= image_width - width, "the window must lie inside the image"
+    assert 0 <= y0 <= image_height - height, "the window must lie inside the image"
+    columns = np.zeros((width, height + 2), dtype=np.int8)
+    columns[:, 1:-1] = window.T != 0
+    change = np.diff(columns, axis=1)
+    starts = _positions(change == 1, x0, y0, image_height)
+    ends = _positions(change == -1, x0, y0, image_height)
+    # A run that leaves a column at the bottom goes on at the top of the next one.
+    joined = ends[:-1] == starts[1:]
+    starts, ends = starts[np.r_[True, ~joined][: len(starts)]], ends[np.r_[~joined, True][: len(ends)]]
+    edges = np.concatenate(([0], np.stack((starts, ends), axis=1).ravel(), [image_width * image_height]))
+    counts = np.diff(edges)
+    if len(counts) > 1 and counts[-1] == 0:
+        counts = counts[:-1]
+    return _compress(counts.tolist(), image_height, image_width)
+
+
+def rle_from_mask(mask: npt.NDArray[np.bool_]) -> Rle:
+    """Encode a full (H, W) mask of bool or 0/1."""
+    height, width = mask.shape
+    return rle_from_window(mask, x0=0, y0=0, image_width=width, image_height=height)
+
+
+def empty_rle(image_width: int, image_height: int) -> Rle:
+    """The mask without a pixel."""
+    return _compress([image_width * image_height], image_height, image_width)
+
+
+def mask_from_rle(rle: Rle) -> npt.NDArray[np.bool_]:
+    """Decode to an (H, W) bool array."""
+    mask: npt.NDArray[np.uint8] = mask_utils.decode(rle)
+    return mask.astype(bool)
+
+
+def rle_area(rle: Rle) -> int:
+    """Number of foreground pixels."""
+    return int(mask_utils.area(rle))
+
+
+def rle_from_segmentation(segmentation: Any, height: int, width: int) -> Rle:
+    """Read an annotation's ``segmentation``: polygons, uncompressed RLE or compressed RLE.
+
+    Args:
+        segmentation: as in the COCO file.
+        height, width: the image's size in pixels, which an RLE must share.
+
+    Raises:
+        ValueError: it is none of these or is damaged; the text says what is wrong with it.
+    """
+    if isinstance(segmentation, list):
+        return _from_polygons(segmentation, height, width)
+    if not isinstance(segmentation, dict) or "counts" not in segmentation:
+        raise ValueError("segmentation is neither a list of polygons nor an RLE with size and counts")
+    if segmentation.get("size") != [height, width]:
+        raise ValueError(f"the RLE has size {segmentation.get('size')}, its image has [{height}, {width}]")
+    counts = segmentation["counts"]
+    if isinstance(counts, str):
+        counts = _decompress(counts)
+    if not isinstance(counts, list) or not all(type(count) is int and count >= 0 for count in counts):
+        raise ValueError("the RLE's counts are not a text or a list of whole numbers")
+    if sum(counts) != height * width:
+        raise ValueError(f"the RLE's counts add up to {sum(counts)} pixels instead of {height * width}")
+    return _compress(counts, height, width)
+
+
+def _positions(change: npt.NDArray[np.bool_], x0: int, y0: int, image_height: int) -> npt.NDArray[np.int64]:
+    column, row = np.nonzero(change)
+    return (column + x0) * image_height + row + y0
+
+
+def _compress(counts: list[int], height: int, width: int) -> Rle:
+    encoded = mask_utils.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+    return {"size": [height, width], "counts": encoded["counts"].decode("ascii")}
+
+
+def _decompress(text: str) -> list[int]:
+    """Counts of a compressed RLE, checked; the C library trusts the text and can read past its end."""
+    counts: list[int] = []
+    value = shift = 0
+    for char in text:
+        bits = ord(char) - 48
+        if not 0 <= bits < 64 or shift > 30:
+            raise ValueError("the RLE's counts hold characters or numbers that no encoder writes")
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if bits & 0x20:
+            continue
+        if bits & 0x10:
+            value -= 1 << shift
+        counts.append(value + counts[-2] if len(counts) > 2 else value)
+        value = shift = 0
+    if shift:
+        raise ValueError("the RLE's counts are cut off")
+    return counts
+
+
+def _from_polygons(polygons: list[Any], height: int, width: int) -> Rle:
+    if not polygons:
+        raise ValueError("segmentation is an empty list")
+    limit = 10 * max(height, width)
+    for polygon in polygons:
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+            raise ValueError("a polygon is not a list of at least three x, y pairs")
+        # Far-off points make the C library allocate without bound; `not <=` catches NaN too.
+        if not all(type(value) in (int, float) and abs(value) <= limit for value in polygon):
+            raise ValueError("a polygon holds a value that is not a number near the image")
+    merged = mask_utils.merge(mask_utils.frPyObjects(polygons, height, width))
+    return {"size": [height, width], "counts": merged["counts"].decode("ascii")}
