@@ -1,0 +1,191 @@
+"""Crops for labelling: every image is decoded once, however many boxes it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from mal.data.boxes import Box
+from mal.data.crop import Border, crop_box_mask, crop_image
+from mal.data.geometry import IntBox, box_area, expand_box, label_margins
+from mal.data.images import read_record_image
+from mal.data.pixels import to_tensor
+from mal.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class CropBatch:
+    """Crops around boxes, with what is needed to put their masks back into the images.
+
+    Attributes:
+        images: (B, 3, S, S) uint8.
+        box_mask: (B, 1, S, S) uint8, 0 or 1.
+        box_area: (B,) float32, pixels of the full image.
+        frames: B crop frames, x0 y0 x1 y1 in pixels of the full image.
+        boxes: the B boxes.
+        failures: boxes that have no crop, each with the reason. They are in none of the fields above.
+    """
+
+    images: Tensor
+    box_mask: Tensor
+    box_area: Tensor
+    frames: tuple[IntBox, ...]
+    boxes: tuple[Box, ...]
+    failures: tuple[tuple[Box, str], ...] = field(default=())
+
+    def to(self, *args: Any, **kwargs: Any) -> CropBatch:
+        """The same batch elsewhere; arguments as of :meth:`torch.Tensor.to`."""
+        return replace(
+            self,
+            images=self.images.to(*args, **kwargs),
+            box_mask=self.box_mask.to(*args, **kwargs),
+            box_area=self.box_area.to(*args, **kwargs),
+        )
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True, slots=True)
+class CropSettings:
+    """How a box is cut out for labelling.
+
+    Attributes:
+        crop_size: side of the crops in pixels.
+        margin_rate: margin of the frame, as in ``train.test_margin_rate``.
+        border: what lies outside the image.
+    """
+
+    crop_size: int = 512
+    margin_rate: Sequence[float] = (0.6, 0.6)
+    border: Border = "wrap"
+
+
+def crop_boxes(image: np.ndarray, boxes: Sequence[Box], settings: CropSettings) -> CropBatch:
+    """Cut several boxes out of one image.
+
+    Args:
+        image: (H, W, 3) uint8.
+        boxes: at least one box of this image.
+        settings: how to cut.
+    """
+    size = settings.crop_size
+    height, width = image.shape[:2]
+    frames = tuple(expand_box(box.xyxy, label_margins(settings.margin_rate)) for box in boxes)
+    crops = [to_tensor(crop_image(image, frame, size, settings.border)) for frame in frames]
+    masks = [crop_box_mask(box.xyxy, frame, (width, height), size) for box, frame in zip(boxes, frames, strict=True)]
+    return CropBatch(
+        images=torch.stack(crops),
+        box_mask=torch.from_numpy(np.stack(masks))[:, None],
+        box_area=torch.tensor([box_area(box.xyxy) for box in boxes], dtype=torch.float32),
+        frames=frames,
+        boxes=tuple(boxes),
+    )
+
+
+class CropStream(IterableDataset[CropBatch]):
+    """Batches of crops from a folder of images; to be loaded with ``batch_size=None``.
+
+    Images are shared out between processes and their loader workers; a worker reads each of its images once and fills
+    its batches across images. A missing or damaged image becomes failures of its boxes, never an exception.
+
+    Args:
+        boxes: what to crop, the boxes of an image next to each other.
+        img_dir: folder of the images.
+        settings: how to cut.
+        batch_size: crops in a batch; the last batch of a worker may be smaller.
+        rank: number of this process.
+        world_size: number of processes.
+    """
+
+    def __init__(
+        self,
+        boxes: Sequence[Box],
+        img_dir: Path,
+        settings: CropSettings,
+        *,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.images = [list(group) for _, group in groupby(boxes, key=lambda box: box.image.position)]
+        self.img_dir = img_dir
+        self.settings = settings
+        self.batch_size = batch_size
+        self.rank = rank
+        self.world_size = world_size
+
+    def __iter__(self) -> Iterator[CropBatch]:
+        worker = get_worker_info()
+        workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
+        share = self.images[self.rank * workers + number :: self.world_size * workers]
+        waiting: list[CropBatch] = []
+        for boxes in share:
+            for batch in self._image_batches(boxes):
+                waiting.append(batch)
+                while sum(map(len, waiting)) >= self.batch_size:
+                    full, waiting = _split(_join(waiting), self.batch_size)
+                    yield full
+        if waiting:
+            yield _join(waiting)
+
+    def _image_batches(self, boxes: Sequence[Box]) -> Iterator[CropBatch]:
+        try:
+            image = read_record_image(self.img_dir, boxes[0].image)
+        except UserError as error:
+            yield _failed(boxes, str(error), self.settings.crop_size)
+            return
+        for start in range(0, len(boxes), self.batch_size):
+            yield crop_boxes(image, boxes[start : start + self.batch_size], self.settings)
+
+
+def _failed(boxes: Sequence[Box], reason: str, size: int) -> CropBatch:
+    return CropBatch(
+        images=torch.empty(0, 3, size, size, dtype=torch.uint8),
+        box_mask=torch.empty(0, 1, size, size, dtype=torch.uint8),
+        box_area=torch.empty(0),
+        frames=(),
+        boxes=(),
+        failures=tuple((box, reason) for box in boxes),
+    )
+
+
+def _join(batches: Sequence[CropBatch]) -> CropBatch:
+    return CropBatch(
+        images=torch.cat([batch.images for batch in batches]),
+        box_mask=torch.cat([batch.box_mask for batch in batches]),
+        box_area=torch.cat([batch.box_area for batch in batches]),
+        frames=tuple(frame for batch in batches for frame in batch.frames),
+        boxes=tuple(box for batch in batches for box in batch.boxes),
+        failures=tuple(failure for batch in batches for failure in batch.failures),
+    )
+
+
+def _split(batch: CropBatch, size: int) -> tuple[CropBatch, list[CropBatch]]:
+    """The first ``size`` crops with all failures, and the rest (if any)."""
+    head = CropBatch(
+        images=batch.images[:size],
+        box_mask=batch.box_mask[:size],
+        box_area=batch.box_area[:size],
+        frames=batch.frames[:size],
+        boxes=batch.boxes[:size],
+        failures=batch.failures,
+    )
+    if len(batch) == size:
+        return head, []
+    tail = CropBatch(
+        images=batch.images[size:],
+        box_mask=batch.box_mask[size:],
+        box_area=batch.box_area[size:],
+        frames=batch.frames[size:],
+        boxes=batch.boxes[size:],
+    )
+    return head, [tail]

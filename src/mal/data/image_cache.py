@@ -1,0 +1,37 @@
+"""A small memory of decoded images: a photo holds several boxes, and training draws boxes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+import numpy as np
+
+
+class ImageCache:
+    """Keeps the most recently used images, up to a number of bytes.
+
+    Args:
+        read: makes the image of a key.
+        max_bytes: what the kept images may take together.
+    """
+
+    def __init__(self, read: Callable[[Hashable], np.ndarray], max_bytes: int) -> None:
+        self._read = read
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._images: OrderedDict[Hashable, np.ndarray] = OrderedDict()
+
+    def get(self, key: Hashable) -> np.ndarray:
+        """The image of a key, (H, W, 3) uint8; read-only, since others get the same one."""
+        if key in self._images:
+            self._images.move_to_end(key)
+            return self._images[key]
+        image = self._read(key)
+        image.setflags(write=False)
+        self._images[key] = image
+        self._bytes += image.nbytes
+        while self._bytes > self._max_bytes and len(self._images) > 1:
+            _, dropped = self._images.popitem(last=False)
+            self._bytes -= dropped.nbytes
+        return image

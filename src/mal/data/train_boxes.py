@@ -1,0 +1,155 @@
+"""Training samples: a random crop around each box, in two views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from mal.data.augment import change_colours
+from mal.data.boxes import Box
+from mal.data.crop import Border, crop_box_mask, crop_image
+from mal.data.geometry import box_area, expand_box, random_margins
+from mal.data.image_cache import ImageCache
+from mal.data.images import read_record_image
+from mal.data.pixels import to_tensor
+
+FLIP_PROBABILITY = 0.5
+CACHE_BYTES = 256 * 1024**2  # per worker process: some 300 photos of COCO's size
+
+SampleKey = tuple[int, int]  # epoch and index of the box
+
+
+@dataclass(frozen=True, slots=True)
+class TrainBatch:
+    """A batch of training crops.
+
+    Attributes:
+        student_images: (B, 3, S, S) uint8, with colour changes.
+        teacher_images: (B, 3, S, S) uint8, the same crops without.
+        box_mask: (B, 1, S, S) uint8, 0 or 1.
+        box_area: (B,) float32, pixels of the full image.
+        positions: (B,) int64, places of the annotations in the file.
+    """
+
+    student_images: Tensor
+    teacher_images: Tensor
+    box_mask: Tensor
+    box_area: Tensor
+    positions: Tensor
+
+    def to(self, *args: Any, **kwargs: Any) -> TrainBatch:
+        """The same batch elsewhere; arguments as of :meth:`torch.Tensor.to`."""
+        return TrainBatch(*(getattr(self, field.name).to(*args, **kwargs) for field in fields(self)))
+
+    def pin_memory(self) -> TrainBatch:
+        """The same batch in page-locked memory."""
+        return TrainBatch(*(getattr(self, field.name).pin_memory() for field in fields(self)))
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+class TrainBoxes(Dataset[TrainBatch]):
+    """One sample a box.
+
+    The random numbers of a sample follow from (seed, epoch, box) alone, so neither the number of workers nor an
+    interruption changes them.
+
+    Args:
+        boxes: what to train on.
+        img_dir: folder of the images.
+        crop_size: side of the crops in pixels.
+        margin_rate: smallest and largest margin (MAL, arXiv 2301.03992, section 4.1).
+        border: what lies outside the image.
+        seed: of all random numbers.
+    """
+
+    def __init__(
+        self,
+        boxes: Sequence[Box],
+        img_dir: Path,
+        *,
+        crop_size: int,
+        margin_rate: Sequence[float],
+        border: Border,
+        seed: int,
+    ) -> None:
+        self.boxes = boxes
+        self.crop_size = crop_size
+        self.margin_rate = margin_rate
+        self.border = border
+        self.seed = seed
+        self._img_dir = img_dir
+        self._cache: ImageCache | None = None
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, key: SampleKey) -> TrainBatch:
+        """The sample of an (epoch, index) pair, as a batch of one.
+
+        Raises:
+            UserError: the box's image is missing or damaged.
+        """
+        epoch, index = key
+        box = self.boxes[index]
+        rng = np.random.default_rng([self.seed, epoch, index])
+        frame = expand_box(box.xyxy, random_margins(rng, self.margin_rate))
+        crop = crop_image(self._image(box), frame, self.crop_size, self.border)
+        image_size = (box.image.width, box.image.height)
+        box_mask = crop_box_mask(box.xyxy, frame, image_size, self.crop_size)
+        if rng.random() < FLIP_PROBABILITY:
+            crop, box_mask = crop[:, ::-1], box_mask[:, ::-1]
+        return TrainBatch(
+            student_images=to_tensor(change_colours(crop, rng))[None],
+            teacher_images=to_tensor(crop)[None],
+            box_mask=torch.from_numpy(box_mask.copy())[None, None],
+            box_area=torch.tensor([box_area(box.xyxy)], dtype=torch.float32),
+            positions=torch.tensor([box.position]),
+        )
+
+    def _image(self, box: Box) -> np.ndarray:
+        if self._cache is None:  # made on first use, so that each worker process has its own
+            records = {box.image.position: box.image for box in self.boxes}
+            self._cache = ImageCache(lambda position: read_record_image(self._img_dir, records[position]), CACHE_BYTES)
+        return self._cache.get(box.image.position)
+
+
+def collate(samples: Sequence[TrainBatch]) -> TrainBatch:
+    """Join batches into one."""
+    names = [field.name for field in fields(TrainBatch)]
+    return TrainBatch(*(torch.cat([getattr(sample, name) for sample in samples]) for name in names))
+
+
+class EpochSampler(Sampler[SampleKey]):
+    """A new order of the boxes every epoch, shared out between processes.
+
+    The order follows from (seed, epoch). When the boxes do not divide evenly, the first ones of the order are drawn
+    twice, so that every process takes the same number of steps and no box is left out.
+    """
+
+    def __init__(self, num_boxes: int, *, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        self.num_boxes = num_boxes
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next pass (called by the trainer)."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.num_boxes // self.world_size)
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_boxes)
+        padded = np.resize(order, len(self) * self.world_size)
+        return ((self.epoch, int(index)) for index in padded[self.rank :: self.world_size])
