@@ -62,10 +62,10 @@ else
     say "Setting up $venv: downloads about 3 GB the first time (PyTorch with its CUDA libraries), several minutes"
 fi
 started=$SECONDS
-progress=off
-if [ -t 1 ]; then progress=on; fi
+quiet=-qq
+if [ -t 1 ]; then quiet=; fi # on a terminal pip's own progress bars say how far it is
 # One resolver run for everything, so that torch and torchvision are chosen as a pair.
-"$python" -m pip install --quiet --disable-pip-version-check --progress-bar "$progress" --editable '.[dev]' ||
+"$python" -m pip install $quiet --disable-pip-version-check --editable '.[dev]' ||
     fail "installing failed (pip says why above); once that is mended, run make again: it goes on where it stopped"
 say "Checking that the packages fit together"
 check_install
