@@ -1,0 +1,155 @@
+"""The demo's page: what a network that saw only boxes makes of pictures it has never seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mal.masks.rle import Rle, mask_from_rle, rle_from_mask
+from mal.metrics.iou import mask_iou
+from mal.report.contact_sheet import contact_sheet
+from mal.report.overlay import Pixels, draw_overlay
+from mal.report.page import picture, render, score_tile, text
+
+HEADING = "Masks from boxes alone"
+DRAWN_WIDTH = 512  # pixels; smaller pictures are enlarged to it, so that outlines come out fine
+
+
+@dataclass(frozen=True, slots=True)
+class DemoCase:
+    """One held-out picture: (H, W, 3) uint8 RGB, boxes (N, 4) in pixels, and N masks of each kind as COCO RLE."""
+
+    name: str
+    image: Pixels
+    boxes_xyxy: NDArray[np.float64]
+    before: Sequence[Rle]
+    after: Sequence[Rle]
+    truth: Sequence[Rle]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSummary:
+    """What the demo did and reached; every mIoU is a mean over the held-out boxes, 0..1.
+
+    starting_point ends the sentence "Training began from ..."; before_title names the masks of that starting point;
+    which_pictures is a sentence that says how the pictures shown were chosen.
+    """
+
+    filled_box_miou: float
+    ellipse_miou: float
+    model_miou: float
+    before_miou: float
+    num_train_boxes: int
+    num_train_images: int
+    num_val_boxes: int
+    num_val_images: int
+    train_seconds: float
+    starting_point: str
+    before_title: str
+    which_pictures: str
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPagePaths:
+    """Where the page and the contact sheet were written."""
+
+    html: Path
+    png: Path
+
+
+def write_demo_page(out_dir: Path, cases: Sequence[DemoCase], summary: DemoSummary) -> DemoPagePaths:
+    """Write `demo.html`, which holds all its pictures, and the contact sheet `demo.png` into `out_dir`."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    paths = DemoPagePaths(html=out_dir / "demo.html", png=out_dir / "demo.png")
+    titles = ("Boxes, all that is given", summary.before_title, "After training", "Truth, for measuring only")
+    panels = [_panels(case) for case in cases]
+    notes = [_note(case, summary.before_title) for case in cases]
+    page = render(
+        "demo.html",
+        style=render("report.css"),
+        heading=text(HEADING),
+        story=text(_story(summary)),
+        tiles="\n".join(_tiles(summary)),
+        which_pictures=text(summary.which_pictures),
+        cases="\n".join(_case_html(*parts, titles) for parts in zip(cases, panels, notes, strict=True)),
+    )
+    paths.html.write_text(page, encoding="utf-8")
+    sheet = contact_sheet(panels, heading=HEADING, lines=_sheet_lines(summary), column_titles=titles, row_notes=notes)
+    Image.fromarray(sheet).save(paths.png)
+    return paths
+
+
+def _story(summary: DemoSummary) -> str:
+    return (
+        f"The network trained for {_duration(summary.train_seconds)} on {summary.num_train_boxes:,} boxes in "
+        f"{summary.num_train_images:,} generated pictures and never saw a mask. Training began from "
+        f"{summary.starting_point}. It then drew one mask for each of {summary.num_val_boxes:,} boxes in "
+        f"{summary.num_val_images:,} pictures that were held out."
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.1f} minutes"
+
+
+def _tiles(summary: DemoSummary) -> list[str]:
+    best_guess = max(summary.filled_box_miou, summary.ellipse_miou)
+    gain = f"{summary.model_miou - best_guess:+.3f} against the better of the two"
+    before = f"{summary.before_title.lower()}: {summary.before_miou:.3f}"
+    return [
+        score_tile("Filled box", summary.filled_box_miou, "the whole box taken as the mask"),
+        score_tile("Inscribed ellipse", summary.ellipse_miou, "the ellipse that touches all four sides"),
+        score_tile("Trained on boxes", summary.model_miou, f"{gain}; {before}", emphasised=True),
+    ]
+
+
+def _sheet_lines(summary: DemoSummary) -> list[str]:
+    return [
+        f"mIoU over {summary.num_val_boxes:,} held-out boxes:  filled box {summary.filled_box_miou:.3f}   |   "
+        f"inscribed ellipse {summary.ellipse_miou:.3f}   |   trained on boxes only {summary.model_miou:.3f}",
+        summary.which_pictures,
+    ]
+
+
+def _panels(case: DemoCase) -> list[Pixels]:
+    factor = max(1, round(DRAWN_WIDTH / case.image.shape[1]))
+    height, width = case.image.shape[:2]
+    size = (width * factor, height * factor)
+    image = np.array(Image.fromarray(case.image).resize(size, Image.Resampling.LANCZOS))
+    boxes = case.boxes_xyxy * factor
+    drawings = [[_enlarged(rle, size) for rle in masks] for masks in (case.before, case.after, case.truth)]
+    return [draw_overlay(image, [], boxes), *(draw_overlay(_muted(image), masks, []) for masks in drawings)]
+
+
+def _muted(image: Pixels) -> Pixels:
+    """The picture in soft greys, on which the colours of masks cannot be mistaken for its own."""
+    grey = np.asarray(Image.fromarray(image).convert("L"), dtype=np.float32)
+    return np.repeat(np.rint(40 + 0.7 * grey).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _enlarged(rle: Rle, size: tuple[int, int]) -> Rle:
+    """A mask brought to another size (width, height) with its stairs smoothed."""
+    mask = Image.fromarray(mask_from_rle(rle).astype(np.uint8) * 255)
+    return rle_from_mask(np.asarray(mask.resize(size, Image.Resampling.BICUBIC)) > 127)
+
+
+def _note(case: DemoCase, before_title: str) -> str:
+    before, after = _mean_iou(case.before, case.truth), _mean_iou(case.after, case.truth)
+    return f"{case.name}: {len(case.truth)} objects, mIoU {before_title.lower()} {before:.2f}, after {after:.2f}"
+
+
+def _mean_iou(masks: Sequence[Rle], truth: Sequence[Rle]) -> float:
+    return float(np.mean([mask_iou(mask, true) for mask, true in zip(masks, truth, strict=True)]))
+
+
+def _case_html(case: DemoCase, panels: Sequence[Pixels], note: str, titles: Sequence[str]) -> str:
+    figures = [
+        picture(panel, caption=title, description=f"{case.name}: {title}")
+        for panel, title in zip(panels, titles, strict=True)
+    ]
+    return render("demo_case.html", pictures="\n".join(figures), note=text(note))
