@@ -1,0 +1,56 @@
+"""The `dataset` section: where images and boxes come from and how they are cropped."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ValidationInfo, field_validator
+
+from mal.config.fields import PathText, Section, path_field, spec_field
+
+
+class DatasetConfig(Section):
+    """Data sources and the crops made from them."""
+
+    type: Literal["coco"] = spec_field("coco", "Format of the annotation files.")
+    train_ann_path: PathText = path_field("COCO JSON file with the boxes to train on.", tasks=["train"])
+    train_img_dir: PathText = path_field("Folder of the training images.", tasks=["train"])
+    val_ann_path: PathText = path_field(
+        "COCO JSON file to validate on during training and to evaluate. Training without it skips validation.",
+        tasks=["train", "evaluate"],
+    )
+    val_img_dir: PathText = path_field("Folder of the validation images.", tasks=["train", "evaluate"])
+    crop_size: int = spec_field(
+        512,
+        "Side in pixels of the square crop around each box that the network sees. TAO's lower limit is 256; smaller"
+        " crops are faster and coarser.",
+        ge=32,
+    )
+    load_mask: bool = spec_field(
+        True,
+        "Read the masks of the validation file and compare with them. An annotation without a mask is named and left"
+        " out of the comparison.",
+        tasks=["train", "evaluate"],
+    )
+    min_obj_size: float = spec_field(
+        2048, "Boxes are trained on only if their area in pixels is larger than this.", tasks=["train"], ge=0
+    )
+    max_obj_size: float = spec_field(
+        1e10, "Boxes are trained on only if their area in pixels is smaller than this.", tasks=["train"], gt=0
+    )
+    num_workers_per_gpu: int = spec_field(
+        2, "Processes that load data for each GPU; 0 loads in the main process.", ge=0
+    )
+    border: Literal["wrap", "reflect"] = spec_field(
+        "wrap",
+        "What fills the part of a crop outside its image: the opposite side of the image (wrap, as public checkpoints"
+        " were trained) or its mirror image (reflect).",
+    )
+
+    @field_validator("max_obj_size")
+    @classmethod
+    def _check_max_obj_size(cls, value: float, info: ValidationInfo) -> float:
+        smallest = info.data.get("min_obj_size")
+        if smallest is not None and value <= smallest:
+            raise ValueError(f"{value:g} leaves no box to train on; must be above dataset.min_obj_size ({smallest:g})")
+        return value

@@ -1,0 +1,103 @@
+"""What the sections of the spec are made of: the strict base model and the helpers that declare a field."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+Task = Literal["train", "evaluate", "inference"]
+ALL_TASKS: tuple[Task, ...] = ("train", "evaluate", "inference")
+LABELLING: tuple[Task, ...] = ("evaluate", "inference")
+
+
+class Section(BaseModel):
+    """A group of fields: unknown keys are refused and values are taken as they are (a text never becomes a number)."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, protected_namespaces=()
+    )
+
+
+def spec_field(default: Any, description: str, *, tasks: Sequence[Task] = ALL_TASKS, **rules: Any) -> Any:
+    """A field of the spec.
+
+    Args:
+        default: value where the spec is silent.
+        description: what the field does; help, documentation and JSON Schema show it.
+        tasks: the tasks that read the field; specs and help made for another task leave it out.
+        rules: pydantic's limits (``ge``, ``lt``, ``min_length``, ...), or ``x_*`` and ``enum``, which go into the
+            JSON Schema only.
+    """
+    extra: dict[str, Any] = {"x-tasks": list(tasks)}
+    for rule in ("enum", "format", "x_secret"):
+        if rule in rules:
+            extra[rule.replace("_", "-")] = rules.pop(rule)
+    return Field(default, description=description, json_schema_extra=extra, **rules)
+
+
+def path_field(description: str, *, default: str | None = None, tasks: Sequence[Task] = ALL_TASKS) -> Any:
+    """A field that holds a path; see `PathText`."""
+    return spec_field(default, description, tasks=tasks, format="path")
+
+
+def path_text(value: Any) -> Any:
+    """A path as text with ``~`` put in full, None for an empty one; any other value unchanged."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, str):
+        return os.path.expanduser(value) or None
+    return value
+
+
+PathText = Annotated[str | None, BeforeValidator(path_text)]
+"""A path as text: an empty text counts as None, ``~`` is the home folder."""
+
+
+def path_or(default: str) -> BeforeValidator:
+    """For a path that is never None: an empty text and null count as ``default``."""
+    return BeforeValidator(lambda value: default if path_text(value) is None else path_text(value))
+
+
+def without_engine(value: str | None) -> str | None:
+    """Refuses a TensorRT engine, which newer TAO specs can name."""
+    if value is not None:
+        raise ValueError("TensorRT engines are not read; leave it empty and name a .pth file in `checkpoint`")
+    return value
+
+
+class DeviceSection(Section):
+    """The devices of one task; `num_gpus` and `gpu_ids` always agree once the section is built."""
+
+    num_gpus: int = spec_field(
+        1, "Number of GPUs on each machine. Where it disagrees with gpu_ids, the larger number of GPUs counts.", ge=1
+    )
+    gpu_ids: list[int] = spec_field(
+        [0],
+        "Indices of the GPUs to use. Without a CUDA device the task runs on the CPU or on Apple's MPS.",
+        min_length=1,
+    )
+    num_nodes: int = spec_field(
+        1, "Number of machines; above 1 the task is started by torchrun or SLURM on each of them.", ge=1
+    )
+
+    @field_validator("gpu_ids")
+    @classmethod
+    def _check_gpu_ids(cls, gpu_ids: list[int]) -> list[int]:
+        negative = [index for index in gpu_ids if index < 0]
+        if negative:
+            raise ValueError(f"{negative[0]} is not the index of a GPU; indices start at 0")
+        repeated = [index for index in gpu_ids if gpu_ids.count(index) > 1]
+        if repeated:
+            raise ValueError(f"GPU {repeated[0]} is listed more than once")
+        return gpu_ids
+
+    @model_validator(mode="after")
+    def _follow_the_larger_number_of_gpus(self) -> DeviceSection:
+        self.num_gpus = max(self.num_gpus, len(self.gpu_ids))
+        unused = (index for index in range(self.num_gpus) if index not in self.gpu_ids)
+        missing = self.num_gpus - len(self.gpu_ids)
+        self.gpu_ids = self.gpu_ids + [next(unused) for _ in range(missing)]
+        return self

@@ -1,0 +1,41 @@
+"""The `inference` section: masks for the boxes of a COCO file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import field_validator
+
+from mal.config.fields import DeviceSection, PathText, Task, path_field, path_or, spec_field, without_engine
+
+DEFAULT_LABEL_DUMP_PATH = "instances_val2017_mal.json"
+_INFERENCE: tuple[Task, ...] = ("inference",)
+
+
+class InferenceConfig(DeviceSection):
+    """What is labelled, with what, and where the labels go."""
+
+    checkpoint: PathText = path_field("Checkpoint to label with (.pth).", tasks=_INFERENCE)
+    trt_engine: PathText = path_field("Not supported: leave it empty and use checkpoint.", tasks=())
+    results_dir: PathText = path_field("Folder of the results; null means <results_dir>/inference.", tasks=_INFERENCE)
+    ann_path: PathText = path_field("COCO JSON file with the boxes to label.", tasks=_INFERENCE)
+    img_dir: PathText = path_field("Folder of its images.", tasks=_INFERENCE)
+    label_dump_path: Annotated[str, path_or(DEFAULT_LABEL_DUMP_PATH)] = path_field(
+        "COCO JSON file to write; a relative path lies in the results folder of inference.",
+        default=DEFAULT_LABEL_DUMP_PATH,
+        tasks=_INFERENCE,
+    )
+    batch_size: int = spec_field(4, "Boxes in one batch on each GPU.", tasks=_INFERENCE, ge=1)
+    load_mask: bool = spec_field(
+        False, "Compare with the masks that ann_path holds and write the iou of each annotation.", tasks=_INFERENCE
+    )
+    use_mixed_model_test: bool = spec_field(
+        False, "Average the logits of student and teacher; goes before use_teacher_test.", tasks=_INFERENCE
+    )
+    use_teacher_test: bool = spec_field(False, "Use the teacher in place of the student.", tasks=_INFERENCE)
+    use_flip_test: bool = spec_field(False, "Average with the logits of the mirrored crop.", tasks=_INFERENCE)
+    use_crf_test: bool = spec_field(
+        False, "Refine each mask on its crop by the mean field of the train.crf_* fields.", tasks=_INFERENCE
+    )
+
+    _no_engine = field_validator("trt_engine")(without_engine)

@@ -1,0 +1,96 @@
+"""From a YAML file and overrides to a checked spec, and back to a file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from mal.config.catalog import section_keys, spec_fields
+from mal.config.fields import Task
+from mal.config.problems import dotted_key, message
+from mal.config.required import check_task_paths
+from mal.config.schema import ExperimentSpec
+from mal.config.source import SpecSource, add_overrides, read_spec_file, resolve_references
+from mal.errors import SpecError, UserError
+
+
+def load_spec(path: Path | None, overrides: Sequence[str] = (), *, task: Task | None = None) -> ExperimentSpec:
+    """Loads and checks a spec.
+
+    Args:
+        path: YAML file; None starts from the defaults.
+        overrides: ``train.lr=1e-4`` and the like; later ones win.
+        task: the task to run; the paths that it needs must then be given and exist.
+
+    Raises:
+        SpecError: with every problem, one line each, in the order of the file and then of the overrides.
+    """
+    source = read_spec_file(path) if path is not None else SpecSource("spec")
+    add_overrides(source, overrides)
+    resolve_references(source)
+    if task is not None:
+        check_task_paths(source, task)
+    spec = _validated(source)
+    if spec is None or source.problems:
+        raise SpecError([problem.text for problem in sorted(source.problems, key=lambda problem: problem.order)])
+    return spec
+
+
+def save_spec(spec: ExperimentSpec, path: Path) -> None:
+    """Writes the spec as YAML with every default filled in and secrets left out.
+
+    The file is complete or not there: it is written beside its place and moved.
+
+    Raises:
+        UserError: the folder cannot be made or written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            try:
+                file.write(_saved_text(spec))
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+        path.chmod(0o644)
+    except OSError as error:
+        raise UserError(f"{path}: the spec cannot be written: {error.strerror}") from error
+
+
+def _validated(source: SpecSource) -> ExperimentSpec | None:
+    try:
+        return ExperimentSpec.model_validate(_without_empty_sections(source.values))
+    except ValidationError as error:
+        for detail in error.errors():
+            key = dotted_key(detail["loc"])
+            source.report(key, message(key, detail))
+    return None
+
+
+def _without_empty_sections(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A section whose fields are all commented out reads as null and means its defaults."""
+    kept = {}
+    for name, value in values.items():
+        is_section = prefix + name in section_keys()
+        if is_section and isinstance(value, dict):
+            value = _without_empty_sections(value, f"{prefix}{name}.")
+        if not (is_section and value is None):
+            kept[name] = value
+    return kept
+
+
+def _saved_text(spec: ExperimentSpec) -> str:
+    values = spec.model_dump(exclude={entry.key for entry in spec_fields() if entry.is_secret})
+    heading = "# The spec of this run with every default filled in; secrets are never saved.\n"
+    return heading + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)

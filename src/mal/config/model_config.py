@@ -1,0 +1,68 @@
+"""The `model` section: the architecture of the network."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from mal.config.architectures import ARCHITECTURES
+from mal.config.fields import Section, spec_field
+
+
+class ModelConfig(Section):
+    """Backbone, heads and teacher."""
+
+    arch: str = spec_field("vit-mae-base/16", "Backbone that turns a crop into features.", enum=list(ARCHITECTURES))
+    stem: Literal["auto", "patch", "conv"] = spec_field(
+        "auto",
+        "First layer of a ViT: one patch convolution (patch: MAE and DeiT releases, TAO 6.25 and later) or four small"
+        " ones (conv: earlier MAL checkpoints). auto takes what the checkpoint holds, else patch.",
+    )
+    num_blocks: int | None = spec_field(
+        None, "Use only the first blocks of the backbone, this many; null uses all of them.", ge=1
+    )
+    frozen_stages: list[Annotated[int, Field(ge=-1)]] = spec_field(
+        [-1],
+        "Parts of the ViT that stay as they are: 0 is the patch embedding, i the i-th block. -1 freezes nothing.",
+        tasks=["train"],
+    )
+    mask_head_num_convs: int = spec_field(4, "Number of 3x3 convolutions in the mask head.", ge=1)
+    mask_head_hidden_channel: int = spec_field(256, "Channels of every mask head convolution but the last.", ge=1)
+    mask_head_out_channel: int = spec_field(
+        256, "Channels of the last mask head convolution and of the RoI head.", ge=1
+    )
+    teacher_momentum: float = spec_field(
+        0.996,
+        "How much of the old teacher remains after each step, the rest comes from the student.",
+        tasks=["train"],
+        ge=0,
+        le=1,
+    )
+    not_adjust_scale: bool = spec_field(
+        False, "Give all boxes one feature scale in place of three by box area (small, medium, large)."
+    )
+    mask_scale_ratio_pre: int = spec_field(1, "Factor by which features are enlarged before the mask head.", ge=1)
+    mask_scale_ratio: float = spec_field(2.0, "Factor by which features are enlarged inside the mask head.", gt=0)
+    vit_dpr: float = spec_field(
+        0.0, "Highest rate at which whole ViT branches are dropped in training (stochastic depth).",
+        tasks=["train"], ge=0, lt=1,
+    )  # fmt: skip
+
+    @field_validator("arch")
+    @classmethod
+    def _check_arch(cls, name: str) -> str:
+        if name in ARCHITECTURES:
+            return name
+        near = difflib.get_close_matches(name, ARCHITECTURES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"must be one of {', '.join(ARCHITECTURES)}"
+        raise ValueError(f"{name!r} is not a known backbone; {hint}")
+
+    @field_validator("num_blocks")
+    @classmethod
+    def _check_num_blocks(cls, num_blocks: int | None, info: ValidationInfo) -> int | None:
+        arch = info.data.get("arch")
+        if num_blocks is not None and arch is not None and num_blocks > ARCHITECTURES[arch].depth:
+            raise ValueError(f"{num_blocks} is too large; {arch} has {ARCHITECTURES[arch].depth} blocks")
+        return num_blocks

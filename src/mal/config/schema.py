@@ -1,0 +1,57 @@
+"""The whole experiment spec, and the paths that follow from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from mal.config.dataset_config import DatasetConfig
+from mal.config.evaluate_config import EvaluateConfig
+from mal.config.fields import Section, Task, path_field, path_or, spec_field
+from mal.config.inference_config import InferenceConfig
+from mal.config.model_config import ModelConfig
+from mal.config.train_config import TrainConfig
+from mal.config.wandb_config import WandbConfig
+
+DEFAULT_RESULTS_DIR = "/results"
+
+
+def _none_when_empty(value: Any) -> Any:
+    return None if value == "" else value
+
+
+class ExperimentSpec(Section):
+    """Everything that a run is told. Field names, types and defaults are those of NVIDIA TAO 5.5's MAL page."""
+
+    model_name: str | None = spec_field(None, "Name of the model for other tools; null means mal.")
+    encryption_key: Annotated[str | None, BeforeValidator(_none_when_empty)] = spec_field(
+        None,
+        "Password of the checkpoints: with it they are written and read encrypted. Never saved with the results.",
+        x_secret=True,
+        repr=False,
+    )
+    results_dir: Annotated[str, path_or(DEFAULT_RESULTS_DIR)] = path_field(
+        "Folder of all results; each task has a folder of its own in it.", default=DEFAULT_RESULTS_DIR
+    )
+    strategy: Literal["ddp", "fsdp"] = spec_field(
+        "ddp", "How several GPUs share the work: a whole model on each (ddp), or a part on each (fsdp)."
+    )
+    dataset: DatasetConfig = Field(default_factory=DatasetConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    inference: InferenceConfig = Field(default_factory=InferenceConfig)
+    wandb: WandbConfig = Field(default_factory=WandbConfig)
+
+
+def task_results_dir(spec: ExperimentSpec, task: Task) -> Path:
+    """The folder of a task's results: its own ``results_dir``, else ``<results_dir>/<task>``."""
+    own = getattr(spec, task).results_dir
+    return Path(own) if own else Path(spec.results_dir) / task
+
+
+def label_dump_file(spec: ExperimentSpec) -> Path:
+    """The file that inference writes: a relative ``label_dump_path`` lies in the results folder of inference."""
+    return task_results_dir(spec, "inference") / spec.inference.label_dump_path

@@ -1,0 +1,228 @@
+"""What the user wrote, file and overrides together, with the place of every key for error messages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mal.config.catalog import FieldEntry, field_by_key, section_keys
+from mal.config.suggest import did_you_mean
+from mal.errors import SpecError
+
+
+class _SpecLoader(yaml.SafeLoader):
+    """YAML as people write it in specs: ``1e-6`` is a number and ``2024-01-31`` a text."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_SpecLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value was written: ``spec.yaml:12`` or ``override train.lr=abc``; `order` sorts the file's lines first."""
+
+    order: tuple[int, int]
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake, as one line."""
+
+    order: tuple[int, int]
+    text: str
+
+
+@dataclass
+class SpecSource:
+    """Raw values of a spec.
+
+    Attributes:
+        name: the spec file as the user named it.
+        values: nested values as written, unchecked.
+        origins: dotted key to the place where it was written.
+        problems: mistakes found so far.
+    """
+
+    name: str
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, Origin] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def origin(self, key: str) -> Origin:
+        """The place of ``key``, or of the nearest list or section around it that was written."""
+        while key:
+            if key in self.origins:
+                return self.origins[key]
+            key = key[: max(key.rfind("."), key.rfind("["), 0)]
+        return Origin((2, 0), self.name)
+
+    def report(self, key: str, message: str) -> None:
+        origin = self.origin(key)
+        shown_key = "" if origin.label.startswith(f"override {key}") else f"{key}: "
+        self.problems.append(Problem(origin.order, f"{origin.label}: {shown_key}{message}"))
+
+    def value(self, key: str) -> Any:
+        """The raw value of a dotted key; None where nothing is written."""
+        node: Any = self.values
+        for part in key.split("."):
+            node = node.get(part) if isinstance(node, dict) else None
+        return node
+
+
+def read_spec_file(path: Path) -> SpecSource:
+    """Reads a YAML spec without judging its values.
+
+    Raises:
+        SpecError: the file as a whole cannot be read; duplicate keys are only noted among the problems.
+    """
+    source = SpecSource(str(path))
+    text = _read_text(path)
+    loader = _SpecLoader(text) if text.strip() else None
+    try:
+        root = loader.get_single_node() if loader else None
+        if loader is None or root is None:
+            raise SpecError([f"{path}: the spec is empty; `mal spec` prints a complete one"])
+        if not isinstance(root, yaml.MappingNode):
+            raise SpecError([f"{path}:{_line(root)}: a spec is made of `key: value` lines; this is something else"])
+        _index(root, "", source, parents=())
+        source.values = _with_text_keys(loader.construct_document(root))
+    except yaml.YAMLError as error:
+        raise SpecError([_yaml_problem(path, error)]) from error
+    return source
+
+
+def add_overrides(source: SpecSource, overrides: Sequence[str]) -> None:
+    """Puts ``key=value`` texts over the values of the file."""
+    for position, override in enumerate(overrides):
+        key, equals, text = override.partition("=")
+        entry = field_by_key().get(key)
+        order = (1, position)
+        if not equals:
+            source.problems.append(Problem(order, f"override {override}: must be written as key=value"))
+        elif entry is None and key not in section_keys():
+            source.problems.append(Problem(order, f"override {key}: no such key{did_you_mean(key)}"))
+        else:
+            hides_value = entry is not None and entry.is_secret
+            origin = Origin(order, f"override {key}" if hides_value else f"override {override}")
+            try:
+                _put(source, key, _override_value(text, entry), origin)
+            except yaml.YAMLError:
+                source.problems.append(Problem(order, f"{origin.label}: not a valid value; is a bracket missing?"))
+
+
+def resolve_references(source: SpecSource) -> None:
+    """Replaces ``${other.key}`` and ``${oc.env:NAME}``; a field set to ``???`` counts as not given."""
+    config = OmegaConf.create(source.values)
+    while True:
+        try:
+            resolved = OmegaConf.to_container(config, resolve=True)
+            break
+        except OmegaConfBaseException as error:
+            key = error.full_key
+            if not isinstance(key, str) or not key:
+                raise
+            source.report(key, str(error).splitlines()[0])
+            # "???" is dropped below, so that the rest of the spec is still checked.
+            OmegaConf.update(config, key, "???")
+    source.values = _without_missing(resolved)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise SpecError([f"{path}: no such spec file"]) from None
+    except IsADirectoryError:
+        raise SpecError([f"{path}: is a folder; name the YAML file in it"]) from None
+    except OSError as error:
+        raise SpecError([f"{path}: cannot be read: {error.strerror}"]) from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SpecError([f"{path}: not a text file; a spec is YAML in UTF-8"]) from error
+    if "\0" in text:
+        raise SpecError([f"{path}: not a text file; a spec is YAML in UTF-8"])
+    return text
+
+
+def _yaml_problem(path: Path, error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    place = f"{path}:{mark.line + 1}" if mark else str(path)
+    reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
+    return f"{place}: not valid YAML: {' '.join(str(reason).split())}"
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _index(node: yaml.MappingNode, prefix: str, source: SpecSource, parents: tuple[yaml.Node, ...]) -> None:
+    first_lines: dict[str, int] = {}
+    for key_node, value_node in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge" or not isinstance(key_node, yaml.ScalarNode):
+            continue
+        key, line = prefix + key_node.value, _line(key_node)
+        source.origins[key] = Origin((0, line), f"{source.name}:{line}")
+        if key in first_lines:
+            source.report(key, f"given twice, first on line {first_lines[key]}")
+        first_lines[key] = line
+        if value_node is node or value_node in parents:
+            raise SpecError([f"{source.name}:{line}: {key}: contains itself"])
+        if isinstance(value_node, yaml.MappingNode):
+            _index(value_node, f"{key}.", source, (*parents, node))
+
+
+def _with_text_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _with_text_keys(inner) for key, inner in value.items()}
+    return value
+
+
+def _override_value(text: str, entry: FieldEntry | None) -> Any:
+    if entry is None or not entry.is_text:
+        return yaml.load(text, _SpecLoader)
+    # A shell has eaten the quotes: a text is taken as typed, whatever YAML would make of it.
+    try:
+        value = yaml.load(text, _SpecLoader)
+    except yaml.YAMLError:
+        return text
+    is_quoted = text[:1] in ("'", '"')
+    return value if value is None or (is_quoted and isinstance(value, str)) else text
+
+
+def _put(source: SpecSource, key: str, value: Any, origin: Origin) -> None:
+    if isinstance(value, dict) and key in section_keys():
+        for name, inner in value.items():
+            _put(source, f"{key}.{name}", inner, origin)
+        return
+    *sections, name = key.split(".")
+    node = source.values
+    for section in sections:
+        if node.get(section) is None:
+            node[section] = {}
+        node = node[section]
+        if not isinstance(node, dict):
+            return  # a section written as a plain value: reported on its own
+    node[name] = value
+    source.origins[key] = origin
+
+
+def _without_missing(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_missing(inner) for key, inner in value.items() if inner != "???"}
+    return value

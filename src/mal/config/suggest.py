@@ -1,0 +1,65 @@
+"""The nearest real key of the spec for one that does not exist."""
+
+from __future__ import annotations
+
+from difflib import SequenceMatcher
+from functools import cache
+
+from mal.config.catalog import field_by_key, section_keys
+
+_OTHER_NAMES = {
+    "model.backbone": "model.arch",
+    "model.architecture": "model.arch",
+    "dataset.image_size": "dataset.crop_size",
+    "dataset.img_size": "dataset.crop_size",
+    "dataset.num_workers": "dataset.num_workers_per_gpu",
+    "train.learning_rate": "train.lr",
+    "train.weight_decay": "train.wd",
+    "train.epochs": "train.num_epochs",
+    "train.max_epochs": "train.num_epochs",
+    "train.optimizer": "train.optim_type",
+    "train.betas": "train.optim_betas",
+    "train.eps": "train.optim_eps",
+    "train.momentum": "train.optim_momentum",
+    "train.threshold": "train.mask_thres",
+    "train.resume": "train.resume_training_checkpoint_path",
+    "train.pretrained": "train.pretrained_model_path",
+    "inference.output": "inference.label_dump_path",
+}
+_LEAST_LIKENESS = 0.6
+_WRONG_SECTION = 0.1  # how much worse a name's match is where its section differs
+_TIE = 1e-9
+
+
+def nearest_keys(key: str) -> list[str]:
+    """The real keys most like ``key``: several only where they are equally near, none where nothing is.
+
+    The section may be wrong or absent: ``lr`` finds ``train.lr``.
+    """
+    scores: dict[str, float] = {}
+    for candidate, real_key in _candidates().items():
+        scores[real_key] = max(scores.get(real_key, 0.0), _likeness(key, candidate))
+    best = max(scores.values())
+    if best < _LEAST_LIKENESS:
+        return []
+    return [real_key for real_key, score in scores.items() if score >= best - _TIE]
+
+
+def did_you_mean(key: str) -> str:
+    """`nearest_keys` as the end of a message: ``"; did you mean train.lr?"``, or empty."""
+    near = nearest_keys(key)
+    if not near:
+        return ""
+    listed = ", ".join(near[:-1]) + " or " + near[-1] if len(near) > 1 else near[0]
+    return f"; did you mean {listed}?"
+
+
+def _likeness(key: str, candidate: str) -> float:
+    whole = SequenceMatcher(None, key, candidate, autojunk=False).ratio()
+    name = SequenceMatcher(None, key.rpartition(".")[2], candidate.rpartition(".")[2], autojunk=False).ratio()
+    return max(whole, name - _WRONG_SECTION)
+
+
+@cache
+def _candidates() -> dict[str, str]:
+    return {key: key for key in (*section_keys(), *field_by_key())} | _OTHER_NAMES

@@ -1,0 +1,153 @@
+"""The `train` section: optimisation, losses and checkpoints of training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from mal.config.fields import DeviceSection, PathText, Section, Task, path_field, spec_field
+
+_TRAIN: tuple[Task, ...] = ("train",)
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Margin = Annotated[float, Field(ge=0)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class CudnnConfig(Section):
+    """How cuDNN chooses its kernels."""
+
+    benchmark: bool = spec_field(False, "Time the kernels at the start and take the fastest ones.", tasks=_TRAIN)
+    deterministic: bool = spec_field(True, "Take kernels that give the same result each time.", tasks=_TRAIN)
+
+
+class TrainConfig(DeviceSection):
+    """How the network learns masks from boxes. The crf_*, mask_thres and test_margin_rate fields count at test time too."""
+
+    seed: int = spec_field(1234, "Seed of all random numbers; -1 leaves them unseeded.", tasks=_TRAIN, ge=-1)
+    cudnn: CudnnConfig = Field(default_factory=CudnnConfig)
+    num_epochs: int = spec_field(10, "Number of passes over the training boxes.", tasks=_TRAIN, ge=1)
+    checkpoint_interval: int = spec_field(
+        1,
+        "A checkpoint is saved each time this many epochs (or steps) are done, and at the end.",
+        tasks=_TRAIN,
+        ge=1,
+    )
+    checkpoint_interval_unit: Literal["epoch", "step"] = spec_field(
+        "epoch", "What checkpoint_interval counts.", tasks=_TRAIN
+    )
+    validation_interval: int = spec_field(
+        1, "Validation runs each time this many epochs are done, and after the last one.", tasks=_TRAIN, ge=1
+    )
+    resume_training_checkpoint_path: PathText = path_field(
+        "Checkpoint to go on from; null goes on from mal_model_latest.pth in the results folder where there is one.",
+        tasks=_TRAIN,
+    )
+    pretrained_model_path: PathText = path_field(
+        "Weights to start from: a backbone release or a MAL checkpoint. Not read when training resumes.", tasks=_TRAIN
+    )
+    results_dir: PathText = path_field("Folder of checkpoints and logs; null means <results_dir>/train.", tasks=_TRAIN)
+    batch_size: int = spec_field(
+        4, "Boxes in one batch on each GPU; also a factor of the learning rate.", tasks=_TRAIN, ge=1
+    )
+    accum_grad_batches: int = spec_field(1, "Batches that are summed up for one step.", tasks=_TRAIN, ge=1)
+    use_amp: bool = spec_field(True, "Mixed precision where the hardware gains from it.")
+
+    optim_type: Literal["adamw"] = spec_field("adamw", "Optimiser.", tasks=_TRAIN)
+    optim_momentum: float = spec_field(
+        0.9, "First beta of AdamW where optim_betas is not given.", tasks=_TRAIN, ge=0, lt=1
+    )
+    optim_betas: list[Beta] | None = spec_field(
+        None, "Both betas of AdamW; null means [optim_momentum, 0.9].", tasks=_TRAIN, min_length=2, max_length=2
+    )
+    optim_eps: float = spec_field(1e-8, "Epsilon of AdamW.", tasks=_TRAIN, gt=0)
+    lr: float = spec_field(
+        1.5e-6, "Learning rate of one box on one GPU: multiplied by batch_size and the number of GPUs.",
+        tasks=_TRAIN, ge=0,
+    )  # fmt: skip
+    min_lr: float = spec_field(
+        0.0, "Learning rate at the end of the schedule, before it is multiplied; 0 means lr x min_lr_rate.",
+        tasks=_TRAIN, ge=0,
+    )  # fmt: skip
+    min_lr_rate: float = spec_field(
+        0.2, "Learning rate at the end of the schedule as a share of lr.", tasks=_TRAIN, ge=0, le=1
+    )
+    num_wave: float = spec_field(
+        1.0, "Half periods of the cosine between warm-up and the last epoch.", tasks=_TRAIN, ge=0
+    )
+    wd: float = spec_field(5e-4, "Weight decay.", tasks=_TRAIN, ge=0)
+    warmup_epochs: int = spec_field(
+        1, "Epochs in which the learning rate grows from 0 to its full height.", tasks=_TRAIN, ge=0
+    )
+
+    margin_rate: list[Margin] = spec_field(
+        [0.0, 1.2],
+        "Smallest and largest random margin of a training crop, as a share of the box's half width or height.",
+        tasks=_TRAIN,
+        min_length=2,
+        max_length=2,
+    )
+    test_margin_rate: list[Margin] = spec_field(
+        [0.6, 0.6],
+        "Margin of a crop at test time: half the first number, as a share of the box's half width or height, is added"
+        " on each side. The second number is kept for TAO's specs.",
+        min_length=2,
+        max_length=2,
+    )
+    mask_thres: list[Share] = spec_field(
+        [0.1],
+        "Probability above which a pixel belongs to the mask: one number, or three for small, medium and large boxes.",
+    )
+
+    loss_mil_weight: float = spec_field(4.0, "Weight of the multiple instance loss.", tasks=_TRAIN, ge=0)
+    loss_crf_weight: float = spec_field(0.5, "Weight of the conditional random field loss.", tasks=_TRAIN, ge=0)
+    loss_mil_step: int = spec_field(
+        1000, "Steps of the first epoch in which the multiple instance loss grows to its weight.", tasks=_TRAIN, ge=0
+    )
+    loss_crf_step: int = spec_field(
+        4000, "Steps of the first epoch in which the random field loss grows to its weight.", tasks=_TRAIN, ge=0
+    )
+    crf_zeta: float = spec_field(
+        0.1, "Colour distance, in normalised pixel values, up to which neighbours pull each other.", gt=0
+    )
+    crf_kernel_size: int = spec_field(3, "Side of the neighbourhood of the mean field; odd.", ge=1)
+    crf_num_iter: int = spec_field(100, "Iterations of the mean field.", ge=0)
+    crf_size_ratio: int = spec_field(1, "The mean field runs at this multiple of the logits' size.", ge=1)
+    crf_value_high_thres: float = spec_field(0.9, "Mean field probabilities are cut off above this.", gt=0, lt=1)
+    crf_value_low_thres: float = spec_field(0.1, "Mean field probabilities are cut off below this.", gt=0, lt=1)
+
+    @field_validator("margin_rate")
+    @classmethod
+    def _check_margin_rate(cls, value: list[float]) -> list[float]:
+        if value[0] > value[1]:
+            raise ValueError(f"the smallest margin ({value[0]:g}) is above the largest ({value[1]:g})")
+        return value
+
+    @field_validator("mask_thres")
+    @classmethod
+    def _check_mask_thres(cls, value: list[float]) -> list[float]:
+        if len(value) not in (1, 3):
+            raise ValueError(f"has {len(value)} values; must have 1, or 3 (small, medium, large)")
+        return value
+
+    @field_validator("crf_kernel_size")
+    @classmethod
+    def _check_crf_kernel_size(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError(f"{value} is even; must be odd, as in {value - 1} or {value + 1}")
+        return value
+
+    @field_validator("crf_value_low_thres")
+    @classmethod
+    def _check_clamps(cls, value: float, info: ValidationInfo) -> float:
+        high = info.data.get("crf_value_high_thres")
+        if high is not None and value >= high:
+            raise ValueError(f"{value:g} is not below train.crf_value_high_thres ({high:g})")
+        return value
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """The betas of AdamW: `optim_betas`, or `optim_momentum` and 0.9."""
+        beta1, beta2 = self.optim_betas or (self.optim_momentum, 0.9)
+        return beta1, beta2
