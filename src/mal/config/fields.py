@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -47,9 +48,9 @@ def path_text(value: Any) -> Any:
     """A path as text with ``~`` put in full, None for an empty one; any other value unchanged."""
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
-    if isinstance(value, str):
-        return os.path.expanduser(value) or None
-    return value
+    if isinstance(value, str) and value.startswith("~"):
+        return str(Path(value).expanduser())
+    return None if value == "" else value
 
 
 PathText = Annotated[str | None, BeforeValidator(path_text)]

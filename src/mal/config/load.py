@@ -59,9 +59,9 @@ def save_spec(spec: ExperimentSpec, path: Path) -> None:
                 file.write(_saved_text(spec))
                 file.flush()
                 os.fsync(file.fileno())
-                os.replace(file.name, path)
+                Path(file.name).replace(path)
             except BaseException:
-                os.unlink(file.name)
+                Path(file.name).unlink()
                 raise
         path.chmod(0o644)
     except OSError as error:

@@ -41,7 +41,7 @@ def message(key: str, error: Mapping[str, Any]) -> str:
     entry = field_by_key().get(field_key)
     value = "that value" if entry and entry.is_secret else shown(error["input"])
     if kind == "extra_forbidden":
-        return _unknown_key(key, len(error["loc"]))
+        return f"no such key{did_you_mean(key)}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return f"is a section: write its fields in lines of their own under it, not {value}"
     if kind in _WANTED:
@@ -72,10 +72,3 @@ def shown(value: Any) -> str:
         return "a group of fields"
     text = " ".join(repr(value).split())
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
-
-
-def _unknown_key(key: str, depth: int) -> str:
-    if key in field_by_key() and key.count(".") >= depth:
-        section, _, name = key.rpartition(".")
-        return f"dotted keys belong on the command line; in the file write `{name}` under `{section}:`"
-    return f"no such key{did_you_mean(key)}"

@@ -70,7 +70,8 @@ def _need_folder(source: SpecSource, key: str, when_absent: str = "must be given
 
 
 def _report_absent(source: SpecSource, key: str, when_absent: str) -> None:
-    if source.value(key) in (None, ""):
+    section_value = source.value(key.rpartition(".")[0])
+    if source.value(key) in (None, "") and (section_value is None or isinstance(section_value, dict)):
         source.report(key, when_absent)
 
 

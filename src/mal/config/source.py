@@ -20,12 +20,11 @@ from mal.errors import SpecError
 class _SpecLoader(yaml.SafeLoader):
     """YAML as people write it in specs: ``1e-6`` is a number and ``2024-01-31`` a text."""
 
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
 
-
+_SpecLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _SpecLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"), list("-+.0123456789")
 )
@@ -33,7 +32,7 @@ _SpecLoader.add_implicit_resolver(
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value was written: ``spec.yaml:12`` or ``override train.lr=abc``; `order` sorts the file's lines first."""
+    """Where a value was written: ``spec.yaml:12`` or ``override train.lr=abc``; `order` puts file lines first."""
 
     order: tuple[int, int]
     label: str
@@ -177,6 +176,9 @@ def _index(node: yaml.MappingNode, prefix: str, source: SpecSource, parents: tup
         if key_node.tag == "tag:yaml.org,2002:merge" or not isinstance(key_node, yaml.ScalarNode):
             continue
         key, line = prefix + key_node.value, _line(key_node)
+        if "." in key_node.value:
+            source.problems.append(Problem((0, line), f"{source.name}:{line}: {key}: {_dotted_key_advice(key)}"))
+            continue
         source.origins[key] = Origin((0, line), f"{source.name}:{line}")
         if key in first_lines:
             source.report(key, f"given twice, first on line {first_lines[key]}")
@@ -188,9 +190,17 @@ def _index(node: yaml.MappingNode, prefix: str, source: SpecSource, parents: tup
 
 
 def _with_text_keys(value: Any) -> Any:
+    """Keys such as ``1`` and ``yes`` as texts; dotted ones, reported already, are left out."""
     if isinstance(value, dict):
-        return {str(key): _with_text_keys(inner) for key, inner in value.items()}
+        return {str(key): _with_text_keys(inner) for key, inner in value.items() if "." not in str(key)}
     return value
+
+
+def _dotted_key_advice(key: str) -> str:
+    if key not in field_by_key():
+        return f"no such key{did_you_mean(key)}"
+    section, _, name = key.rpartition(".")
+    return f"dotted keys belong on the command line; in the file write `{name}` under `{section}:`"
 
 
 def _override_value(text: str, entry: FieldEntry | None) -> Any:

@@ -23,7 +23,7 @@ class CudnnConfig(Section):
 
 
 class TrainConfig(DeviceSection):
-    """How the network learns masks from boxes. The crf_*, mask_thres and test_margin_rate fields count at test time too."""
+    """How masks are learnt from boxes. The crf_*, mask_thres and test_margin_rate fields count at test time too."""
 
     seed: int = spec_field(1234, "Seed of all random numbers; -1 leaves them unseeded.", tasks=_TRAIN, ge=-1)
     cudnn: CudnnConfig = Field(default_factory=CudnnConfig)
