@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import html.parser
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mal.masks.rle import rle_from_mask
+from mal.report.contact_sheet import contact_sheet
+from mal.report.demo_page import DemoCase, DemoPagePaths, DemoSummary, write_demo_page
+from mal.sample.scene import scene
+
+SUMMARY = DemoSummary(
+    filled_box_miou=0.508,
+    ellipse_miou=0.585,
+    model_miou=0.742,
+    before_miou=0.655,
+    num_train_boxes=1190,
+    num_train_images=240,
+    num_val_boxes=296,
+    num_val_images=60,
+    train_seconds=171.0,
+    starting_point="the starter model",
+    before_title="Before training",
+    which_pictures="The first two pictures.",
+)
+
+
+class Reader(html.parser.HTMLParser):
+    """Collects what a browser would load, and checks that tags close in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.open_tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for name, value in attrs if name in {"src", "href"}]
+        if tag not in {"meta", "img"}:
+            self.open_tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open_tags.pop() == tag
+
+
+def make_case(seed: int) -> DemoCase:
+    drawn = scene(np.random.default_rng(seed), 96, 72)
+    truth = [rle_from_mask(mask) for mask in drawn.masks]
+    nothing = [rle_from_mask(np.zeros_like(mask)) for mask in drawn.masks]
+    return DemoCase(f"scene & {seed}", drawn.image, drawn.boxes_xyxy, before=nothing, after=truth, truth=truth)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> DemoPagePaths:
+    return write_demo_page(tmp_path_factory.mktemp("demo") / "new", [make_case(0), make_case(1)], SUMMARY)
+
+
+@pytest.fixture(scope="module")
+def page(written) -> str:
+    return written.html.read_text(encoding="utf-8")
+
+
+def test_the_page_loads_nothing_but_itself(page):
+    reader = Reader()
+    reader.feed(page)
+    assert len(reader.sources) == 8
+    assert all(source.startswith("data:image/jpeg;base64,") for source in reader.sources)
+    assert "://" not in page
+    assert "url(" not in page
+    assert "@import" not in page
+    assert reader.open_tags == []
+
+
+def test_the_three_scores_stand_side_by_side(page):
+    assert page.index(">0.508<") < page.index(">0.585<") < page.index(">0.742<")
+
+
+def test_the_page_says_what_was_done_and_where_training_began(page):
+    assert "trained for 2.9 minutes on 1,190 boxes in 240 generated pictures" in page
+    assert "Training began from the starter model." in page
+    assert "The first two pictures." in page
+
+
+def test_every_case_states_its_scores_before_and_after(page):
+    assert page.count("mIoU before training 0.00, after 1.00") == 2
+    assert "scene &amp; 1" in page
+
+
+def test_the_page_knows_dark_screens_and_narrow_ones(page):
+    assert "prefers-color-scheme: dark" in page
+    assert "width=device-width" in page
+
+
+def test_a_short_training_is_told_in_seconds(tmp_path):
+    paths = write_demo_page(tmp_path, [make_case(2)], replace(SUMMARY, train_seconds=12.4))
+    assert "trained for 12 seconds" in paths.html.read_text(encoding="utf-8")
+
+
+def test_the_contact_sheet_shows_every_case(written):
+    with Image.open(written.png) as sheet:
+        assert sheet.width > 4 * 320
+        assert sheet.height > 2 * 240
+
+
+def test_a_contact_sheet_scales_its_pictures_into_columns():
+    wide = np.zeros((10, 40, 3), dtype=np.uint8)
+    sheet = contact_sheet(
+        [[wide, wide]], heading="A", lines=[], column_titles=["a", "b"], row_notes=[""], cell_width=80
+    )
+    dark = (sheet == 0).all(axis=2)
+    assert dark.sum() == 2 * 80 * 20
