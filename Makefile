@@ -1,6 +1,7 @@
 # `make help` lists the targets. Variables:
 #   VENV=.venv            the virtual environment, made on first use
 #   MAL_PYTHON=python3.12 the Python that it is made with (default: the first >= 3.10 that is found)
+#   PYTEST_ARGS='-n 2'    more arguments for pytest, in `make test`
 #   PYTHON=python3        use this Python and the packages that it has; nothing is installed
 SHELL := /bin/bash
 VENV ?= .venv
@@ -30,7 +31,7 @@ demo: $(SETUP) ## train on boxes, turn boxes into masks, and show them in demo/d
 
 test: $(SETUP) ## run all tests, with coverage
 	@echo "==> Running all tests (those that need a GPU are skipped without one)"
-	$(PYTHON) -m pytest --cov --cov-report=term --cov-fail-under=90
+	$(PYTHON) -m pytest --cov --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
 
 lint: $(SETUP) ## check format, style and types
 	$(PYTHON) -m ruff format --check .

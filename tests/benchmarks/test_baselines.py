@@ -38,3 +38,13 @@ def test_a_benchmark_refuses_results_that_differ():
     ones = torch.ones(1, 8, 8)
     with pytest.raises(AssertionError, match="pixels agree"):
         assert_same_result(ones, 0.9 * ones)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_both_sides_agree_on_a_gpu_too(kernel_size):
+    inputs = [tensor.cuda() for tensor in make_inputs(batch=4, side=64)]
+    assert_same_result(
+        unfold_mean_field(*inputs, kernel_size=kernel_size, num_iter=20),
+        mean_field(*inputs, kernel_size=kernel_size, num_iter=20),
+    )
