@@ -1,4 +1,4 @@
-"""``python -m mal`` is the command ``mal``."""
+"""``python -m mal`` is ``mal``."""
 
 from __future__ import annotations
 
@@ -6,5 +6,4 @@ import sys
 
 from mal.cli import main
 
-if __name__ == "__main__":
-    sys.exit(main())
+sys.exit(main())

@@ -11,6 +11,14 @@ from mal.config.schema import DEFAULT_RESULTS_DIR
 from mal.config.source import SpecSource
 
 _WEIGHT_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".tar", ".hdf5", ".tlt")
+_NOUNS: dict[Task, str] = {"train": "training", "evaluate": "evaluation", "inference": "inference"}
+
+
+REQUIRED_PATHS: dict[Task, tuple[str, ...]] = {
+    "train": ("dataset.train_ann_path", "dataset.train_img_dir"),
+    "evaluate": ("evaluate.checkpoint", "dataset.val_ann_path", "dataset.val_img_dir"),
+    "inference": ("inference.checkpoint", "inference.ann_path", "inference.img_dir"),
+}
 
 
 def check_task_paths(source: SpecSource, task: Task) -> None:
@@ -18,30 +26,22 @@ def check_task_paths(source: SpecSource, task: Task) -> None:
 
     Works on raw values, so that these problems are told together with those of the other fields.
     """
+    for key in REQUIRED_PATHS[task]:
+        _need(source, key, f"must be given for {_NOUNS[task]}")
     if task == "train":
-        _check_training(source)
-    elif task == "evaluate":
-        _need_file(source, "evaluate.checkpoint")
-        _need_file(source, "dataset.val_ann_path")
-        _need_folder(source, "dataset.val_img_dir")
-    else:
-        _need_file(source, "inference.checkpoint")
-        _need_file(source, "inference.ann_path")
-        _need_folder(source, "inference.img_dir")
+        _check_optional_training_paths(source)
     _check_results_dir(source, task)
 
 
-def _check_training(source: SpecSource) -> None:
-    _need_file(source, "dataset.train_ann_path")
-    _need_folder(source, "dataset.train_img_dir")
+def _check_optional_training_paths(source: SpecSource) -> None:
     if _path(source, "dataset.val_ann_path") or _path(source, "dataset.val_img_dir"):
-        _need_file(source, "dataset.val_ann_path", "must be given together with dataset.val_img_dir, or neither")
-        _need_folder(source, "dataset.val_img_dir", "must be given together with dataset.val_ann_path, or neither")
+        _need(source, "dataset.val_ann_path", "must be given together with dataset.val_img_dir, or neither")
+        _need(source, "dataset.val_img_dir", "must be given together with dataset.val_ann_path, or neither")
     if _path(source, "train.resume_training_checkpoint_path"):
-        _need_file(source, "train.resume_training_checkpoint_path")
-    pretrained = _path(source, "train.pretrained_model_path")
-    if pretrained and pretrained.endswith(_WEIGHT_SUFFIXES):
-        _need_file(source, "train.pretrained_model_path")
+        _need(source, "train.resume_training_checkpoint_path", "")
+    # Anything else may be the name of a model that is fetched.
+    if (_path(source, "train.pretrained_model_path") or "").endswith(_WEIGHT_SUFFIXES):
+        _need(source, "train.pretrained_model_path", "")
 
 
 def _path(source: SpecSource, key: str) -> str | None:
@@ -49,24 +49,15 @@ def _path(source: SpecSource, key: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _need_file(source: SpecSource, key: str, when_absent: str = "must be given for this task") -> None:
-    path = _path(source, key)
-    if path is None:
+def _need(source: SpecSource, key: str, when_absent: str) -> None:
+    text = _path(source, key)
+    wanted, other = ("folder", "file") if key.endswith("_dir") else ("file", "folder")
+    if text is None:
         _report_absent(source, key, when_absent)
-    elif Path(path).is_dir():
-        source.report(key, f"{path} is a folder; must be a file")
-    elif not Path(path).exists():
-        source.report(key, f"no such file: {path}")
-
-
-def _need_folder(source: SpecSource, key: str, when_absent: str = "must be given for this task") -> None:
-    path = _path(source, key)
-    if path is None:
-        _report_absent(source, key, when_absent)
-    elif not Path(path).exists():
-        source.report(key, f"no such folder: {path}")
-    elif not Path(path).is_dir():
-        source.report(key, f"{path} is a file; must be a folder")
+    elif not Path(text).exists():
+        source.report(key, f"no such {wanted}: {text}")
+    elif Path(text).is_dir() != (wanted == "folder"):
+        source.report(key, f"{text} is a {other}; must be a {wanted}")
 
 
 def _report_absent(source: SpecSource, key: str, when_absent: str) -> None:

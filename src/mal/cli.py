@@ -1,0 +1,129 @@
+"""The command line: finds the command, runs it, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from mal.commands.parser import CommandParser
+from mal.errors import SpecError, UserError
+
+if TYPE_CHECKING:
+    from mal.config.fields import Task
+
+COMPLETE, USER_MISTAKE, WRONG_USAGE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
+
+_SPEC_TASKS = {
+    "train": "Train a network on the boxes of a COCO file.",
+    "evaluate": "Compare a trained network's masks with true ones.",
+    "inference": "Write masks for the boxes of a COCO file, as a spec says.",
+}
+_OTHER_COMMANDS = {
+    "label": "Write masks for a COCO file or one photo, without a spec.",
+    "spec": "Print a complete spec to start from.",
+    "sample": "Write a small generated data set.",
+    "demo": "Show the whole tool on the generated data set.",
+}
+_COMMANDS = {**_SPEC_TASKS, **_OTHER_COMMANDS}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs ``mal`` and returns its exit code: 0 complete, 1 a mistake in the input, 2 wrong usage, 130 interrupted.
+
+    Args:
+        argv: the arguments without the program's name; None takes those of the process.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    is_debug = "--debug" in arguments or os.environ.get("MAL_DEBUG", "0") not in ("", "0")
+    try:
+        exit_code = _dispatch([argument for argument in arguments if argument != "--debug"])
+        sys.stdout.flush()
+    except SystemExit as exit_request:  # argparse, after help or a usage error
+        return exit_request.code if isinstance(exit_request.code, int) else WRONG_USAGE
+    except KeyboardInterrupt:
+        _say("mal: interrupted", is_debug)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe has left; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except UserError as error:
+        _say(_user_error_text(error), is_debug)
+        return USER_MISTAKE
+    except Exception as error:  # noqa: BLE001 -- whatever a command lets through ends here as one line
+        reason = " ".join(str(error).split()) or "no message"
+        _say(f"mal: error: unexpected {type(error).__name__}: {reason} (--debug shows the traceback)", is_debug)
+        return USER_MISTAKE
+    return exit_code
+
+
+def tao_main() -> int:
+    """Runs ``tao model mal ...`` and ``tao mal ...``, the spellings of the TAO launcher."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["model"]:
+        arguments = arguments[1:]
+    if arguments[:1] != ["mal"]:
+        print("usage: tao [model] mal {train,evaluate,inference} -e SPEC.yaml [key=value ...]", file=sys.stderr)
+        print("tao: error: this tao knows only mal", file=sys.stderr)
+        return WRONG_USAGE
+    return main(arguments[1:])
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments:
+        _top_parser().print_help(sys.stderr)
+        return WRONG_USAGE
+    command, *rest = arguments
+    if command.startswith("-"):
+        _top_parser().parse_args(arguments)
+    if command not in _COMMANDS:
+        near = difflib.get_close_matches(command, _COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else "`mal --help` lists the commands"
+        _top_parser().error(f"no such command: {command}; {hint}")
+    if command in _SPEC_TASKS:
+        from mal.commands import spec_task
+
+        parsed = spec_task.make_parser(cast("Task", command), _COMMANDS[command]).parse_intermixed_args(rest)
+        return spec_task.run(parsed)
+    module = importlib.import_module(f"mal.commands.{command}")
+    parser: CommandParser = module.make_parser(_COMMANDS[command])
+    exit_code: int = module.run(parser.parse_args(rest))
+    return exit_code
+
+
+def _top_parser() -> argparse.ArgumentParser:
+    width = max(map(len, _COMMANDS)) + 2
+    listed = "\n".join(f"  {name.ljust(width)}{summary}" for name, summary in _COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="mal",
+        usage="mal [-h] [--version] [--debug] COMMAND ...",
+        description="Masks from boxes: train on the boxes of a COCO file, then write a mask for each of them.",
+        epilog=f"commands:\n{listed}\n\n`mal COMMAND -h` tells more about one of them.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    from mal import __version__
+
+    parser.add_argument("--version", action="version", version=f"mal {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error (also: MAL_DEBUG=1)")
+    return parser
+
+
+def _user_error_text(error: UserError) -> str:
+    if isinstance(error, SpecError):
+        count = len(error.problems)
+        heading = f"mal: error: {count} problem{'s' if count != 1 else ''} in the spec"
+        return "\n".join([heading, *(f"  {problem}" for problem in error.problems)])
+    return f"mal: error: {error}"
+
+
+def _say(text: str, is_debug: bool) -> None:
+    if is_debug:
+        traceback.print_exc()
+    print(text, file=sys.stderr)

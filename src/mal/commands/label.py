@@ -1,0 +1,157 @@
+"""``mal label``: masks for a COCO file or for one photo, without a spec."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from pathlib import Path
+
+from mal.commands.parser import CommandParser, non_negative_int, positive_int
+from mal.errors import UserError
+from mal.tasks.label_options import LabelOptions, Xywh
+
+_EXAMPLES = """
+examples:
+  mal label --ann boxes.json --images photos/ --checkpoint mal_model_latest.pth --out masks.json
+  mal label --image cat.jpg --box 40,30,200,180 --checkpoint mal_model_latest.pth --overlay cat_masks.png
+"""
+
+
+def make_parser(summary: str) -> CommandParser:
+    """The parser of ``mal label``."""
+    parser = CommandParser("label", summary)
+    parser.epilog = _EXAMPLES
+    parser.set_defaults(parser=parser)
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="the trained model (.pth)")
+    file_mode = parser.add_argument_group("a COCO file")
+    file_mode.add_argument("--ann", type=Path, metavar="FILE", help="COCO JSON file with the boxes")
+    file_mode.add_argument("--images", type=Path, metavar="DIR", help="folder of its images")
+    file_mode.add_argument("--out", type=Path, metavar="FILE", help="COCO JSON file to write")
+    photo_mode = parser.add_argument_group("one photo")
+    photo_mode.add_argument("--image", type=Path, metavar="FILE", help="the photo")
+    photo_mode.add_argument(
+        "--box",
+        type=_box,
+        action="append",
+        default=[],
+        dest="boxes",
+        metavar="x,y,w,h",
+        help="a box in pixels, from the left upper corner; once for each object (--box=-5,2,30,30 where x is negative)",
+    )
+    photo_mode.add_argument(
+        "--overlay", type=Path, metavar="FILE", help="picture to write (default: <photo>_masks.png in this folder)"
+    )
+    _add_model_options(parser)
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Checks the options and that the inputs are there, then imports the task and runs it."""
+    _check_usage(arguments)
+    options = _options(arguments)
+    _check_paths(options)
+    from mal.tasks import label
+
+    return label.run(options)
+
+
+def _check_usage(arguments: argparse.Namespace) -> None:
+    """Ends with a usage error unless the options say either a COCO file or one photo."""
+    parser: CommandParser = arguments.parser
+    if arguments.image is None:
+        absent = [f"--{name}" for name in ("ann", "images", "out") if getattr(arguments, name) is None]
+        if len(absent) == 3:
+            parser.error("nothing to label: give --ann, --images and --out, or --image and --box")
+        if absent:
+            parser.error(f"a COCO file also needs {' and '.join(absent)}")
+        if arguments.boxes or arguments.overlay:
+            parser.error("--box and --overlay go with --image")
+    else:
+        if arguments.ann is not None or arguments.images is not None:
+            parser.error("--image goes without --ann and --images")
+        if not arguments.boxes:
+            parser.error("--image needs at least one --box x,y,w,h")
+
+
+def _add_model_options(parser: CommandParser) -> None:
+    group = parser.add_argument_group("how")
+    group.add_argument(
+        "--threshold", type=_share, help="probability above which a pixel is in the mask (default: the checkpoint's)"
+    )
+    group.add_argument(
+        "--network",
+        choices=("student", "teacher", "mixed"),
+        default="student",
+        help="which of the two networks, or the mean of both (default: %(default)s)",
+    )
+    group.add_argument("--flip", action="store_true", help="average with the mirrored image; takes twice as long")
+    group.add_argument(
+        "--batch-size", type=positive_int, default=4, metavar="N", help="boxes at a time (default: %(default)s)"
+    )
+    group.add_argument(
+        "--workers",
+        type=non_negative_int,
+        default=2,
+        metavar="N",
+        help="processes that read images (default: %(default)s)",
+    )
+    group.add_argument(
+        "--device", type=_device, default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: %(default)s)"
+    )
+
+
+def _options(arguments: argparse.Namespace) -> LabelOptions:
+    overlay = arguments.overlay
+    if arguments.image is not None and overlay is None:
+        overlay = Path(f"{arguments.image.stem}_masks.png")
+    return LabelOptions(
+        ann=arguments.ann,
+        images=arguments.images,
+        checkpoint=arguments.checkpoint,
+        out=arguments.out,
+        image=arguments.image,
+        boxes=tuple(arguments.boxes),
+        overlay=overlay,
+        threshold=arguments.threshold,
+        network=arguments.network,
+        flip=arguments.flip,
+        batch_size=arguments.batch_size,
+        num_workers=arguments.workers,
+        device=arguments.device,
+    )
+
+
+def _check_paths(options: LabelOptions) -> None:
+    for name, path in (("--checkpoint", options.checkpoint), ("--ann", options.ann), ("--image", options.image)):
+        if path is not None and not path.is_file():
+            raise UserError(f"{name} {path}: {'is a folder; must be a file' if path.is_dir() else 'no such file'}")
+    if options.images is not None and not options.images.is_dir():
+        reason = "is a file; must be a folder" if options.images.exists() else "no such folder"
+        raise UserError(f"--images {options.images}: {reason}")
+
+
+def _box(text: str) -> Xywh:
+    try:
+        x, y, width, height = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a box; write four numbers: x,y,w,h") from None
+    if not all(map(math.isfinite, (x, y, width, height))) or width <= 0 or height <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a box; width and height must be above 0")
+    return x, y, width, height
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a device; must be auto, cpu, cuda, cuda:<index> or mps")
+    return text

@@ -1,0 +1,46 @@
+"""The argument parser that all commands share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Takes options by their whole names only and tells how spec fields are set where one is given as an option."""
+
+    def __init__(self, command: str, summary: str) -> None:
+        super().__init__(
+            prog=f"mal {command}",
+            description=summary,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self.hint = ""
+        self.add_argument("--debug", action="store_true", help="show the traceback of an error (also: MAL_DEBUG=1)")
+
+    def error(self, message: str) -> NoReturn:
+        """Ends with exit code 2 after the usage and one line."""
+        if message.startswith("unrecognized arguments") and self.hint:
+            message = f"{message} ({self.hint})"
+        super().error(message)
+
+
+def positive_int(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    return _whole_number(text, least=1)
+
+
+def non_negative_int(text: str) -> int:
+    """A whole number of at least 0, for argparse."""
+    return _whole_number(text, least=0)
+
+
+def _whole_number(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{number} is too small; must be at least {least}")
+    return number

@@ -1,0 +1,67 @@
+"""``mal train``, ``mal evaluate`` and ``mal inference``: a spec file and overrides."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mal.commands.parser import CommandParser
+
+if TYPE_CHECKING:
+    from mal.config.fields import Task
+
+
+class SpecTaskParser(CommandParser):
+    """Ends its help with the fields of the spec."""
+
+    def __init__(self, task: Task, summary: str) -> None:
+        super().__init__(task, summary)
+        self.task = task
+        self.hint = "fields of the spec are set without dashes: train.lr=1e-4"
+
+    def format_help(self) -> str:
+        """The usual help and the fields that the task reads."""
+        from mal.config.docs import task_fields_help
+
+        return f"{super().format_help()}\n{task_fields_help(self.task)}"
+
+
+def make_parser(task: Task, summary: str) -> CommandParser:
+    """The parser of one of the three tasks."""
+    parser = SpecTaskParser(task, summary)
+    parser.set_defaults(task=task)
+    parser.add_argument(
+        "-e",
+        "--experiment_spec",
+        "--experiment_spec_file",
+        type=Path,
+        required=True,
+        metavar="SPEC.yaml",
+        help=f"the spec file; `mal spec {task}` prints one to start from",
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        type=_override,
+        default=[],
+        metavar="key=value",
+        help="sets a field of the spec, whatever the file says",
+    )
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Checks the spec completely, then imports the task and runs it."""
+    from mal.config.load import load_spec
+
+    spec = load_spec(arguments.experiment_spec, arguments.overrides, task=arguments.task)
+    exit_code: int = importlib.import_module(f"mal.tasks.{arguments.task}").run(spec)
+    return exit_code
+
+
+def _override(text: str) -> str:
+    if "=" not in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form key=value, as in train.lr=1e-4")
+    return text

@@ -1,0 +1,37 @@
+"""What ``mal label`` was asked to do; light, so that the command line can build it before torch is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Xywh = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelOptions:
+    """Either a COCO file (`ann`, `images`, `out`) or one photo (`image`, `boxes`, `overlay`) is labelled.
+
+    Attributes:
+        boxes: left, top, width, height in pixels of the photo, one for each object.
+        out: COCO file to write; with one photo it may be None, then only the overlay is written.
+        overlay: picture of the photo with its masks; never None with one photo.
+        threshold: probability in 0..1 above which a pixel is in the mask; None means the checkpoint's.
+        network: which network's logits count; ``mixed`` is the mean of both.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:<index>`` or ``mps``.
+    """
+
+    checkpoint: Path
+    ann: Path | None = None
+    images: Path | None = None
+    out: Path | None = None
+    image: Path | None = None
+    boxes: tuple[Xywh, ...] = ()
+    overlay: Path | None = None
+    threshold: float | None = None
+    network: Literal["student", "teacher", "mixed"] = "student"
+    flip: bool = False
+    batch_size: int = 4
+    num_workers: int = 2
+    device: str = "auto"
