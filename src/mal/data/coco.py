@@ -105,6 +105,7 @@ def is_id(value: Any) -> bool:
 def show(value: Any, limit: int = 60) -> str:
     """A JSON value on one short line, for messages."""
     text = json.dumps(value, ensure_ascii=False, default=str)
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
@@ -179,7 +180,7 @@ def _index_images(coco: CocoFile) -> None:
 
 def _index_image(coco: CocoFile, position: int, record: dict[str, Any]) -> None:
     image_id, file_name = record["id"], record.get("file_name")
-    if not isinstance(file_name, str) or not file_name:
+    if not isinstance(file_name, str) or not _can_be_printed(file_name):
         reason = f"image {show(image_id)} has no file name (file_name is {show(file_name)})"
         coco.unusable_images.setdefault(image_id, reason)
         coco.images.pop(image_id, None)
@@ -191,6 +192,11 @@ def _index_image(coco: CocoFile, position: int, record: dict[str, Any]) -> None:
         _warn(coco, image_id, f"image {show(image_id)} ({file_name}) has no valid size in the file ({sizes})")
         width = height = 0
     _add_image(coco, ImageRecord(image_id, file_name, width, height, position))
+
+
+def _can_be_printed(file_name: str) -> bool:
+    """False for the empty name and for lone surrogates, which fail on the terminal and in most file systems."""
+    return file_name.encode("utf-8", "ignore").decode("utf-8") == file_name != ""
 
 
 def _add_image(coco: CocoFile, image: ImageRecord) -> None:

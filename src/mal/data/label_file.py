@@ -1,0 +1,141 @@
+"""Write the label file: the input COCO file with masks in its annotations, everything else as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mal.data.coco import CocoFile, is_id, show
+from mal.data.json_out import atomic_file, dumps, without_non_finite
+from mal.data.label_report import outcomes
+from mal.data.notes import RecordNote
+from mal.errors import UserError
+from mal.masks.rle import Rle, empty_rle, rle_area
+
+# Readers index annotations by these and fail on the whole file where one is missing or a list.
+_INDEXED = ("id", "image_id", "category_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The result for one annotation.
+
+    Attributes:
+        rle: mask of the full image; it may be empty.
+        iou: with the true mask, 0..1, where there is one.
+    """
+
+    rle: Rle
+    iou: float | None = None
+
+
+def check_output_path(coco_path: Path, path: Path) -> None:
+    """Refuse to overwrite the input; call it before hours of labelling.
+
+    Raises:
+        UserError: ``path`` is the input file or a folder.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: give the name of the label file to write")
+    if path.resolve() == coco_path.resolve() or (path.exists() and path.samefile(coco_path)):
+        raise UserError(f"{path} is the input file: give the label file another name")
+
+
+def write_label_file(
+    coco: CocoFile, labels: Mapping[int, Label], notes: Sequence[RecordNote], path: Path
+) -> list[RecordNote]:
+    """Write the label file, streamed, whole or not at all.
+
+    Annotations keep their order, ids, ``bbox`` and extra keys. A labelled one gets ``segmentation`` (compressed RLE),
+    ``area`` (pixels of the mask), ``iscrowd`` 0 and, if known, ``iou``. A passed one is unchanged. A skipped or failed
+    one keeps what it has, gets an empty mask if it has none, and says why under the key ``mal``.
+
+    Args:
+        coco: the input file.
+        labels: by position in ``coco.annotations``.
+        notes: of `mal.data.boxes.select_boxes`, and those of the labelling itself.
+        path: the file to write; not the input file.
+
+    Returns:
+        A "warned" note for each value that a strict COCO file cannot hold and that was written as null.
+
+    Raises:
+        UserError: ``path`` is the input file or cannot be written.
+        ValueError: an annotation has no outcome or two (see `mal.data.label_report.outcomes`).
+    """
+    path = Path(path)
+    check_output_path(coco.path, path)
+    unlabelled = outcomes(coco, labels, notes)
+    changes: list[RecordNote] = []
+    with atomic_file(path) as file:
+        file.write(b"{")
+        for index, (key, value) in enumerate(coco.document.items()):
+            file.write((b",\n" if index else b"") + dumps(key) + b": ")
+            if key == "annotations":
+                file.write(b"[")
+                for number, record in enumerate(_records(coco, labels, unlabelled, changes)):
+                    file.write((b",\n" if number else b"\n") + dumps(record))
+                file.write(b"]")
+            else:
+                file.write(dumps(_strict(coco, value, f'"{key}"', changes)))
+        file.write(b"}\n")
+    return changes
+
+
+def _records(
+    coco: CocoFile, labels: Mapping[int, Label], unlabelled: Mapping[int, RecordNote], changes: list[RecordNote]
+) -> Iterator[dict[str, Any]]:
+    for position, record in enumerate(coco.annotations):
+        if not isinstance(record, dict):
+            continue  # its "skipped" note names it; a COCO reader would fail on it
+        note = unlabelled.get(position)
+        if note is None:
+            result = _labelled(record, labels[position])
+        elif note.action == "passed":
+            result = record
+        else:
+            result = _marked(coco, record, note)
+        result = _indexable(result, position, changes)
+        yield _strict(coco, result, f"annotations[{position}]", changes, position)
+
+
+def _labelled(record: dict[str, Any], label: Label) -> dict[str, Any]:
+    result = {key: value for key, value in record.items() if key != "mal" or not _is_mark(value)}
+    result |= {"segmentation": label.rle, "area": rle_area(label.rle), "iscrowd": 0}
+    return result if label.iou is None else result | {"iou": float(label.iou)}
+
+
+def _marked(coco: CocoFile, record: dict[str, Any], note: RecordNote) -> dict[str, Any]:
+    result = dict(record)
+    image = coco.images.get(record["image_id"]) if is_id(record.get("image_id")) else None
+    if not record.get("segmentation") and image is not None and image.has_size:
+        result |= {"segmentation": empty_rle(image.width, image.height), "area": 0}
+    old = record.get("mal")
+    return result | {"mal": {**(old if isinstance(old, dict) else {}), "status": note.action, "reason": note.reason}}
+
+
+def _is_mark(value: Any) -> bool:
+    """Whether a value under ``mal`` is the mark of an earlier run, which a mask makes untrue."""
+    return isinstance(value, dict) and set(value) == {"status", "reason"}
+
+
+def _indexable(record: dict[str, Any], position: int, changes: list[RecordNote]) -> dict[str, Any]:
+    faults = [key for key in _INDEXED if key not in record or isinstance(record[key], (list, dict))]
+    for key in faults:
+        was = show(record[key]) if key in record else "missing"
+        reason = f"{key} is {was}: written as null, because readers cannot index the file otherwise"
+        changes.append(RecordNote(position, record.get("id"), record.get("image_id"), "warned", reason))
+    return record | dict.fromkeys(faults) if faults else record
+
+
+def _strict(coco: CocoFile, value: Any, where: str, changes: list[RecordNote], position: int | None = None) -> Any:
+    if coco.strict_json:
+        return value
+    cleaned, count = without_non_finite(value)
+    if count:
+        annotation_id, image_id = (value.get("id"), value.get("image_id")) if position is not None else (None, None)
+        reason = f"{where} holds {count} NaN or infinite numbers: written as null"
+        changes.append(RecordNote(position, annotation_id, image_id, "warned", reason))
+    return cleaned

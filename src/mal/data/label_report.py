@@ -1,0 +1,112 @@
+"""What became of every annotation: the content of ``inference_report.json`` and the lines shown at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mal.data.coco import CocoFile, is_id, show
+from mal.data.json_out import atomic_file, dumps, without_non_finite
+from mal.data.notes import RecordNote
+
+# An annotation that is not labelled has exactly one note with one of these.
+_OUTCOMES = ("skipped", "passed", "failed")
+_SHOWN_FIRST = ("failed", "skipped", "clipped", "warned")
+
+
+def outcomes(coco: CocoFile, labelled: Collection[int], notes: Sequence[RecordNote]) -> dict[int, RecordNote]:
+    """The note that says why an annotation was not labelled, by position.
+
+    Args:
+        coco: the input file.
+        labelled: positions of the annotations that got a mask (a `Mapping` of labels by position will do).
+        notes: of `mal.data.boxes.select_boxes`, and those of the labelling itself.
+
+    Raises:
+        ValueError: an annotation is lost or counted twice, which is a fault of the program.
+    """
+    result: dict[int, RecordNote] = {}
+    for note in notes:
+        if note.position is None or note.action not in _OUTCOMES:
+            continue
+        if note.position in result or note.position in labelled:
+            raise ValueError(f"annotations[{note.position}] has two outcomes, the second: {note}")
+        result[note.position] = note
+    lost = [place for place in range(len(coco.annotations)) if place not in result and place not in labelled]
+    if lost or len(result) + len(labelled) != len(coco.annotations):
+        raise ValueError(f"of {len(coco.annotations)} annotations, no outcome is known for {lost[:5]}")
+    return result
+
+
+def label_report(coco: CocoFile, labelled: Collection[int], notes: Sequence[RecordNote]) -> dict[str, Any]:
+    """The report as plain JSON values; arguments as in `outcomes`, the notes of ``coco`` itself are added here.
+
+    Returns:
+        ``input``, ``counts`` (``annotations`` = ``labelled`` + ``skipped`` + ``passed`` + ``failed``; ``clipped`` are
+        among the labelled, ``warned`` counts notes) and ``records``, one entry per note.
+    """
+    actions: Counter[str] = Counter(note.action for note in outcomes(coco, labelled, notes).values())
+    every_note = [*coco.notes, *notes]
+    clipped = {note.position for note in notes if note.action == "clipped"}
+    counts = {
+        "annotations": len(coco.annotations),
+        "labelled": len(labelled),
+        "clipped": sum(position in labelled for position in clipped),
+        **{action: actions[action] for action in _OUTCOMES},
+        "warned": sum(note.action == "warned" for note in every_note),
+    }
+    records, _ = without_non_finite([_entry(coco, note) for note in every_note])
+    return {"input": str(coco.path), "counts": counts, "records": records}
+
+
+def write_label_report(report: Mapping[str, Any], path: Path) -> None:
+    """Write a report as indented JSON, whole or not at all.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with atomic_file(path) as file:
+        file.write(dumps(report, indent=True) + b"\n")
+
+
+def summary_lines(report: Mapping[str, Any], *, limit: int = 20) -> list[str]:
+    """The report for the terminal: a line of counts, then what failed, was skipped, clipped or is odd.
+
+    Args:
+        report: of `label_report`.
+        limit: how many records to name; copied group regions are only counted.
+    """
+    counts = report["counts"]
+    if counts["annotations"] == 0:
+        first = "nothing to do: the file has no annotations"
+    else:
+        parts = [f"{counts['labelled']} labelled" + (f" ({counts['clipped']} clipped)" if counts["clipped"] else "")]
+        parts += [f"{counts[action]} {action}" for action in _OUTCOMES if counts[action]]
+        parts += [f"{counts['warned']} warned about"] if counts["warned"] else []
+        first = f"{counts['annotations']} annotations: {', '.join(parts)}"
+    named = [entry for action in _SHOWN_FIRST for entry in report["records"] if entry["action"] == action]
+    lines = [first, *(_line(entry) for entry in named[:limit])]
+    if len(named) > limit:
+        lines.append(f"... and {len(named) - limit} more, in the report file")
+    return lines
+
+
+def _entry(coco: CocoFile, note: RecordNote) -> dict[str, Any]:
+    image = coco.images.get(note.image_id) if is_id(note.image_id) else None
+    return {
+        "action": note.action,
+        "reason": note.reason,
+        "annotation_index": note.position,
+        "annotation_id": note.annotation_id,
+        "image_id": note.image_id,
+        "file_name": image.file_name if image else None,
+    }
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    if entry["annotation_index"] is None:
+        return f"{entry['action']}: {entry['reason']}"
+    image = f", image {show(entry['image_id'])}" + (f" ({entry['file_name']})" if entry["file_name"] else "")
+    return f"{entry['action']}: annotation {show(entry['annotation_id'])}{image}: {entry['reason']}"

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mal.data.boxes import select_boxes
+from mal.data.coco import read_coco
+from mal.data.label_report import label_report
+from mal.errors import UserError
+from tests.data.coco_samples import annotation, coco_file, document
+
+
+def error_for(path) -> str:
+    with pytest.raises(UserError) as caught:
+        read_coco(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(path) in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "is empty"),
+        (" \n", "is empty"),
+        ("\ufeff", "is empty"),
+        ('{"images": [', "cut off or no JSON"),
+        ('{"images": [],\n "annotations": [,]}', "line 2, column 18"),
+        ("hello", "line 1, column 1"),
+        ("[]", 'lists "images", "annotations" and "categories"'),
+        ("3", "top level is a single value"),
+        ("{}", '"images" is missing'),
+        ('{"images": []}', '"annotations" is missing'),
+        ('{"images": {}, "annotations": []}', '"images" is not a list'),
+        ('{"images": [], "annotations": null}', '"annotations" is not a list'),
+        ("[" * 100_000, "cannot be read as JSON"),
+        ("1" * 5_000, "cannot be read as JSON"),
+    ],
+)
+def test_damage_of_the_whole_file_is_one_line_that_names_it(tmp_path, content, said):
+    path = tmp_path / "boxes.json"
+    path.write_text(content, encoding="utf-8")
+    assert said in error_for(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    assert "does not exist" in error_for(tmp_path / "none.json")
+
+
+def test_a_folder_instead_of_a_file_is_named(tmp_path):
+    assert "is a folder" in error_for(tmp_path)
+
+
+def test_a_path_through_a_file_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    assert "cannot be read" in error_for(tmp_path / "file" / "boxes.json")
+
+
+def test_text_that_is_not_utf8_is_named_with_the_byte(tmp_path):
+    path = tmp_path / "boxes.json"
+    path.write_bytes('{"images": []}'.encode("utf-16"))
+    assert "not UTF-8 text (byte 0)" in error_for(path)
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path):
+    coco = coco_file(tmp_path, "\ufeff" + json.dumps(document(annotation())))
+    assert list(coco.images) == [1]
+    assert coco.strict_json
+
+
+def test_bare_nan_and_infinity_are_read(tmp_path):
+    coco = coco_file(tmp_path, document(annotation(bbox=[float("nan"), 0, float("inf"), 1])))
+    assert not coco.strict_json
+    assert len(coco.annotations) == 1
+
+
+def test_ids_beyond_64_bits_stay_exact(tmp_path):
+    number = 2**90 + 1
+    coco = coco_file(tmp_path, document(annotation(id=number)))
+    assert coco.annotations[0]["id"] == number
+
+
+def test_a_sound_file_has_no_notes(tmp_path):
+    coco = coco_file(tmp_path, document(annotation()))
+    assert coco.notes == []
+    assert coco.categories == {3: "nut"}
+    assert (coco.images[1].width, coco.images[1].height, coco.images[1].file_name) == (100, 80, "a.png")
+
+
+@pytest.mark.parametrize("categories", [..., None, {}])
+def test_a_file_without_categories_works_with_a_warning(tmp_path, categories):
+    content = document(annotation(), categories=categories)
+    if categories is ...:
+        del content["categories"]
+    coco = coco_file(tmp_path, content)
+    boxes, notes = select_boxes(coco)
+    assert (len(boxes), notes) == (1, [])
+    assert [(note.action, "categories" in note.reason) for note in coco.notes] == [("warned", True)]
+
+
+@pytest.mark.parametrize(
+    ("categories", "said"),
+    [([5], "categories[0] has no usable id"), ([{"id": 3}, {"id": 3}], "category id 3 is used twice")],
+)
+def test_an_odd_category_is_named(tmp_path, categories, said):
+    coco = coco_file(tmp_path, document(annotation(), categories=categories))
+    assert said in coco.notes[0].reason
+
+
+IMAGE = {"id": 1, "file_name": "a.png", "width": 100, "height": 80}
+
+
+@pytest.mark.parametrize(
+    ("images", "said", "labelled"),
+    [
+        ([5, IMAGE], "images[0] is 5, not an object", 1),
+        ([{"file_name": "a.png"}, IMAGE], "images[0] has no usable id (null)", 1),
+        ([IMAGE | {"id": True}], "images[0] has no usable id (true)", 0),
+        ([IMAGE | {"id": [1]}], "images[0] has no usable id ([1])", 0),
+        ([IMAGE | {"file_name": None}], "image 1 has no file name", 0),
+        ([IMAGE | {"file_name": ""}], "image 1 has no file name", 0),
+        ([IMAGE | {"file_name": "\ud800"}], 'image 1 has no file name (file_name is "\\ud800")', 0),
+        ([IMAGE, IMAGE], "image id 1 is used twice, at images[0] and images[1], for the same picture", 1),
+        ([IMAGE, IMAGE | {"file_name": "b.png"}], "for different pictures (a.png, b.png)", 0),
+        ([IMAGE, IMAGE | {"file_name": 3}], "image 1 has no file name", 0),
+        ([IMAGE | {"file_name": 3}, IMAGE], "image 1 has no file name", 0),
+        ([IMAGE | {"width": None}], "image 1 (a.png) has no valid size in the file (null x 80)", 0),
+        ([IMAGE | {"height": "80"}], 'has no valid size in the file (100 x "80")', 0),
+        ([IMAGE | {"height": -1}], "has no valid size", 0),
+        ([IMAGE | {"height": 80.5}], "has no valid size", 0),
+        ([IMAGE | {"height": 10**400}], "has no valid size", 0),
+        ([IMAGE | {"height": float("nan")}], "has no valid size", 0),
+    ],
+)
+def test_an_odd_image_record_is_named_and_its_annotation_is_accounted_for(tmp_path, images, said, labelled):
+    coco = coco_file(tmp_path, document(annotation(), images=images))
+    boxes, notes = select_boxes(coco)
+    assert said in coco.notes[0].reason
+    assert len(boxes) == labelled
+    assert [note.action for note in notes] == ["skipped"] * (1 - labelled)
+
+
+def test_a_whole_float_is_a_size(tmp_path):
+    coco = coco_file(tmp_path, document(images=[IMAGE | {"width": 100.0}]))
+    assert coco.images[1].width == 100
+    assert coco.notes == []
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=4,
+)
+sound_keys = st.sampled_from(["id", "image_id", "category_id", "bbox", "iscrowd", "file_name", "width", "height"])
+changes = st.dictionaries(sound_keys, json_values, max_size=3)
+
+
+@given(
+    images=st.lists(changes.map(lambda change: IMAGE | change) | json_values, max_size=3),
+    annotations=st.lists(changes.map(lambda change: annotation() | change) | json_values, max_size=5),
+    categories=json_values,
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+def test_whatever_is_damaged_every_annotation_is_accounted_for(tmp_path, images, annotations, categories):
+    coco = coco_file(tmp_path, document(*annotations, images=images, categories=categories))
+    boxes, notes = select_boxes(coco)
+    counts = label_report(coco, {box.position for box in boxes}, notes)["counts"]
+    assert counts["labelled"] + counts["skipped"] + counts["passed"] + counts["failed"] == len(annotations)
+    for box in boxes:
+        x0, y0, x1, y1 = box.xyxy
+        assert 0 <= x0 < x1 <= box.image.width
+        assert 0 <= y0 < y1 <= box.image.height
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_file_with_changed_bytes_is_read_or_refused(tmp_path, data):
+    raw = bytearray(json.dumps(document(annotation(), annotation(id=11))).encode())
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "boxes.json"
+    path.write_bytes(raw[: data.draw(st.integers(0, len(raw)))])
+    try:
+        coco = read_coco(path)
+    except UserError:
+        return
+    boxes, notes = select_boxes(coco)
+    label_report(coco, {box.position for box in boxes}, notes)
