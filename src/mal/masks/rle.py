@@ -32,11 +32,12 @@ def rle_from_window(window: npt.NDArray[np.bool_], *, x0: int, y0: int, image_wi
     height, width = window.shape
     assert 0 <= x0 <= image_width - width, "the window must lie inside the image"
     assert 0 <= y0 <= image_height - height, "the window must lie inside the image"
-    columns = np.zeros((width, height + 2), dtype=np.int8)
-    columns[:, 1:-1] = window.T != 0
-    change = np.diff(columns, axis=1)
-    starts = _positions(change == 1, x0, y0, image_height)
-    ends = _positions(change == -1, x0, y0, image_height)
+    columns = np.zeros((width, height + 2), dtype=bool)
+    columns[:, 1:-1] = window.T
+    # Each column starts and ends with background, so its changes alternate between a start and an end of a run.
+    column, row = np.divmod(np.flatnonzero(columns[:, 1:] != columns[:, :-1]), height + 1)
+    changes = (column + x0) * image_height + row + y0
+    starts, ends = changes[::2], changes[1::2]
     # A run that leaves a column at the bottom goes on at the top of the next one.
     joined = ends[:-1] == starts[1:]
     starts, ends = starts[np.r_[True, ~joined][: len(starts)]], ends[np.r_[~joined, True][: len(ends)]]
@@ -93,11 +94,6 @@ def rle_from_segmentation(segmentation: Any, height: int, width: int) -> Rle:
     if sum(counts) != height * width:
         raise ValueError(f"the RLE's counts add up to {sum(counts)} pixels instead of {height * width}")
     return _compress(counts, height, width)
-
-
-def _positions(change: npt.NDArray[np.bool_], x0: int, y0: int, image_height: int) -> npt.NDArray[np.int64]:
-    column, row = np.nonzero(change)
-    return (column + x0) * image_height + row + y0
 
 
 def _compress(counts: list[int], height: int, width: int) -> Rle:
