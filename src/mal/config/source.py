@@ -91,10 +91,10 @@ def read_spec_file(path: Path) -> SpecSource:
     """
     source = SpecSource(str(path))
     text = _read_text(path)
-    loader = _SpecLoader(text) if text.strip() else None
     try:
-        root = loader.get_single_node() if loader else None
-        if loader is None or root is None:
+        loader = _SpecLoader(text)
+        root = loader.get_single_node()
+        if root is None:
             raise SpecError([f"{path}: the spec is empty; `mal spec` prints a complete one"])
         if not isinstance(root, yaml.MappingNode):
             raise SpecError([f"{path}:{_line(root)}: a spec is made of `key: value` lines; this is something else"])
@@ -126,18 +126,16 @@ def add_overrides(source: SpecSource, overrides: Sequence[str]) -> None:
 
 def resolve_references(source: SpecSource) -> None:
     """Replaces ``${other.key}`` and ``${oc.env:NAME}``; a field set to ``???`` counts as not given."""
-    config = OmegaConf.create(source.values)
     while True:
         try:
-            resolved = OmegaConf.to_container(config, resolve=True)
+            resolved = OmegaConf.to_container(OmegaConf.create(source.values), resolve=True)
             break
         except OmegaConfBaseException as error:
-            key = error.full_key
-            if not isinstance(key, str) or not key:
-                raise
-            source.report(key, str(error).splitlines()[0])
-            # "???" is dropped below, so that the rest of the spec is still checked.
-            OmegaConf.update(config, key, "???")
+            key = str(error.full_key or "").partition("[")[0]
+            entry = field_by_key().get(key)
+            reason = str(error).splitlines()[0]
+            source.report(key, "the ${...} in it cannot be read" if entry and entry.is_secret else reason)
+            _drop(source.values, key)  # so that the rest of the spec is still checked
     source.values = _without_missing(resolved)
 
 
@@ -230,6 +228,13 @@ def _put(source: SpecSource, key: str, value: Any, origin: Origin) -> None:
             return  # a section written as a plain value: reported on its own
     node[name] = value
     source.origins[key] = origin
+
+
+def _drop(values: dict[str, Any], key: str) -> None:
+    *sections, name = key.split(".")
+    for section in sections:
+        values = values[section]
+    del values[name]
 
 
 def _without_missing(value: Any) -> Any:

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+
+from mal.config.catalog import field_by_key
+from mal.config.docs import field_tables, json_schema, spec_yaml, task_fields_help
+from mal.config.fields import ALL_TASKS
+from mal.config.load import load_spec
+from mal.config.schema import ExperimentSpec
+
+
+@pytest.mark.parametrize("task", [None, *ALL_TASKS])
+def test_the_printed_spec_loads_back_to_the_defaults(task, tmp_path):
+    path = tmp_path / "spec.yaml"
+    path.write_text(spec_yaml(task))
+    assert load_spec(path) == ExperimentSpec()
+
+
+def test_the_complete_spec_names_every_field_once():
+    lines = [line.strip() for line in spec_yaml().splitlines()]
+    for entry in field_by_key().values():
+        same_name = [other for other in field_by_key().values() if other.name == entry.name]
+        assert sum(line.startswith(f"{entry.name}: ") for line in lines) == len(same_name)
+
+
+def test_the_spec_of_a_task_leaves_out_what_it_does_not_read():
+    assert "train_ann_path" not in spec_yaml("inference")
+    assert "mask_thres" in spec_yaml("inference")
+    assert "trt_engine" not in spec_yaml("inference")
+
+
+def test_a_required_path_says_so():
+    assert "# Required. Checkpoint to evaluate" in spec_yaml("evaluate")
+
+
+@pytest.mark.parametrize("task", ALL_TASKS)
+@pytest.mark.parametrize("columns", [60, 100, 300])
+def test_help_keeps_to_the_terminal_and_aligns_its_columns(task, columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = task_fields_help(task).splitlines()
+    start = max(len(key) for key, entry in field_by_key().items() if task in entry.tasks) + 4
+    field_lines = [line for line in lines if line.startswith("  ")]
+    assert all(line[start - 2 : start] == "  " and line[start] != " " for line in field_lines)
+    if columns >= 100:
+        assert max(map(len, field_lines)) <= min(columns, 120)
+
+
+def test_the_tables_have_a_row_for_every_field_and_no_raw_html():
+    tables = field_tables()
+    assert all(f"\n| `{key}` |" in tables for key in field_by_key())
+    assert "<results_dir>" not in tables
+
+
+def test_the_json_schema_describes_every_field_without_private_keys():
+    schema = json_schema()
+    assert schema["$defs"]["TrainConfig"]["properties"]["lr"]["minimum"] == 0
+    assert schema["$defs"]["ModelConfig"]["properties"]["arch"]["enum"][0] == "vit-deit-tiny/16"
+    assert schema["additionalProperties"] is False
+    assert "x-" not in "".join(_keys(schema))
+
+
+def test_numbers_are_written_so_that_every_yaml_reader_takes_them_for_numbers():
+    import yaml
+
+    assert yaml.safe_load(spec_yaml())["train"]["optim_eps"] == 1e-8
+    assert yaml.safe_load(spec_yaml())["dataset"]["max_obj_size"] == 1e10
+
+
+def _keys(node) -> list[str]:
+    if isinstance(node, dict):
+        return [*node, *(key for value in node.values() for key in _keys(value))]
+    return [key for item in node for key in _keys(item)] if isinstance(node, list) else []
