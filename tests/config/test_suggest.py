@@ -40,6 +40,8 @@ def test_a_known_key_with_one_edit_is_suggested_back(pair):
         ("backbone", ["model.arch"]),
         ("batch_size", ["train.batch_size", "evaluate.batch_size", "inference.batch_size"]),
         ("train.cudnn.benchmrk", ["train.cudnn.benchmark"]),
+        ("train.lr.x", ["train.lr"]),
+        ("train.foo", []),
         ("xyzzy", []),
     ],
 )

@@ -27,22 +27,26 @@ _OTHER_NAMES = {
     "inference.output": "inference.label_dump_path",
 }
 _LEAST_LIKENESS = 0.6
+_LEAST_NAME_LIKENESS = 0.5
+_SURE_LIKENESS = 0.85
 _WRONG_SECTION = 0.1  # how much worse a name's match is where its section differs
-_TIE = 1e-9
+_TIE = 0.02
 
 
 def nearest_keys(key: str) -> list[str]:
-    """The real keys most like ``key``: several only where they are equally near, none where nothing is.
+    """The real keys most like ``key``: several only where they are about equally near, none where nothing is.
 
     The section may be wrong or absent: ``lr`` finds ``train.lr``.
     """
     scores: dict[str, float] = {}
     for candidate, real_key in _candidates().items():
-        scores[real_key] = max(scores.get(real_key, 0.0), _likeness(key, candidate))
+        is_its_section = candidate in section_keys() and key.startswith(f"{candidate}.")
+        if not is_its_section:
+            scores[real_key] = max(scores.get(real_key, 0.0), _likeness(key, candidate))
     best = max(scores.values())
     if best < _LEAST_LIKENESS:
         return []
-    return [real_key for real_key, score in scores.items() if score >= best - _TIE]
+    return sorted((key for key, score in scores.items() if score >= best - _TIE), key=lambda near: -scores[near])
 
 
 def did_you_mean(key: str) -> str:
@@ -57,7 +61,9 @@ def did_you_mean(key: str) -> str:
 def _likeness(key: str, candidate: str) -> float:
     whole = SequenceMatcher(None, key, candidate, autojunk=False).ratio()
     name = SequenceMatcher(None, key.rpartition(".")[2], candidate.rpartition(".")[2], autojunk=False).ratio()
-    return max(whole, name - _WRONG_SECTION)
+    # Two keys of one section are alike for the section's sake: the names must be alike too.
+    is_alike = name >= _LEAST_NAME_LIKENESS or whole >= _SURE_LIKENESS
+    return max(whole, name - _WRONG_SECTION) if is_alike else 0.0
 
 
 @cache

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mal.cli import main
+from mal.tasks.label_options import LabelOptions
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[LabelOptions]:
+    """What the labelling task was asked to do."""
+    options: list[LabelOptions] = []
+    task = SimpleNamespace(run=lambda given: options.append(given) or 0)
+    monkeypatch.setitem(sys.modules, "mal.tasks.label", task)
+    monkeypatch.setattr("mal.tasks.label", task, raising=False)
+    return options
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("boxes.json", "m.pth", "cat.jpg"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "photos").mkdir()
+    return tmp_path
+
+
+def label(line: str) -> int:
+    return main(["label", *line.split()])
+
+
+def test_a_coco_file_is_labelled_with_the_defaults(asked, folder):
+    assert label("--ann boxes.json --images photos --checkpoint m.pth --out masks.json") == 0
+    assert asked == [
+        LabelOptions(
+            checkpoint=Path("m.pth"),
+            ann=Path("boxes.json"),
+            images=Path("photos"),
+            out=Path("masks.json"),
+            overlay=None,
+        )
+    ]
+
+
+def test_one_photo_is_labelled_and_shown(asked, folder):
+    line = "--image cat.jpg --box 1,2,30,40 --box=-3,0.5,7,8 --checkpoint m.pth --network mixed --flip --device cuda:1"
+    assert label(f"{line} --threshold 0.4 --batch-size 2 --workers 0") == 0
+    (options,) = asked
+    assert options.boxes == ((1, 2, 30, 40), (-3, 0.5, 7, 8))
+    assert options.overlay == Path("cat_masks.png")
+    assert (options.network, options.flip, options.device) == ("mixed", True, "cuda:1")
+    assert (options.threshold, options.batch_size, options.num_workers) == (0.4, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--ann boxes.json", "required: --checkpoint"),
+        ("--checkpoint m.pth", "nothing to label"),
+        ("--checkpoint m.pth --ann boxes.json", "a COCO file also needs --images and --out"),
+        ("--checkpoint m.pth --ann a --images b --out c --box 1,2,3,4", "--box and --overlay go with --image"),
+        ("--checkpoint m.pth --image cat.jpg", "--image needs at least one --box"),
+        ("--checkpoint m.pth --image cat.jpg --box 1,2,3,4 --ann a", "--image goes without --ann"),
+        ("--checkpoint m.pth --image cat.jpg --box 1,2,3", "write four numbers"),
+        ("--checkpoint m.pth --image cat.jpg --box 1,2,a,4", "write four numbers"),
+        ("--checkpoint m.pth --image cat.jpg --box 1,2,0,4", "must be above 0"),
+        ("--checkpoint m.pth --image cat.jpg --box 1,2,nan,4", "must be above 0"),
+        ("--checkpoint m.pth --threshold 1.5", "not between 0 and 1"),
+        ("--checkpoint m.pth --threshold x", "'x' is not a number"),
+        ("--checkpoint m.pth --batch-size 0", "0 is too small; must be at least 1"),
+        ("--checkpoint m.pth --workers x", "'x' is not a whole number"),
+        ("--checkpoint m.pth --device gpu", "'gpu' is not a device"),
+        ("--checkpoint m.pth --network both", "invalid choice"),
+    ],
+)
+def test_options_that_do_not_fit_are_wrong_usage(line, message, asked, folder, capsys):
+    assert label(line) == 2
+    assert message in capsys.readouterr().err
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--ann no.json --images photos --out o --checkpoint m.pth", "--ann no.json: no such file"),
+        ("--ann photos --images photos --out o --checkpoint m.pth", "--ann photos: is a folder; must be a file"),
+        ("--ann boxes.json --images no --out o --checkpoint m.pth", "--images no: no such folder"),
+        ("--ann boxes.json --images m.pth --out o --checkpoint m.pth", "--images m.pth: is a file; must be a folder"),
+        ("--image no.jpg --box 1,2,3,4 --checkpoint m.pth", "--image no.jpg: no such file"),
+        ("--image cat.jpg --box 1,2,3,4 --checkpoint no.pth", "--checkpoint no.pth: no such file"),
+    ],
+)
+def test_paths_that_are_not_there_are_named_before_the_task_is_imported(line, message, asked, folder, capsys):
+    assert label(line) == 1
+    assert capsys.readouterr().err == f"mal: error: {message}\n"
+    assert asked == []
