@@ -240,6 +240,11 @@ def _index_categories(coco: CocoFile) -> None:
             coco.categories[category_id] = str(record.get("name", category_id))
 
 
+def category_name(coco: CocoFile, category_id: Any) -> str:
+    """The name of a category, or its id as text where the file has no such category."""
+    return coco.categories[category_id] if is_id(category_id) and category_id in coco.categories else show(category_id)
+
+
 def category_is_known(coco: CocoFile, category_id: Hashable) -> bool:
     """Whether the file's ``categories`` list has this id; True for any id when the file has no categories at all."""
     return not coco.categories or (is_id(category_id) and category_id in coco.categories)

@@ -47,7 +47,7 @@ def read_image(path: Path) -> Pixels:
     with _open(path) as image:
         try:
             image.load()
-            rgb = _to_rgb(image)
+            rgb = pixels_of(image)
         # Pillow's decoders raise nearly every built-in error type on damaged bytes.
         except Exception as error:
             raise UserError(f"image {path} is damaged or cannot be decoded: {_one_line(error)}") from error
@@ -110,7 +110,12 @@ def _open(path: Path) -> Image.Image:
         raise UserError(f"image {path} cannot be opened: {_one_line(error)}") from error
 
 
-def _to_rgb(image: Image.Image) -> Pixels:
+def pixels_of(image: Image.Image) -> Pixels:
+    """Colours of a picture in any mode, (H, W, 3) uint8; grey of 16 bits is scaled from its full range.
+
+    Raises:
+        ValueError: the mode has no known range of values.
+    """
     if image.mode.startswith("I"):
         grey = _grey8(np.asarray(image))
         return np.repeat(grey[:, :, None], 3, axis=2)

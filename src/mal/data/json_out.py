@@ -1,18 +1,15 @@
-"""Write JSON that every reader takes, and files that are whole or not there."""
+"""Write JSON that every reader takes."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
-from mal.errors import UserError
+from mal.files import atomic_file
 
 
 def dumps(value: Any, *, indent: bool = False) -> bytes:
@@ -37,30 +34,11 @@ def without_non_finite(value: Any) -> tuple[Any, int]:
     return value, 0
 
 
-@contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes its name only when it is complete.
-
-    Until the block ends without an error, ``path`` keeps its old content. Missing folders are made.
+def write_json(value: Any, path: Path) -> None:
+    """Write strict JSON, indented, whole or not at all.
 
     Raises:
-        UserError: it cannot be written (no permission, full disk, ``path`` is a folder).
+        UserError: the file cannot be written.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        _remove(draft)
-
-
-def _remove(draft: Path) -> None:
-    # After success the draft is gone; where its folder could not be made or read, it never existed.
-    if os.access(draft, os.F_OK):
-        draft.unlink()
+    with atomic_file(path) as file:
+        file.write(dumps(value, indent=True) + b"\n")

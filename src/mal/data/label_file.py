@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mal.data.coco import CocoFile, is_id, show
-from mal.data.json_out import atomic_file, dumps, without_non_finite
+from mal.data.json_out import dumps, without_non_finite
+from mal.files import atomic_file
 from mal.data.label_report import outcomes
 from mal.data.notes import RecordNote
 from mal.errors import UserError

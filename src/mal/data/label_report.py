@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mal.data.coco import CocoFile, is_id, show
-from mal.data.json_out import atomic_file, dumps, without_non_finite
+from mal.data.json_out import dumps, without_non_finite
+from mal.files import atomic_file
 from mal.data.notes import RecordNote
 
 # An annotation that is not labelled has exactly one note with one of these.

@@ -1,1 +1,1 @@
-"""One file for each task: it tells the order of things from top to bottom and owns nothing else."""
+"""Train, evaluate, label: each told from top to bottom in its own file."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from timm.layers.pos_embed import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mal.errors import UserError
 from mal.models.backbones.conv_stem import ConvStem
 
 Stem = Literal["patch", "conv"]
@@ -67,6 +69,31 @@ class VitBackbone(VisionTransformer):
         self.stride = ConvStem.stride if stem == "conv" else size.patch_size
         # Files of the patch generation hold a classifier that nothing uses; it stays for the sake of their layout.
         self.head.requires_grad_(False)
+
+        self._frozen: list[nn.Module] = []
+
+    def freeze(self, stages: Iterable[int]) -> None:
+        """Stop training some stages: no gradient, and eval mode for good.
+
+        Args:
+            stages: 0 for the patch embedding, 1..N for the blocks; -1 stands for none.
+
+        Raises:
+            UserError: there is no such stage.
+        """
+        all_stages = [self.patch_embed, *self.blocks]
+        for stage in stages:
+            if stage >= len(all_stages):
+                raise UserError(f"model.frozen_stages: there is no stage {stage}; the last block is {len(self.blocks)}")
+            if stage >= 0:
+                self._frozen.append(all_stages[stage].requires_grad_(False).eval())
+
+    def train(self, mode: bool = True) -> VitBackbone:
+        """Switch to training mode, the frozen stages left out."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         """Feature map of a batch.

@@ -1,0 +1,105 @@
+"""The annotation files of a run, checked and turned into loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from mal.data.boxes import Box, select_boxes, training_boxes
+from mal.data.coco import CocoFile, read_coco
+from mal.data.crop_stream import CropBatch, CropSettings, CropStream
+from mal.data.images import fill_missing_sizes, image_path
+from mal.data.notes import RecordNote
+from mal.data.train_boxes import EpochSampler, TrainBatch, TrainBoxes, collate
+from mal.errors import UserError
+
+
+class AnnotatedImages:
+    """An annotation file with its folder of images.
+
+    Args:
+        ann_path: COCO file.
+        img_dir: folder of the images.
+
+    Attributes:
+        coco: the file.
+        img_dir: the folder.
+        notes: what reading it has already found.
+
+    Raises:
+        UserError: the file is no COCO file.
+    """
+
+    def __init__(self, ann_path: Path, img_dir: Path) -> None:
+        self.coco: CocoFile = read_coco(ann_path)
+        self.img_dir = img_dir
+        self.notes: list[RecordNote] = [*self.coco.notes, *fill_missing_sizes(self.coco, img_dir)]
+
+    @cached_property
+    def boxes_to_label(self) -> list[Box]:
+        """All boxes that can be labelled; the others are in ``notes``."""
+        boxes, notes = select_boxes(self.coco)
+        self.notes += notes
+        return boxes
+
+    def boxes_to_train_on(self, *, min_obj_size: float, max_obj_size: float) -> list[Box]:
+        """The boxes to train on; what was left out is in ``notes``.
+
+        Raises:
+            UserError: no box is left, or an image is missing.
+        """
+        boxes, notes = training_boxes(self.coco, min_obj_size=min_obj_size, max_obj_size=max_obj_size)
+        self.notes += notes
+        if not boxes:
+            reasons = "; ".join(note.reason for note in notes[:3]) or "it has no annotations"
+            raise UserError(f"{self.coco.path}: no box to train on ({reasons})")
+        self._require_images(boxes)
+        return boxes
+
+    def _require_images(self, boxes: Sequence[Box]) -> None:
+        names = {box.image.file_name for box in boxes}
+        missing = sorted(name for name in names if not image_path(self.img_dir, name).is_file())
+        if missing:
+            raise UserError(
+                f"{self.img_dir}: {len(missing)} of {len(names)} images named in {self.coco.path} are missing,"
+                f" for instance {missing[0]}"
+            )
+
+
+def train_loader(
+    dataset: TrainBoxes, *, batch_size: int, num_workers: int, rank: int, world_size: int, pin_memory: bool
+) -> DataLoader[TrainBatch]:
+    """Loader of training batches in a new order every epoch; the last batch may be smaller."""
+    sampler = EpochSampler(len(dataset), seed=dataset.seed, rank=rank, world_size=world_size)
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        collate_fn=collate,
+        pin_memory=pin_memory,
+        **_worker_arguments(num_workers),
+    )
+
+
+def crop_loader(
+    boxes: Sequence[Box],
+    img_dir: Path,
+    settings: CropSettings,
+    *,
+    batch_size: int,
+    num_workers: int,
+    rank: int = 0,
+    world_size: int = 1,
+) -> DataLoader[CropBatch]:
+    """Loader of crops for labelling; see :class:`CropStream`."""
+    stream = CropStream(boxes, img_dir, settings, batch_size=batch_size, rank=rank, world_size=world_size)
+    workers = min(num_workers, len(stream.images))
+    return DataLoader(stream, batch_size=None, **_worker_arguments(workers))
+
+
+def _worker_arguments(num_workers: int) -> dict[str, Any]:
+    return {"num_workers": num_workers, "persistent_workers": num_workers > 0}

@@ -1,0 +1,50 @@
+"""From a spec to networks."""
+
+from __future__ import annotations
+
+from mal.config.schema import ExperimentSpec
+from mal.losses.crf import MeanFieldSettings
+from mal.models.backbones.registry import build_backbone
+from mal.models.backbones.vit import Stem
+from mal.models.network import MaskNetwork
+from mal.models.predict import Network, PredictionMode
+
+
+def build_network(spec: ExperimentSpec, stem: Stem) -> MaskNetwork:
+    """The network that ``spec.model`` describes, with random weights.
+
+    Raises:
+        UserError: the architecture is not available.
+    """
+    model = spec.model
+    backbone = build_backbone(model.arch, stem=stem, num_blocks=model.num_blocks, drop_path=model.vit_dpr)
+    backbone.freeze(model.frozen_stages)
+    return MaskNetwork(
+        backbone,
+        num_convs=model.mask_head_num_convs,
+        hidden_channels=model.mask_head_hidden_channel,
+        out_channels=model.mask_head_out_channel,
+        mask_scale_ratio=model.mask_scale_ratio,
+        mask_scale_ratio_pre=model.mask_scale_ratio_pre,
+        adjust_scale=not model.not_adjust_scale,
+    )
+
+
+def mean_field_settings(spec: ExperimentSpec) -> MeanFieldSettings:
+    """The mean-field options of ``spec.train``."""
+    train = spec.train
+    return MeanFieldSettings(
+        kernel_size=train.crf_kernel_size,
+        num_iter=train.crf_num_iter,
+        zeta=train.crf_zeta,
+        low=train.crf_value_low_thres,
+        high=train.crf_value_high_thres,
+    )
+
+
+def prediction_mode(
+    spec: ExperimentSpec, *, use_teacher: bool, use_mixed: bool, use_flip: bool, use_crf: bool
+) -> PredictionMode:
+    """The mode that a task's switches ask for; ``mixed`` goes before ``teacher``, as in the public code."""
+    network: Network = "mixed" if use_mixed else "teacher" if use_teacher else "student"
+    return PredictionMode(network=network, flip=use_flip, crf=mean_field_settings(spec) if use_crf else None)

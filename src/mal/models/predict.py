@@ -1,0 +1,78 @@
+"""Probabilities of the object in each crop: which network is asked, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mal.losses.crf import MeanFieldSettings, refined_mask
+
+Network = Literal["student", "teacher", "mixed"]
+LogitsFunction = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionMode:
+    """How logits become probabilities.
+
+    Attributes:
+        network: ``student``, ``teacher``, or ``mixed``: the mean of both networks' logits.
+        flip: average with the logits of the mirrored crop.
+        crf: refine the result by the colours of the crop; None leaves it.
+    """
+
+    network: Network = "student"
+    flip: bool = False
+    crf: MeanFieldSettings | None = None
+
+
+def predict_probs(
+    student: LogitsFunction,
+    teacher: LogitsFunction,
+    images: Tensor,
+    box_mask: Tensor,
+    box_area: Tensor,
+    mode: PredictionMode,
+) -> Tensor:
+    """Foreground probabilities in the pixels of each crop.
+
+    Args:
+        student: images and box areas to logits (B, 1, h, w).
+        teacher: likewise.
+        images: (B, 3, S, S) float, normalised crops.
+        box_mask: (B, 1, S, S), 1 inside the box.
+        box_area: (B,) float, pixels of the full image.
+        mode: how to predict.
+
+    Returns:
+        (B, 1, S, S) float32 in 0..1; 0 outside the box.
+    """
+    networks = {"student": [student], "teacher": [teacher], "mixed": [student, teacher]}[mode.network]
+    logits = torch.stack([_logits(network, images, box_area, mode.flip).float() for network in networks]).mean(0)
+    box_mask = box_mask.float()
+    if mode.crf is None:
+        return _resize(logits, images.shape[-2:]).sigmoid() * box_mask
+    size = logits.shape[-2:]
+    refined = refined_mask(
+        _resize(images.float(), size), logits.sigmoid()[:, 0], _resize(box_mask, size)[:, 0], mode.crf
+    )
+    return _resize(refined[:, None], images.shape[-2:]) * box_mask
+
+
+def _logits(network: LogitsFunction, images: Tensor, box_area: Tensor, flip: bool) -> Tensor:
+    logits = network(images, box_area)
+    if not flip:
+        return logits
+    mirrored = network(images.flip(-1), box_area).flip(-1)
+    return (logits + mirrored) / 2
+
+
+def _resize(maps: Tensor, size: torch.Size) -> Tensor:
+    if maps.shape[-2:] == size:
+        return maps
+    return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)

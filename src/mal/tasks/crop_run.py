@@ -1,0 +1,100 @@
+"""Run a labeler over an annotation file, on one device or several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+
+from mal.config.schema import ExperimentSpec
+from mal.console import console, task_progress
+from mal.data.crop_stream import CropBatch
+from mal.data.datamodule import AnnotatedImages, crop_loader
+from mal.labeler import MaskAutoLabeler
+from mal.training.devices import DevicePlan, plan_devices
+
+AUTOCAST_DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """The processes that share a task.
+
+    Attributes:
+        rank: number of this one.
+        world_size: how many there are.
+        device: where this one computes.
+        autocast_dtype: half precision to compute in; None for float32.
+    """
+
+    rank: int
+    world_size: int
+    device: torch.device
+    autocast_dtype: torch.dtype | None
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all processes, in order of rank."""
+        if self.world_size == 1:
+            return [value]
+        values: list[Any] = [None] * self.world_size
+        torch.distributed.all_gather_object(values, value)
+        return values
+
+
+def start_processes(spec: ExperimentSpec, *, gpu_ids: list[int], num_nodes: int) -> Processes:
+    """Start what a task's ``gpu_ids`` and ``num_nodes`` ask for.
+
+    On a CPU masks are always computed in float32, so that they are the same on every machine.
+    """
+    plan = plan_devices(gpu_ids=gpu_ids, num_nodes=num_nodes, strategy=spec.strategy, use_amp=False)
+    fabric = Fabric(**plan.trainer_arguments())
+    fabric.launch()
+    precision = _labelling_precision(spec, plan)
+    if fabric.is_global_zero:
+        console.print(f"running on {plan.summary.split(', precision')[0]}, precision {precision}")
+    return Processes(fabric.global_rank, fabric.world_size, fabric.device, AUTOCAST_DTYPES.get(precision))
+
+
+def _labelling_precision(spec: ExperimentSpec, plan: DevicePlan) -> str:
+    from mal.training.devices import choose_precision
+
+    return choose_precision("gpu") if spec.train.use_amp and plan.accelerator == "gpu" else "32-true"
+
+
+def crop_batches(
+    source: AnnotatedImages,
+    labeler: MaskAutoLabeler,
+    processes: Processes,
+    *,
+    name: str,
+    batch_size: int,
+    num_workers: int,
+) -> Iterator[CropBatch]:
+    """All crops of this process's share of the images, with a progress bar."""
+    boxes = source.boxes_to_label
+    loader = crop_loader(
+        boxes,
+        source.img_dir,
+        labeler.crop,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        rank=processes.rank,
+        world_size=processes.world_size,
+    )
+    with _progress_of_first(name, len(boxes), processes) as advance:
+        for batch in loader:
+            yield batch
+            advance((len(batch) + len(batch.failures)) * processes.world_size)
+
+
+@contextmanager
+def _progress_of_first(name: str, total: int, processes: Processes) -> Iterator[Any]:
+    if processes.rank:
+        yield lambda count: None
+        return
+    with task_progress(name, total) as progress:
+        yield lambda count: progress.advance(min(count, total - progress.done))

@@ -1,0 +1,141 @@
+"""Measure a checkpoint on boxes whose true masks are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from rich.table import Table
+
+from mal.checkpoint.weights import read_weights
+from mal.config.schema import ExperimentSpec
+from mal.console import console
+from mal.data.boxes import Box
+from mal.data.datamodule import AnnotatedImages
+from mal.data.json_out import write_json
+from mal.errors import UserError
+from mal.metrics.clustering import ClusterQuality
+from mal.metrics.evaluator import METHODS, Evaluation, Evaluator
+from mal.metrics.iou import SIZE_BINS
+from mal.models.build import prediction_mode
+from mal.tasks.crop_run import Processes, crop_batches, start_processes
+from mal.tasks.labeler_of import labeler_of
+from mal.tasks.run_folder import run_folder, show_notes
+
+METHOD_TITLES = {"model": "model", "box": "filled box", "ellipse": "inscribed ellipse"}
+CLASSES_SHOWN = 12
+
+
+def run(spec: ExperimentSpec) -> int:
+    """Evaluate ``evaluate.checkpoint`` on the validation set; writes ``metrics.json``.
+
+    Returns:
+        Exit code: 0 when every box with a mask was evaluated, 1 when an image could not be read.
+
+    Raises:
+        UserError: the input does not allow an evaluation; one line says what to do.
+    """
+    with run_folder(spec, "evaluate") as (folder, status):
+        source = _annotations_with_masks(spec)
+        processes = start_processes(spec, gpu_ids=spec.evaluate.gpu_ids, num_nodes=spec.evaluate.num_nodes)
+        evaluation, cluster, failures, warnings = _evaluate(spec, source, processes)
+        if processes.rank:
+            return 0
+        show_notes(warnings, status)
+        for box, reason in failures:
+            console.print(f"  failed: annotation {box.annotation_id}: {reason}", markup=False)
+            status.write(f"annotation {box.annotation_id}: {reason}", level="error")
+        show_evaluation(evaluation)
+        metrics = {"checkpoint": spec.evaluate.checkpoint, **evaluation.as_dict(), "failed": len(failures)}
+        if cluster is not None:
+            metrics["clustering"] = cluster
+        write_json(metrics, folder / "metrics.json")
+        status.write("evaluated", **evaluation.model.as_dict())
+        console.print(f"metrics: {folder / 'metrics.json'}")
+    return 1 if failures else 0
+
+
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Print the methods side by side, then the classes."""
+    console.print(_methods_table(evaluation))
+    console.print(_classes_table(evaluation))
+
+
+def _annotations_with_masks(spec: ExperimentSpec) -> AnnotatedImages:
+    dataset = spec.dataset
+    assert dataset.val_ann_path and dataset.val_img_dir
+    if not dataset.load_mask:
+        raise UserError("dataset.load_mask is false: evaluation compares with the masks of dataset.val_ann_path")
+    return AnnotatedImages(Path(dataset.val_ann_path), Path(dataset.val_img_dir))
+
+
+def _evaluate(
+    spec: ExperimentSpec, source: AnnotatedImages, processes: Processes
+) -> tuple[Evaluation, dict[str, float] | None, list[tuple[Box, str]], list]:
+    evaluate = spec.evaluate
+    assert evaluate.checkpoint
+    mode = prediction_mode(
+        spec,
+        use_teacher=evaluate.use_teacher_test,
+        use_mixed=evaluate.use_mixed_model_test,
+        use_flip=evaluate.use_flip_test,
+        use_crf=evaluate.use_crf_test,
+    )
+    labeler = labeler_of(read_weights(Path(evaluate.checkpoint)), spec, mode, processes)
+    evaluator = Evaluator(source.coco, source.boxes_to_label, spec.train.mask_thres).to(processes.device)
+    if not evaluator.truth.has_masks(source.boxes_to_label):
+        raise UserError(f"{source.coco.path}: no annotation has a mask to compare with")
+    clusters = ClusterQuality().to(processes.device) if evaluate.comp_clustering else None
+    failures: list[tuple[Box, str]] = []
+    batches = crop_batches(
+        source,
+        labeler,
+        processes,
+        name="evaluating",
+        batch_size=evaluate.batch_size,
+        num_workers=spec.dataset.num_workers_per_gpu,
+    )
+    for batch in batches:
+        failures += batch.failures
+        if len(batch):
+            evaluator.update(batch, labeler.probabilities(batch))
+            if clusters is not None:
+                clusters.update(labeler.instance_vectors(batch), evaluator.categories(batch))
+    failures = [failure for part in processes.gather(failures) for failure in part]
+    missing = [note for part in processes.gather(list(evaluator.truth.notes.values())) for note in part]
+    quality = clusters.compute() if clusters is not None else None
+    return evaluator.compute(), quality, failures, [*source.notes, *missing]
+
+
+def _methods_table(evaluation: Evaluation) -> Table:
+    table = Table(title="mean IoU", title_justify="left")
+    table.add_column("")
+    for column in ("over classes", "over instances", *SIZE_BINS, "IoU >= 0.5", "IoU >= 0.75"):
+        table.add_column(column, justify="right")
+    for method in METHODS:
+        summary = evaluation.methods[method]
+        sizes = [summary.by_size[size].instances for size in SIZE_BINS]
+        values = [summary.all.classes, summary.all.instances, *sizes, summary.share_50, summary.share_75]
+        table.add_row(METHOD_TITLES[method], *map(_number, values))
+    counts = [evaluation.model.by_size[size].n for size in SIZE_BINS]
+    table.add_section()
+    table.add_row("boxes", str(len(evaluation.model.by_class)), str(evaluation.model.all.n), *map(str, counts), "", "")
+    return table
+
+
+def _classes_table(evaluation: Evaluation) -> Table:
+    classes = sorted(evaluation.model.by_class.items(), key=lambda item: item[1].n, reverse=True)
+    hidden = len(classes) - CLASSES_SHOWN
+    title = "classes with most boxes" + (f" ({hidden} more in metrics.json)" if hidden > 0 else "")
+    table = Table(title=title, title_justify="left")
+    table.add_column("class")
+    for column in ("boxes", *(METHOD_TITLES[method] for method in METHODS)):
+        table.add_column(column, justify="right")
+    for number, entry in classes[:CLASSES_SHOWN]:
+        means = [evaluation.methods[method].by_class[number].mean for method in METHODS]
+        table.add_row(evaluation.category_names[number], str(entry.n), *map(_number, means))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,118 @@
+"""``mal label``: masks without a spec, for a COCO file or for one photo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from mal.console import console
+from mal.data.datamodule import AnnotatedImages
+from mal.data.images import read_image
+from mal.data.json_out import write_json
+from mal.data.label_file import check_output_path
+from mal.errors import UserError
+from mal.labeler import MaskAutoLabeler, best_device
+from mal.masks.paste import PastedMask
+from mal.masks.rle import empty_rle, rle_area
+from mal.models.predict import PredictionMode
+from mal.report.overlay import draw_overlay
+from mal.tasks.crop_run import Processes
+from mal.tasks.inference import label_boxes, write_labels
+from mal.tasks.label_options import LabelOptions
+
+
+def run(options: LabelOptions) -> int:
+    """Label as the options say.
+
+    Returns:
+        Exit code: 0 when every box that should have a mask got one, else 1.
+
+    Raises:
+        UserError: the input does not allow labelling; one line says what to do.
+    """
+    if options.out is not None and options.ann is not None:
+        check_output_path(options.ann, options.out)
+    labeler = MaskAutoLabeler.from_checkpoint(
+        options.checkpoint,
+        mode=PredictionMode(network=options.network, flip=options.flip),
+        threshold=options.threshold,
+        device=_device(options.device),
+    )
+    return _label_photo(options, labeler) if options.image else _label_file(options, labeler)
+
+
+def _label_file(options: LabelOptions, labeler: MaskAutoLabeler) -> int:
+    assert options.ann and options.images and options.out
+    source = AnnotatedImages(options.ann, options.images)
+    processes = Processes(rank=0, world_size=1, device=labeler.device, autocast_dtype=None)
+    labels, notes = label_boxes(
+        source, labeler, processes, batch_size=options.batch_size, num_workers=options.num_workers
+    )
+    report = options.out.with_name(f"{options.out.stem}_report.json")
+    return write_labels(source, labels, notes, options.out, report)
+
+
+def _label_photo(options: LabelOptions, labeler: MaskAutoLabeler) -> int:
+    assert options.image and options.overlay
+    image = read_image(options.image)
+    boxes = [[x, y, x + width, y + height] for x, y, width, height in options.boxes]
+    masks = labeler.label_instances(image, boxes, batch_size=options.batch_size)
+    height, width = image.shape[:2]
+    rles = [mask.rle() if mask else empty_rle(width, height) for mask in masks]
+    for number, (mask, rle) in enumerate(zip(masks, rles, strict=True), start=1):
+        console.print(f"box {number}: {_describe(mask, rle_area(rle))}")
+    _save_picture(draw_overlay(image, rles, boxes), options.overlay)
+    console.print(f"overlay: {options.overlay}")
+    if options.out is not None:
+        write_json(_coco_document(options, (width, height), rles), options.out)
+        console.print(f"labels: {options.out}")
+    return 0 if all(masks) else 1
+
+
+def _describe(mask: PastedMask | None, area: int) -> str:
+    if mask is None:
+        return "lies outside the photo, no mask"
+    return f"{area} pixels, mean probability {mask.score:.2f}"
+
+
+def _coco_document(options: LabelOptions, size: tuple[int, int], rles: list) -> dict:
+    assert options.image
+    width, height = size
+    annotations = [
+        {
+            "id": number,
+            "image_id": 1,
+            "category_id": 1,
+            "bbox": list(box),
+            "iscrowd": 0,
+            "segmentation": rle,
+            "area": rle_area(rle),
+        }
+        for number, (box, rle) in enumerate(zip(options.boxes, rles, strict=True), start=1)
+    ]
+    return {
+        "images": [{"id": 1, "file_name": options.image.name, "width": width, "height": height}],
+        "categories": [{"id": 1, "name": "object"}],
+        "annotations": annotations,
+    }
+
+
+def _save_picture(pixels: np.ndarray, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: the overlay cannot be written ({error})") from error
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return best_device()
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"--device {name}: no CUDA device here; use --device cpu")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise UserError("--device mps: not available here; use --device cpu")
+    return name

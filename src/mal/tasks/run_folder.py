@@ -1,0 +1,57 @@
+"""What every task does with its results folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from mal.config.fields import Task
+from mal.config.load import save_spec
+from mal.config.schema import ExperimentSpec, task_results_dir
+from mal.console import console
+from mal.data.notes import RecordNote
+from mal.errors import UserError
+from mal.training.status import StatusLog
+
+NOTES_SHOWN = 5
+
+
+@contextmanager
+def run_folder(spec: ExperimentSpec, task: Task) -> Iterator[tuple[Path, StatusLog]]:
+    """Make the results folder of a task, save the resolved spec there, and log how the task ends.
+
+    Raises:
+        UserError: the folder cannot be made or written.
+    """
+    if spec.encryption_key:
+        raise UserError("encryption_key: encrypted checkpoints are not available in this version; leave it out")
+    folder = task_results_dir(spec, task)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        status = StatusLog(folder)
+        status.write(f"{task} started")
+    except OSError as error:
+        raise UserError(f"{folder}: results cannot be written there ({error.strerror}); set results_dir") from error
+    save_spec(spec, folder / "spec.yaml")
+    try:
+        yield folder, status
+    except BaseException as error:
+        status.write(f"{task} stopped: {str(error) or type(error).__name__}", level="error")
+        raise
+    status.write(f"{task} finished")
+
+
+def show_notes(notes: Sequence[RecordNote], status: StatusLog) -> None:
+    """Name the first records that need a person's eye; all of them go to the status file."""
+    for note in notes:
+        status.write(_line(note), level="warning")
+    for note in notes[:NOTES_SHOWN]:
+        console.print(f"  {_line(note)}", markup=False)
+    if len(notes) > NOTES_SHOWN:
+        console.print(f"  ... and {len(notes) - NOTES_SHOWN} more, all in {status.path}")
+
+
+def _line(note: RecordNote) -> str:
+    who = f"annotation {note.annotation_id}: " if note.position is not None else ""
+    return f"{note.action}: {who}{note.reason}"

@@ -1,0 +1,164 @@
+"""One step of training, and the validation in between, as the trainer runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+
+from mal.config.schema import ExperimentSpec
+from mal.data.crop_stream import CropBatch
+from mal.data.pixels import normalize
+from mal.data.train_boxes import TrainBatch
+from mal.losses.objective import batch_losses, warm_up_factor
+from mal.metrics.evaluator import Evaluator
+from mal.models.build import mean_field_settings, prediction_mode
+from mal.models.network import MaskNetwork
+from mal.models.ema import make_teacher, update_teacher
+from mal.models.predict import predict_probs
+from mal.training.saved_spec import require_same_model, saved_spec
+from mal.training.schedule import learning_rate
+
+
+@dataclass(frozen=True, slots=True)
+class RunSize:
+    """What the schedule needs to know of a run.
+
+    Attributes:
+        steps_per_epoch: optimiser steps of an epoch.
+        world_size: processes that share a step.
+    """
+
+    steps_per_epoch: int
+    world_size: int
+
+
+class MalModule(LightningModule):
+    """Student and teacher under training (MAL, arXiv 2301.03992, section 3).
+
+    Args:
+        student: the network that learns.
+        spec: the whole spec; it is saved with every checkpoint.
+        run_size: see :class:`RunSize`.
+        evaluator: compares masks with true ones during validation; None when there is nothing to validate on.
+        teacher: None makes it a copy of the student.
+    """
+
+    def __init__(
+        self,
+        student: MaskNetwork,
+        spec: ExperimentSpec,
+        run_size: RunSize,
+        *,
+        evaluator: Evaluator | None = None,
+        teacher: MaskNetwork | None = None,
+    ) -> None:
+        super().__init__()
+        self.student = student
+        self.teacher = make_teacher(student) if teacher is None else teacher.requires_grad_(False).eval()
+        self.spec = spec
+        self.run_size = run_size
+        self.evaluator = evaluator
+        self._mean_field = mean_field_settings(spec)
+        self._mode = prediction_mode(
+            spec,
+            use_teacher=spec.evaluate.use_teacher_test,
+            use_mixed=spec.evaluate.use_mixed_model_test,
+            use_flip=spec.evaluate.use_flip_test,
+            use_crf=spec.evaluate.use_crf_test,
+        )
+
+    def train(self, mode: bool = True) -> MalModule:
+        """Switch the student to training mode; the teacher always stays in eval mode."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
+        """Weighted sum of both losses of a batch."""
+        train = self.spec.train
+        images = normalize(batch.student_images)
+        student_logits = self.student(images, batch.box_area)
+        with torch.no_grad():
+            teacher_logits = self.teacher(normalize(batch.teacher_images), batch.box_area)
+        losses = batch_losses(
+            student_logits,
+            teacher_logits,
+            images,
+            batch.box_mask,
+            self._mean_field,
+            crf_size_ratio=train.crf_size_ratio,
+        )
+        step = batch_idx // train.accum_grad_batches
+        mil = losses.mil.mean() * train.loss_mil_weight * warm_up_factor(self.current_epoch, step, train.loss_mil_step)
+        crf = losses.crf.mean() * train.loss_crf_weight * warm_up_factor(self.current_epoch, step, train.loss_crf_step)
+        loss = mil + crf
+        self.log_dict(
+            {
+                "train/loss": loss.detach(),
+                "train/mil": losses.mil.detach().mean(),
+                "train/crf": losses.crf.detach().mean(),
+                "train/lr": self.optimizers().param_groups[0]["lr"],
+            },
+            batch_size=len(batch),
+        )
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step the student, then let the teacher follow."""
+        super().optimizer_step(*args, **kwargs)
+        update_teacher(self.teacher, self.student, self.spec.model.teacher_momentum)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW on the student, its rate set before every step."""
+        train = self.spec.train
+        highest = train.lr * self.run_size.world_size * train.batch_size
+        betas = train.optim_betas or [train.optim_momentum, 0.9]
+        optimizer = torch.optim.AdamW(
+            [parameter for parameter in self.student.parameters() if parameter.requires_grad],
+            lr=highest,
+            betas=(betas[0], betas[1]),
+            eps=train.optim_eps,
+            weight_decay=train.wd,
+        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate_at(step, highest) / highest)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _rate_at(self, step: int, highest: float) -> float:
+        train = self.spec.train
+        return learning_rate(
+            step / self.run_size.steps_per_epoch,
+            lr=highest,
+            min_lr=train.min_lr or highest * train.min_lr_rate,
+            warmup_epochs=train.warmup_epochs,
+            num_epochs=train.num_epochs,
+            num_wave=train.num_wave,
+        )
+
+    def validation_step(self, batch: CropBatch, batch_idx: int) -> None:
+        """Compare the masks of a batch with the true ones."""
+        assert self.evaluator is not None
+        self.evaluator.update(batch, self.predict_step(batch, batch_idx))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics of the whole validation set."""
+        assert self.evaluator is not None
+        self.log_dict(self.evaluator.scalars(), sync_dist=False, rank_zero_only=True)
+        self.evaluator.reset()
+
+    def predict_step(self, batch: CropBatch, batch_idx: int) -> Tensor:
+        """Foreground probabilities in the pixels of each crop, (B, 1, S, S)."""
+        images = normalize(batch.images)
+        return predict_probs(self.student, self.teacher, images, batch.box_mask, batch.box_area, self._mode)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the spec with the weights, so that a checkpoint explains itself."""
+        checkpoint["hyper_parameters"] = saved_spec(self.spec, self.student.backbone.stem)
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Refuse a checkpoint of another network in one clear line."""
+        require_same_model(checkpoint.get("hyper_parameters", {}), saved_spec(self.spec, self.student.backbone.stem))

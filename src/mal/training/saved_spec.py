@@ -1,0 +1,52 @@
+"""The spec as it travels inside a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mal.config.schema import ExperimentSpec
+from mal.errors import UserError
+
+_FREE_TO_CHANGE = ("teacher_momentum", "frozen_stages", "vit_dpr")
+
+
+def saved_spec(spec: ExperimentSpec, stem: str) -> dict[str, Any]:
+    """The spec as plain values, secrets left out and the stem that was really built filled in."""
+    values = spec.model_dump(mode="json", exclude={"encryption_key"})
+    values["model"]["stem"] = stem
+    return values
+
+
+def spec_from_saved(values: Mapping[str, Any], path: Path) -> ExperimentSpec:
+    """The spec that a checkpoint was trained with.
+
+    Raises:
+        UserError: the checkpoint holds none, or one that this version does not understand.
+    """
+    if not values:
+        raise UserError(f"{path}: holds weights, but not the spec that tells which network they belong to")
+    try:
+        return ExperimentSpec.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path}: its spec does not fit this version of mal ({key}: {first['msg']})") from error
+
+
+def require_same_model(saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+    """Check that a checkpoint belongs to the network that is about to take it.
+
+    Raises:
+        UserError: a field of the ``model`` section differs that decides the network's shape.
+    """
+    model = saved.get("model", {})
+    for key, value in current["model"].items():
+        if key in model and key not in _FREE_TO_CHANGE and model[key] != value:
+            raise UserError(
+                f"model.{key}: {value} now, {model[key]} in the checkpoint to resume from; keep the model section"
+                " as it was, or choose a new results_dir to start afresh"
+            )
