@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 import numpy as np
 
@@ -16,13 +16,13 @@ class ImageCache:
         max_bytes: what the kept images may take together.
     """
 
-    def __init__(self, read: Callable[[Hashable], np.ndarray], max_bytes: int) -> None:
+    def __init__(self, read: Callable[[int], np.ndarray], max_bytes: int) -> None:
         self._read = read
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._images: OrderedDict[Hashable, np.ndarray] = OrderedDict()
+        self._images: OrderedDict[int, np.ndarray] = OrderedDict()
 
-    def get(self, key: Hashable) -> np.ndarray:
+    def get(self, key: int) -> np.ndarray:
         """The image of a key, (H, W, 3) uint8; read-only, since others get the same one."""
         if key in self._images:
             self._images.move_to_end(key)

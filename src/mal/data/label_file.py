@@ -9,10 +9,10 @@ from typing import Any
 
 from mal.data.coco import CocoFile, is_id, show
 from mal.data.json_out import dumps, without_non_finite
-from mal.files import atomic_file
 from mal.data.label_report import outcomes
 from mal.data.notes import RecordNote
 from mal.errors import UserError
+from mal.files import atomic_file
 from mal.masks.rle import Rle, empty_rle, rle_area
 
 # Readers index annotations by these and fail on the whole file where one is missing or a list.

@@ -9,8 +9,8 @@ from typing import Any
 
 from mal.data.coco import CocoFile, is_id, show
 from mal.data.json_out import dumps, without_non_finite
-from mal.files import atomic_file
 from mal.data.notes import RecordNote
+from mal.files import atomic_file
 
 # An annotation that is not labelled has exactly one note with one of these.
 _OUTCOMES = ("skipped", "passed", "failed")

@@ -49,9 +49,7 @@ class PastedMask:
         return mask
 
 
-def paste_mask(
-    prob: Tensor, frame: Sequence[int], image_size: tuple[int, int], threshold: float
-) -> PastedMask:
+def paste_mask(prob: Tensor, frame: Sequence[int], image_size: tuple[int, int], threshold: float) -> PastedMask:
     """Resize a crop's probabilities to its frame, drop what falls outside the image, and threshold.
 
     Args:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Tensor, nn
+from torchmetrics import Metric
 from torchmetrics.clustering import CalinskiHarabaszScore, DaviesBouldinScore
 
 
@@ -22,9 +25,12 @@ class ClusterQuality(nn.Module):
             vectors: (B, D) float instance vectors.
             categories: (B,) int64 class numbers.
         """
-        for score in self.scores.values():
+        for score in self._scores():
             score.update(vectors.float(), categories.to(vectors.device))
 
     def compute(self) -> dict[str, float]:
         """``calinski_harabasz`` (larger is better) and ``davies_bouldin`` (smaller is better)."""
-        return {name: float(score.compute()) for name, score in self.scores.items()}
+        return {name: float(score.compute()) for name, score in zip(self.scores, self._scores(), strict=True)}
+
+    def _scores(self) -> list[Metric]:
+        return [cast(Metric, score) for score in self.scores.values()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -94,11 +94,11 @@ class Evaluator(nn.Module):
         masks = {MODEL: mask.rle(), FILLED_BOX: box_mask(box.xywh, *size), ELLIPSE: ellipse_mask(box.xywh, *size)}
         category = torch.tensor([self._numbers[repr(box.category_id)]])
         for method, rle in masks.items():
-            self.metrics[method].update(torch.tensor([mask_iou(rle, truth)]), category, torch.tensor([box.area]))
+            self._metric(method).update(torch.tensor([mask_iou(rle, truth)]), category, torch.tensor([box.area]))
 
     def compute(self) -> Evaluation:
         """Summarise what was added so far, over all processes."""
-        summaries = {method: self.metrics[method].compute() for method in METHODS}
+        summaries = {method: self._metric(method).compute() for method in METHODS}
         return Evaluation(summaries, self.category_names)
 
     def scalars(self) -> dict[str, float]:
@@ -111,5 +111,8 @@ class Evaluator(nn.Module):
 
     def reset(self) -> None:
         """Forget everything added so far."""
-        for metric in self.metrics.values():
-            metric.reset()
+        for method in METHODS:
+            self._metric(method).reset()
+
+    def _metric(self, method: str) -> InstanceIoU:
+        return cast(InstanceIoU, self.metrics[method])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
 
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
-def make_teacher(student: nn.Module) -> nn.Module:
+
+def make_teacher(student: NetworkT) -> NetworkT:
     """A copy of the student that takes no gradient and stays in eval mode."""
     return copy.deepcopy(student).requires_grad_(False).eval()
 

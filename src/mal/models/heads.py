@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -40,7 +42,7 @@ class MaskHead(nn.Module):
     ) -> None:
         super().__init__()
         widths = [in_channels, *[hidden_channels] * (num_convs - 1), out_channels]
-        self.convs = nn.ModuleList(ConvRelu(c_in, c_out) for c_in, c_out in zip(widths, widths[1:], strict=False))
+        self.convs = nn.ModuleList(ConvRelu(c_in, c_out) for c_in, c_out in pairwise(widths))
         self.scale_ratio = scale_ratio
 
     def forward(self, features: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from rich.table import Table
 
 from mal.checkpoint.weights import read_weights
@@ -13,6 +12,7 @@ from mal.console import console
 from mal.data.boxes import Box
 from mal.data.datamodule import AnnotatedImages
 from mal.data.json_out import write_json
+from mal.data.notes import RecordNote
 from mal.errors import UserError
 from mal.metrics.clustering import ClusterQuality
 from mal.metrics.evaluator import METHODS, Evaluation, Evaluator
@@ -22,7 +22,7 @@ from mal.tasks.crop_run import Processes, crop_batches, start_processes
 from mal.tasks.labeler_of import labeler_of
 from mal.tasks.run_folder import run_folder, show_notes
 
-METHOD_TITLES = {"model": "model", "box": "filled box", "ellipse": "inscribed ellipse"}
+METHOD_TITLES = {"model": "model", "box": "filled box", "ellipse": "ellipse in box"}
 CLASSES_SHOWN = 12
 
 
@@ -50,7 +50,7 @@ def run(spec: ExperimentSpec) -> int:
         if cluster is not None:
             metrics["clustering"] = cluster
         write_json(metrics, folder / "metrics.json")
-        status.write("evaluated", **evaluation.model.as_dict())
+        status.write("evaluated", evaluation.model.as_dict())
         console.print(f"metrics: {folder / 'metrics.json'}")
     return 1 if failures else 0
 
@@ -63,7 +63,8 @@ def show_evaluation(evaluation: Evaluation) -> None:
 
 def _annotations_with_masks(spec: ExperimentSpec) -> AnnotatedImages:
     dataset = spec.dataset
-    assert dataset.val_ann_path and dataset.val_img_dir
+    assert dataset.val_ann_path
+    assert dataset.val_img_dir
     if not dataset.load_mask:
         raise UserError("dataset.load_mask is false: evaluation compares with the masks of dataset.val_ann_path")
     return AnnotatedImages(Path(dataset.val_ann_path), Path(dataset.val_img_dir))
@@ -71,7 +72,7 @@ def _annotations_with_masks(spec: ExperimentSpec) -> AnnotatedImages:
 
 def _evaluate(
     spec: ExperimentSpec, source: AnnotatedImages, processes: Processes
-) -> tuple[Evaluation, dict[str, float] | None, list[tuple[Box, str]], list]:
+) -> tuple[Evaluation, dict[str, float] | None, list[tuple[Box, str]], list[RecordNote]]:
     evaluate = spec.evaluate
     assert evaluate.checkpoint
     mode = prediction_mode(
@@ -108,10 +109,12 @@ def _evaluate(
 
 
 def _methods_table(evaluation: Evaluation) -> Table:
-    table = Table(title="mean IoU", title_justify="left")
-    table.add_column("")
-    for column in ("over classes", "over instances", *SIZE_BINS, "IoU >= 0.5", "IoU >= 0.75"):
-        table.add_column(column, justify="right")
+    table = Table(
+        title="mean IoU over classes and over boxes; by size over boxes; share of boxes", title_justify="left"
+    )
+    table.add_column("", no_wrap=True)
+    for column in ("classes", "boxes", *SIZE_BINS, ">= 0.5", ">= 0.75"):
+        table.add_column(column, justify="right", no_wrap=True)
     for method in METHODS:
         summary = evaluation.methods[method]
         sizes = [summary.by_size[size].instances for size in SIZE_BINS]
@@ -119,7 +122,9 @@ def _methods_table(evaluation: Evaluation) -> Table:
         table.add_row(METHOD_TITLES[method], *map(_number, values))
     counts = [evaluation.model.by_size[size].n for size in SIZE_BINS]
     table.add_section()
-    table.add_row("boxes", str(len(evaluation.model.by_class)), str(evaluation.model.all.n), *map(str, counts), "", "")
+    table.add_row(
+        "how many", str(len(evaluation.model.by_class)), str(evaluation.model.all.n), *map(str, counts), "", ""
+    )
     return table
 
 

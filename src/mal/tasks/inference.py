@@ -34,7 +34,9 @@ def run(spec: ExperimentSpec) -> int:
         UserError: the input does not allow labelling; one line says what to do.
     """
     inference = spec.inference
-    assert inference.ann_path and inference.img_dir and inference.checkpoint
+    assert inference.ann_path
+    assert inference.img_dir
+    assert inference.checkpoint
     with run_folder(spec, "inference") as (folder, status):
         output = label_dump_file(spec)
         check_output_path(Path(inference.ann_path), output)
@@ -85,9 +87,7 @@ def label_boxes(
     """
     labels: dict[int, Label] = {}
     notes: list[RecordNote] = []
-    batches = crop_batches(
-        source, labeler, processes, name="labelling", batch_size=batch_size, num_workers=num_workers
-    )
+    batches = crop_batches(source, labeler, processes, name="labelling", batch_size=batch_size, num_workers=num_workers)
     for batch in batches:
         for box, reason in batch.failures:
             notes.append(RecordNote(box.position, box.annotation_id, box.image.id, "failed", reason))
@@ -123,7 +123,7 @@ def write_labels(
     for line in summary_lines(report):
         console.print(line, markup=False)
     if status is not None:
-        status.write("labelled", **report["counts"])
+        status.write("labelled", report["counts"])
     console.print(f"labels: {output}")
     console.print(f"report: {report_path}")
     return 1 if report["counts"]["failed"] else 0

@@ -45,7 +45,9 @@ def run(options: LabelOptions) -> int:
 
 
 def _label_file(options: LabelOptions, labeler: MaskAutoLabeler) -> int:
-    assert options.ann and options.images and options.out
+    assert options.ann
+    assert options.images
+    assert options.out
     source = AnnotatedImages(options.ann, options.images)
     processes = Processes(rank=0, world_size=1, device=labeler.device, autocast_dtype=None)
     labels, notes = label_boxes(
@@ -56,7 +58,8 @@ def _label_file(options: LabelOptions, labeler: MaskAutoLabeler) -> int:
 
 
 def _label_photo(options: LabelOptions, labeler: MaskAutoLabeler) -> int:
-    assert options.image and options.overlay
+    assert options.image
+    assert options.overlay
     image = read_image(options.image)
     boxes = [[x, y, x + width, y + height] for x, y, width, height in options.boxes]
     masks = labeler.label_instances(image, boxes, batch_size=options.batch_size)

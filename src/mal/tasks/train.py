@@ -10,7 +10,6 @@ from pathlib import Path
 import lightning
 import torch
 from lightning import Trainer
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
 from mal.checkpoint.store import AtomicCheckpointIO
@@ -65,6 +64,7 @@ def run(spec: ExperimentSpec) -> int:
         module = MalModule(student, spec, run_size, evaluator=evaluator, teacher=teacher)
 
         trainer = _trainer(spec, plan, folder, status, validate=evaluator is not None)
+        status.enabled = trainer.is_global_zero
         loaders = _loaders(spec, plan, training, validation if evaluator else None, trainer.global_rank)
         _fit(trainer, module, *loaders, resume_from)
         console.print(f"done: {folder / LATEST_NAME}")
@@ -91,7 +91,8 @@ def _seed_everything(spec: ExperimentSpec) -> int:
 
 def _training_set(spec: ExperimentSpec, seed: int, status: StatusLog) -> TrainBoxes:
     dataset = spec.dataset
-    assert dataset.train_ann_path and dataset.train_img_dir
+    assert dataset.train_ann_path
+    assert dataset.train_img_dir
     source = AnnotatedImages(Path(dataset.train_ann_path), Path(dataset.train_img_dir))
     boxes = source.boxes_to_train_on(min_obj_size=dataset.min_obj_size, max_obj_size=dataset.max_obj_size)
     images = len({box.image.position for box in boxes})
@@ -156,7 +157,6 @@ def _weights_to_start_from(spec: ExperimentSpec, resume_from: Path | None) -> We
 
 def _trainer(spec: ExperimentSpec, plan: DevicePlan, folder: Path, status: StatusLog, *, validate: bool) -> Trainer:
     train = spec.train
-    status.enabled = rank_zero_only.rank == 0
     return Trainer(
         **plan.trainer_arguments(),
         max_epochs=train.num_epochs,

@@ -55,7 +55,7 @@ class CheckpointFiles(Callback):
         trainer.save_checkpoint(path)
         if trainer.is_global_zero:
             link_atomically(path, self.results_dir / LATEST_NAME)
-            self.status.write(f"wrote {path.name}", epoch=trainer.current_epoch, step=trainer.global_step)
+            self.status.write(f"wrote {path.name}", {"epoch": trainer.current_epoch, "step": trainer.global_step})
 
 
 class TrainingProgress(Callback):
@@ -87,8 +87,11 @@ class TrainingProgress(Callback):
         if self._progress is None:
             return
         metrics = {name: round(float(value), 6) for name, value in trainer.callback_metrics.items()}
-        self.status.write(f"epoch {trainer.current_epoch} done", **metrics, boxes_per_second=round(self._progress.rate, 2))
-        console.print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {_metrics_line(trainer.callback_metrics)}")
+        metrics["boxes_per_second"] = round(self._progress.rate, 2)
+        self.status.write(f"epoch {trainer.current_epoch} done", metrics)
+        console.print(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {_metrics_line(trainer.callback_metrics)}"
+        )
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Close the bar, also after an error."""

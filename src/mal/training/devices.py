@@ -55,15 +55,18 @@ def plan_devices(*, gpu_ids: list[int], num_nodes: int, strategy: str, use_amp: 
     Raises:
         UserError: a GPU that is not there, or a strategy that this version cannot run.
     """
+    devices: list[int] | int = 1
     if torch.cuda.is_available():
         missing = [gpu for gpu in gpu_ids if gpu >= torch.cuda.device_count()]
         if missing:
-            raise UserError(f"gpu_ids: {missing} asked for, but this machine has GPUs 0 to {torch.cuda.device_count() - 1}")
+            raise UserError(
+                f"gpu_ids: {missing} asked for, but this machine has GPUs 0 to {torch.cuda.device_count() - 1}"
+            )
         accelerator, devices, name = "gpu", gpu_ids, f"{len(gpu_ids)} x {torch.cuda.get_device_name(gpu_ids[0])}"
     elif torch.backends.mps.is_available():
-        accelerator, devices, name = "mps", 1, "Apple MPS (no CUDA device here)"
+        accelerator, name = "mps", "Apple MPS (no CUDA device here)"
     else:
-        accelerator, devices, name = "cpu", 1, f"CPU with {torch.get_num_threads()} threads (no CUDA device here)"
+        accelerator, name = "cpu", f"CPU with {torch.get_num_threads()} threads (no CUDA device here)"
     precision = choose_precision(accelerator) if use_amp else "32-true"
     plan = DevicePlan(accelerator, devices, num_nodes, "auto", precision, f"{name}, precision {precision}")
     if plan.world_size == 1:

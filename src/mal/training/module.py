@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from mal.config.schema import ExperimentSpec
@@ -17,8 +18,8 @@ from mal.data.train_boxes import TrainBatch
 from mal.losses.objective import batch_losses, warm_up_factor
 from mal.metrics.evaluator import Evaluator
 from mal.models.build import mean_field_settings, prediction_mode
-from mal.models.network import MaskNetwork
 from mal.models.ema import make_teacher, update_teacher
+from mal.models.network import MaskNetwork
 from mal.models.predict import predict_probs
 from mal.training.saved_spec import require_same_model, saved_spec
 from mal.training.schedule import learning_rate
@@ -102,7 +103,7 @@ class MalModule(LightningModule):
                 "train/loss": loss.detach(),
                 "train/mil": losses.mil.detach().mean(),
                 "train/crf": losses.crf.detach().mean(),
-                "train/lr": self.optimizers().param_groups[0]["lr"],
+                "train/lr": self.trainer.optimizers[0].param_groups[0]["lr"],
             },
             batch_size=len(batch),
         )
@@ -113,15 +114,14 @@ class MalModule(LightningModule):
         super().optimizer_step(*args, **kwargs)
         update_teacher(self.teacher, self.student, self.spec.model.teacher_momentum)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW on the student, its rate set before every step."""
         train = self.spec.train
         highest = train.lr * self.run_size.world_size * train.batch_size
-        betas = train.optim_betas or [train.optim_momentum, 0.9]
         optimizer = torch.optim.AdamW(
             [parameter for parameter in self.student.parameters() if parameter.requires_grad],
             lr=highest,
-            betas=(betas[0], betas[1]),
+            betas=train.betas,
             eps=train.optim_eps,
             weight_decay=train.wd,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +25,7 @@ class StatusLog:
         if enabled:
             results_dir.mkdir(parents=True, exist_ok=True)
 
-    def write(self, message: str, *, level: Level = "info", **metrics: Any) -> None:
+    def write(self, message: str, metrics: Mapping[str, Any] | None = None, *, level: Level = "info") -> None:
         """Add a line with the time, the level, the message and, if any, metrics."""
         if not self.enabled:
             return
@@ -34,6 +35,6 @@ class StatusLog:
             "message": message,
         }
         if metrics:
-            entry["metrics"] = metrics
+            entry["metrics"] = dict(metrics)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")

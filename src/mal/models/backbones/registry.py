@@ -16,10 +16,12 @@ class Backbone(Protocol):
     Attributes:
         embed_dim: channels of the feature map.
         stride: pixels per cell of the feature map.
+        stem: how patches become tokens; saved with a checkpoint.
     """
 
     embed_dim: int
     stride: int
+    stem: Stem
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) to features (B, embed_dim, H/stride, W/stride)."""

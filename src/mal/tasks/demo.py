@@ -1,0 +1,191 @@
+"""``mal demo``: the whole job on the generated data set, from boxes to a page of pictures."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+
+from mal.config.load import load_spec, save_spec
+from mal.config.schema import ExperimentSpec, label_dump_file
+from mal.console import console
+from mal.data.boxes import Box
+from mal.data.datamodule import AnnotatedImages
+from mal.data.ground_truth import GroundTruth
+from mal.data.images import read_record_image
+from mal.labeler import MaskAutoLabeler, crop_settings
+from mal.masks.rle import Rle
+from mal.metrics.iou import mask_iou
+from mal.models.build import build_network
+from mal.models.ema import make_teacher
+from mal.models.predict import PredictionMode
+from mal.report.demo_page import DemoCase, DemoSummary, write_demo_page
+from mal.sample.generate import SamplePaths, make_sample
+from mal.tasks import evaluate, inference, train
+from mal.tasks.crop_run import Processes
+from mal.tasks.inference import label_boxes
+from mal.training.callbacks import LATEST_NAME
+
+CASES_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much the demo does."""
+
+    num_train_images: int
+    num_val_images: int
+    num_epochs: int
+
+
+FULL, QUICK = Size(240, 60, 10), Size(8, 4, 1)
+
+
+def run(out_dir: Path, *, quick: bool = False) -> int:
+    """Generate a sample, train on its boxes, evaluate and label held-out pictures, and draw them.
+
+    Args:
+        out_dir: folder of everything that is written; an earlier demo there is resumed, not repeated.
+        quick: only a moment of training, to see that everything works.
+
+    Returns:
+        Exit code 0.
+    """
+    size = QUICK if quick else FULL
+    _say(1, f"generating {size.num_train_images + size.num_val_images} pictures in {out_dir / 'sample'}")
+    sample = make_sample(out_dir / "sample", num_train_images=size.num_train_images, num_val_images=size.num_val_images)
+    spec_file = out_dir / "demo.yaml"
+    spec = _demo_spec(out_dir, sample, size)
+    save_spec(spec, spec_file)
+
+    _say(2, f"training on {sample.boxes_train.name}, which holds boxes and no mask")
+    start = time.monotonic()
+    train.run(load_spec(spec_file, task="train"))
+    seconds = time.monotonic() - start
+    _say(3, f"evaluating on held-out pictures, against {sample.instances_val.name}")
+    evaluate.run(load_spec(spec_file, task="evaluate"))
+    _say(4, f"labelling {sample.boxes_val.name}")
+    inference.run(load_spec(spec_file, task="inference"))
+    _say(5, "drawing the pictures")
+    _draw(out_dir, spec, sample, seconds)
+    return 0
+
+
+def _say(number: int, what: str) -> None:
+    console.rule(f"{number}/5 {what}", align="left")
+
+
+def _demo_spec(out_dir: Path, sample: SamplePaths, size: Size) -> ExperimentSpec:
+    checkpoint = out_dir / "train" / LATEST_NAME
+    overrides = {
+        "results_dir": out_dir,
+        "dataset.train_ann_path": sample.boxes_train,
+        "dataset.train_img_dir": sample.train_images,
+        "dataset.val_ann_path": sample.instances_val,
+        "dataset.val_img_dir": sample.val_images,
+        "train.num_epochs": size.num_epochs,
+        "evaluate.checkpoint": checkpoint,
+        "inference.checkpoint": checkpoint,
+        "inference.ann_path": sample.boxes_val,
+        "inference.img_dir": sample.val_images,
+        "inference.label_dump_path": "masks.json",
+    }
+    with resources.as_file(resources.files("mal") / "assets" / "demo.yaml") as template:
+        return load_spec(
+            template,
+            [
+                f"{key}={json.dumps(str(value)) if isinstance(value, Path) else value}"
+                for key, value in overrides.items()
+            ],
+        )
+
+
+def _draw(out_dir: Path, spec: ExperimentSpec, sample: SamplePaths, seconds: float) -> None:
+    source = AnnotatedImages(sample.instances_val, sample.val_images)
+    truth = _truth(source)
+    before = _untrained_masks(spec, source)
+    after = _masks_of(label_dump_file(spec))
+    metrics = json.loads((out_dir / "evaluate" / "metrics.json").read_text(encoding="utf-8"))
+    training = json.loads(sample.boxes_train.read_text(encoding="utf-8"))
+    summary = DemoSummary(
+        filled_box_miou=metrics["box"]["miou_instances"],
+        ellipse_miou=metrics["ellipse"]["miou_instances"],
+        model_miou=metrics["model"]["miou_instances"],
+        before_miou=float(np.mean([mask_iou(before[position], rle) for position, rle in truth.items()])),
+        num_train_boxes=len(training["annotations"]),
+        num_train_images=len(training["images"]),
+        num_val_boxes=len(truth),
+        num_val_images=len(source.coco.images),
+        train_seconds=seconds,
+        starting_point="random weights",
+        before_title="Before training",
+        which_pictures=f"The first {CASES_SHOWN} held-out pictures, not chosen by result.",
+    )
+    paths = write_demo_page(out_dir, _cases(source, before, after, truth), summary)
+    console.print(
+        f"mean IoU on held-out pictures: filled box {summary.filled_box_miou:.3f}, "
+        f"inscribed ellipse {summary.ellipse_miou:.3f}, model {summary.model_miou:.3f}"
+    )
+    console.print(f"masks: {label_dump_file(spec)}")
+    console.print(f"pictures: {paths.html} and {paths.png}")
+
+
+def _truth(source: AnnotatedImages) -> dict[int, Rle]:
+    truth = GroundTruth(source.coco)
+    masks = {box.position: truth.rle(box) for box in source.boxes_to_label}
+    return {position: rle for position, rle in masks.items() if rle is not None}
+
+
+def _untrained_masks(spec: ExperimentSpec, source: AnnotatedImages) -> dict[int, Rle]:
+    """What the network says before it has learnt anything."""
+    lightning.seed_everything(spec.train.seed, verbose=False)
+    network = build_network(spec, "conv")
+    labeler = MaskAutoLabeler(
+        network,
+        make_teacher(network),
+        crop=crop_settings(spec),
+        thresholds=spec.train.mask_thres,
+        mode=PredictionMode(),
+    )
+    alone = Processes(rank=0, world_size=1, device=torch.device("cpu"), autocast_dtype=None)
+    labels, _ = label_boxes(source, labeler, alone, batch_size=spec.inference.batch_size, num_workers=0)
+    return {position: label.rle for position, label in labels.items()}
+
+
+def _masks_of(label_file: Path) -> dict[int, Rle]:
+    annotations = json.loads(label_file.read_text(encoding="utf-8"))["annotations"]
+    return {position: annotation["segmentation"] for position, annotation in enumerate(annotations)}
+
+
+def _cases(
+    source: AnnotatedImages, before: dict[int, Rle], after: dict[int, Rle], truth: dict[int, Rle]
+) -> list[DemoCase]:
+    by_image: dict[int, list[Box]] = {}
+    for box in source.boxes_to_label:
+        by_image.setdefault(box.image.position, []).append(box)
+    return [_case(source, boxes, before, after, truth) for boxes in list(by_image.values())[:CASES_SHOWN]]
+
+
+def _case(
+    source: AnnotatedImages,
+    boxes: Sequence[Box],
+    before: dict[int, Rle],
+    after: dict[int, Rle],
+    truth: dict[int, Rle],
+) -> DemoCase:
+    image = boxes[0].image
+    return DemoCase(
+        name=image.file_name,
+        image=read_record_image(source.img_dir, image),
+        boxes_xyxy=np.array([box.xyxy for box in boxes]),
+        before=[before[box.position] for box in boxes],
+        after=[after[box.position] for box in boxes],
+        truth=[truth[box.position] for box in boxes],
+    )
