@@ -17,6 +17,19 @@ HEADS = ("roi_head.", "mask_head.")
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingPlace:
+    """Where a training run goes on.
+
+    Attributes:
+        epoch: the epoch to go on with, 0 for the first.
+        num_batches: batches of it that each process has done.
+    """
+
+    epoch: int
+    num_batches: int
+
+
+@dataclass(frozen=True, slots=True)
 class Weights:
     """Named tensors of a file.
 
@@ -24,15 +37,15 @@ class Weights:
         path: where they came from.
         tensors: by name; those of a whole checkpoint begin with ``student.`` or ``teacher.``.
         spec: the resolved spec that the checkpoint was trained with; empty for other files.
-        epoch: epochs done; None for other files.
         global_step: optimiser steps done; None for other files.
+        place: where its training run goes on; None for files that no run can go on from.
     """
 
     path: Path
     tensors: dict[str, Tensor]
     spec: dict[str, Any]
-    epoch: int | None
     global_step: int | None
+    place: TrainingPlace | None
 
     @property
     def is_whole(self) -> bool:
@@ -77,15 +90,25 @@ def read_weights(path: Path) -> Weights:
     tensors = {str(name): value for name, value in tensors.items() if isinstance(value, Tensor)}
     if not tensors:
         raise UserError(f"{path}: holds no named weights")
-    spec = content.get("hyper_parameters")
-    epoch, step = content.get("epoch"), content.get("global_step")
+    spec, step = content.get("hyper_parameters"), content.get("global_step")
     return Weights(
         path=path,
         tensors=tensors,
         spec=spec if isinstance(spec, dict) else {},
-        epoch=epoch if isinstance(epoch, int) else None,
         global_step=step if isinstance(step, int) else None,
+        place=_training_place(content),
     )
+
+
+def _training_place(content: dict[str, Any]) -> TrainingPlace | None:
+    """What the trainer's own counters say; "epoch" alone does not tell an epoch's middle from its end."""
+    try:
+        loop = content["loops"]["fit_loop"]
+        batches = loop["epoch_loop.batch_progress"]
+        num_batches = 0 if batches["is_last_batch"] else batches["current"]["ready"]
+        return TrainingPlace(loop["epoch_progress"]["current"]["processed"], num_batches)
+    except (KeyError, TypeError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)

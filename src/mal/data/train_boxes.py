@@ -141,10 +141,16 @@ class EpochSampler(Sampler[SampleKey]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
+        self._resumed = (0, 0)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next pass (called by the trainer)."""
         self.epoch = epoch
+
+    def resume_at(self, epoch: int, num_drawn: int) -> None:
+        """Go on with an epoch of which this process has drawn some boxes already."""
+        self.epoch = epoch
+        self._resumed = (epoch, num_drawn)
 
     def __len__(self) -> int:
         return -(-self.num_boxes // self.world_size)
@@ -152,4 +158,6 @@ class EpochSampler(Sampler[SampleKey]):
     def __iter__(self) -> Iterator[SampleKey]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_boxes)
         padded = np.resize(order, len(self) * self.world_size)
-        return ((self.epoch, int(index)) for index in padded[self.rank :: self.world_size])
+        resumed_epoch, num_drawn = self._resumed
+        first = num_drawn if self.epoch == resumed_epoch else 0
+        return ((self.epoch, int(index)) for index in padded[self.rank :: self.world_size][first:])

@@ -11,13 +11,14 @@ from pydantic import ValidationError
 from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
 
-_FREE_TO_CHANGE = ("teacher_momentum", "frozen_stages", "vit_dpr")
+_FREE_TO_CHANGE = ("teacher_momentum", "vit_dpr")
 
 
-def saved_spec(spec: ExperimentSpec, stem: str) -> dict[str, Any]:
-    """The spec as plain values, secrets left out and the stem that was really built filled in."""
+def saved_spec(spec: ExperimentSpec, stem: str | None) -> dict[str, Any]:
+    """The spec as plain values, secrets left out and the stem that was really built, where there is a choice, put in."""
     values = spec.model_dump(mode="json", exclude={"encryption_key"})
-    values["model"]["stem"] = stem
+    if stem is not None:
+        values["model"]["stem"] = stem
     return values
 
 

@@ -8,6 +8,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
+from mal.data.json_out import without_non_finite
+
 Level = Literal["info", "warning", "error"]
 
 
@@ -37,4 +39,4 @@ class StatusLog:
         if metrics:
             entry["metrics"] = dict(metrics)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            file.write(json.dumps(without_non_finite(entry)[0], ensure_ascii=False) + "\n")
