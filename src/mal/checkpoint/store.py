@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import pickle
+import re
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from mal.errors import UserError
@@ -45,12 +43,13 @@ def read_tensors(path: Path) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Weights only load failed" in str(error):
-            raise UserError(f"{path}: holds objects that are not plain data, so it was not loaded") from error
-        raise UserError(f"{path}: not a checkpoint, or damaged ({_first_line(error)})") from error
-    except (RuntimeError, EOFError, zipfile.BadZipFile, SafetensorError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: not a checkpoint, or damaged ({_first_line(error)})") from error
+    # Damaged bytes make the readers raise nearly any type of error.
+    except Exception as error:
+        refused = re.search(r"Unsupported (?:global|class)[^\n]*? ([\w.]+) was not", str(error))
+        if refused:
+            reason = f"holds a {refused[1]}, which is not plain data, so it was not loaded"
+            raise UserError(f"{path}: {reason}") from error
+        raise UserError(f"{path}: not a checkpoint, or damaged ({type(error).__name__})") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__} instead of named weights")
     return content

@@ -26,7 +26,7 @@ class EvaluateConfig(DeviceSection):
         False, "Refine each mask on its crop by the mean field of the train.crf_* fields.", tasks=_VALIDATE
     )
     comp_clustering: bool = spec_field(
-        False, "Also report how well the masks agree with a clustering of the crop's colours.", tasks=_VALIDATE
+        False, "Also report how well the network's instance vectors tell the classes apart.", tasks=_EVALUATE
     )
 
     _no_engine = field_validator("trt_engine")(without_engine)

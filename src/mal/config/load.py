@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,8 @@ from mal.config.problems import dotted_key, message
 from mal.config.required import check_task_paths
 from mal.config.schema import ExperimentSpec
 from mal.config.source import SpecSource, add_overrides, read_spec_file, resolve_references
-from mal.errors import SpecError, UserError
+from mal.errors import SpecError
+from mal.files import atomic_file
 
 
 def load_spec(path: Path | None, overrides: Sequence[str] = (), *, task: Task | None = None) -> ExperimentSpec:
@@ -48,24 +47,10 @@ def save_spec(spec: ExperimentSpec, path: Path) -> None:
     The file is complete or not there: it is written beside its place and moved.
 
     Raises:
-        UserError: the folder cannot be made or written.
+        UserError: the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            try:
-                file.write(_saved_text(spec))
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink()
-                raise
-        path.chmod(0o644)
-    except OSError as error:
-        raise UserError(f"{path}: the spec cannot be written: {error.strerror}") from error
+    with atomic_file(path) as file:
+        file.write(_saved_text(spec).encode("utf-8"))
 
 
 def _validated(source: SpecSource) -> ExperimentSpec | None:

@@ -18,14 +18,15 @@ class ModelConfig(Section):
     stem: Literal["auto", "patch", "conv"] = spec_field(
         "auto",
         "First layer of a ViT: one patch convolution (patch: MAE and DeiT releases, TAO 6.25 and later) or four small"
-        " ones (conv: earlier MAL checkpoints). auto takes what the checkpoint holds, else patch.",
+        " ones (conv: earlier MAL checkpoints). auto takes what the checkpoint holds, else patch. A FAN's stem is part"
+        " of its name: leave this at auto.",
     )
     num_blocks: int | None = spec_field(
         None, "Use only the first blocks of the backbone, this many; null uses all of them.", ge=1
     )
     frozen_stages: list[Annotated[int, Field(ge=-1)]] = spec_field(
         [-1],
-        "Parts of the ViT that stay as they are: 0 is the patch embedding, i the i-th block. -1 freezes nothing.",
+        "Parts of the backbone that stay as they are: 0 is the patch embedding, i the i-th block. -1 freezes nothing.",
         tasks=["train"],
     )
     mask_head_num_convs: int = spec_field(4, "Number of 3x3 convolutions in the mask head.", ge=1)
@@ -46,7 +47,7 @@ class ModelConfig(Section):
     mask_scale_ratio_pre: int = spec_field(1, "Factor by which features are enlarged before the mask head.", ge=1)
     mask_scale_ratio: float = spec_field(2.0, "Factor by which features are enlarged inside the mask head.", gt=0)
     vit_dpr: float = spec_field(
-        0.0, "Highest rate at which whole ViT branches are dropped in training (stochastic depth).",
+        0.0, "Highest rate at which whole branches of the backbone are dropped in training (stochastic depth).",
         tasks=["train"], ge=0, lt=1,
     )  # fmt: skip
 
@@ -58,6 +59,14 @@ class ModelConfig(Section):
         near = difflib.get_close_matches(name, ARCHITECTURES, n=1)
         hint = f"did you mean {near[0]}?" if near else f"must be one of {', '.join(ARCHITECTURES)}"
         raise ValueError(f"{name!r} is not a known backbone; {hint}")
+
+    @field_validator("stem")
+    @classmethod
+    def _check_stem(cls, stem: str, info: ValidationInfo) -> str:
+        arch = info.data.get("arch")
+        if stem != "auto" and arch is not None and ARCHITECTURES[arch].family == "fan":
+            raise ValueError(f"{stem} is a choice of the ViTs only; {arch} has one stem, so leave this at auto")
+        return stem
 
     @field_validator("num_blocks")
     @classmethod

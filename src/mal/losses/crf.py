@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -35,16 +35,7 @@ def refined_mask(image: Tensor, prob: Tensor, box_mask: Tensor, settings: MeanFi
     Returns:
         (B, H, W) float, each value 0 or 1.
     """
-    soft = mean_field(
-        image,
-        prob,
-        box_mask,
-        kernel_size=settings.kernel_size,
-        num_iter=settings.num_iter,
-        zeta=settings.zeta,
-        low=settings.low,
-        high=settings.high,
-    )
+    soft = mean_field(image, prob, box_mask, **asdict(settings))
     return (soft > 0.5).to(soft.dtype)
 
 

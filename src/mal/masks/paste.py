@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mal.masks.rle import Rle, rle_from_window
-
-SMALL_AREA, MEDIUM_AREA = 32.0**2, 96.0**2  # box areas in pixels of the full image, the upper end inside
+from mal.size_bins import size_bin
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +82,4 @@ def threshold_for(box_area: float, thresholds: Sequence[float]) -> float:
     """
     if len(thresholds) == 1:
         return thresholds[0]
-    return thresholds[int(box_area > SMALL_AREA) + int(box_area > MEDIUM_AREA)]
+    return thresholds[size_bin(box_area)]

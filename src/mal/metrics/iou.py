@@ -11,10 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from mal.masks.rle import Rle
-
-SIZE_BINS = ("small", "medium", "large")
-# Square pixels of the box; the upper end belongs to the bin: (0, 32²], (32², 96²], (96², inf).
-_BIN_ENDS = (1024.0, 9216.0)
+from mal.size_bins import BIN_ENDS, SIZE_NAMES
 
 
 def mask_iou(first: Rle, second: Rle) -> float:
@@ -122,8 +119,8 @@ class InstanceIoU(Metric):
         """Summarise all instances added so far."""
         iou, category, box_area = (_joined(state).cpu() for state in (self.iou, self.category, self.box_area))
         iou = iou.double()
-        size = torch.bucketize(box_area, torch.tensor(_BIN_ENDS))
-        by_size = {name: _means(iou[size == index], category[size == index]) for index, name in enumerate(SIZE_BINS)}
+        size = torch.bucketize(box_area, torch.tensor(BIN_ENDS))
+        by_size = {name: _means(iou[size == index], category[size == index]) for index, name in enumerate(SIZE_NAMES)}
         return IouSummary(
             all=_means(iou, category),
             by_size=by_size,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mal.config.evaluate_config import EvaluateConfig
+from mal.config.inference_config import InferenceConfig
 from mal.config.schema import ExperimentSpec
 from mal.losses.crf import MeanFieldSettings
 from mal.models.backbones.registry import build_backbone
@@ -42,9 +44,8 @@ def mean_field_settings(spec: ExperimentSpec) -> MeanFieldSettings:
     )
 
 
-def prediction_mode(
-    spec: ExperimentSpec, *, use_teacher: bool, use_mixed: bool, use_flip: bool, use_crf: bool
-) -> PredictionMode:
+def prediction_mode(spec: ExperimentSpec, task: EvaluateConfig | InferenceConfig) -> PredictionMode:
     """The mode that a task's switches ask for; ``mixed`` goes before ``teacher``, as in the public code."""
-    network: Network = "mixed" if use_mixed else "teacher" if use_teacher else "student"
-    return PredictionMode(network=network, flip=use_flip, crf=mean_field_settings(spec) if use_crf else None)
+    network: Network = "mixed" if task.use_mixed_model_test else "teacher" if task.use_teacher_test else "student"
+    crf = mean_field_settings(spec) if task.use_crf_test else None
+    return PredictionMode(network=network, flip=task.use_flip_test, crf=crf)

@@ -8,9 +8,8 @@ from torch.nn import functional as F
 
 from mal.models.backbones.registry import Backbone
 from mal.models.heads import MaskHead, RoiHead
+from mal.size_bins import BIN_ENDS
 
-# Box areas in pixels of the full image; each bound belongs to the lower bin.
-SMALL_AREA, MEDIUM_AREA = 32.0**2, 96.0**2
 FEATURE_SCALES = (0.5, 1.0, 2.0)  # of the feature map, for small, medium and large boxes
 
 
@@ -67,7 +66,7 @@ class MaskNetwork(nn.Module):
         if not self.adjust_scale:
             return self._logits(features, vectors, scale=1.0, size=(8 * height, 8 * width))
 
-        bins = size_bin(box_area)
+        bins = size_bins(box_area)
         rows_of_bin = [torch.nonzero(bins == index).flatten() for index in range(len(FEATURE_SCALES))]
         parts = [
             self._logits(features[rows], vectors[rows], scale=scale, size=(4 * height, 4 * width))
@@ -86,7 +85,7 @@ class MaskNetwork(nn.Module):
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
-def size_bin(box_area: Tensor) -> Tensor:
+def size_bins(box_area: Tensor) -> Tensor:
     """Index of each box's size: 0 small (up to 32 x 32 pixels), 1 medium (up to 96 x 96), 2 large.
 
     Args:
@@ -95,4 +94,4 @@ def size_bin(box_area: Tensor) -> Tensor:
     Returns:
         (B,) int64.
     """
-    return torch.bucketize(box_area.float(), box_area.new_tensor([SMALL_AREA, MEDIUM_AREA], dtype=torch.float32))
+    return torch.bucketize(box_area.float(), box_area.new_tensor(BIN_ENDS, dtype=torch.float32))

@@ -16,8 +16,8 @@ from mal.data.notes import RecordNote
 from mal.errors import UserError
 from mal.metrics.clustering import ClusterQuality
 from mal.metrics.evaluator import METHODS, Evaluation, Evaluator
-from mal.metrics.iou import SIZE_BINS
 from mal.models.build import prediction_mode
+from mal.size_bins import SIZE_NAMES
 from mal.tasks.crop_run import Processes, crop_batches, start_processes
 from mal.tasks.labeler_of import labeler_of
 from mal.tasks.run_folder import run_folder, show_notes
@@ -75,14 +75,7 @@ def _evaluate(
 ) -> tuple[Evaluation, dict[str, float] | None, list[tuple[Box, str]], list[RecordNote]]:
     evaluate = spec.evaluate
     assert evaluate.checkpoint
-    mode = prediction_mode(
-        spec,
-        use_teacher=evaluate.use_teacher_test,
-        use_mixed=evaluate.use_mixed_model_test,
-        use_flip=evaluate.use_flip_test,
-        use_crf=evaluate.use_crf_test,
-    )
-    labeler = labeler_of(read_weights(Path(evaluate.checkpoint)), spec, mode, processes)
+    labeler = labeler_of(read_weights(Path(evaluate.checkpoint)), spec, prediction_mode(spec, evaluate), processes)
     evaluator = Evaluator(source.coco, source.boxes_to_label, spec.train.mask_thres).to(processes.device)
     if not evaluator.truth.has_masks(source.boxes_to_label):
         raise UserError(f"{source.coco.path}: no annotation has a mask to compare with")
@@ -113,14 +106,14 @@ def _methods_table(evaluation: Evaluation) -> Table:
         title="mean IoU over classes and over boxes; by size over boxes; share of boxes", title_justify="left"
     )
     table.add_column("", no_wrap=True)
-    for column in ("classes", "boxes", *SIZE_BINS, ">= 0.5", ">= 0.75"):
+    for column in ("classes", "boxes", *SIZE_NAMES, ">= 0.5", ">= 0.75"):
         table.add_column(column, justify="right", no_wrap=True)
     for method in METHODS:
         summary = evaluation.methods[method]
-        sizes = [summary.by_size[size].instances for size in SIZE_BINS]
+        sizes = [summary.by_size[size].instances for size in SIZE_NAMES]
         values = [summary.all.classes, summary.all.instances, *sizes, summary.share_50, summary.share_75]
         table.add_row(METHOD_TITLES[method], *map(_number, values))
-    counts = [evaluation.model.by_size[size].n for size in SIZE_BINS]
+    counts = [evaluation.model.by_size[size].n for size in SIZE_NAMES]
     table.add_section()
     table.add_row(
         "how many", str(len(evaluation.model.by_class)), str(evaluation.model.all.n), *map(str, counts), "", ""

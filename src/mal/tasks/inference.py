@@ -42,13 +42,7 @@ def run(spec: ExperimentSpec) -> int:
         check_output_path(Path(inference.ann_path), output)
         source = AnnotatedImages(Path(inference.ann_path), Path(inference.img_dir))
         processes = start_processes(spec, gpu_ids=inference.gpu_ids, num_nodes=inference.num_nodes)
-        mode = prediction_mode(
-            spec,
-            use_teacher=inference.use_teacher_test,
-            use_mixed=inference.use_mixed_model_test,
-            use_flip=inference.use_flip_test,
-            use_crf=inference.use_crf_test,
-        )
+        mode = prediction_mode(spec, inference)
         labeler = labeler_of(read_weights(Path(inference.checkpoint)), spec, mode, processes)
         labels, notes = label_boxes(
             source,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +28,7 @@ def run_folder(spec: ExperimentSpec, task: Task) -> Iterator[tuple[Path, StatusL
     """
     if spec.encryption_key:
         raise UserError("encryption_key: encrypted checkpoints are not available in this version; leave it out")
+    _quiet_libraries()
     folder = task_results_dir(spec, task)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,3 +58,11 @@ def show_notes(notes: Sequence[RecordNote], status: StatusLog) -> None:
 def _line(note: RecordNote) -> str:
     who = f"annotation {note.annotation_id}: " if note.position is not None else ""
     return f"{note.action}: {who}{note.reason}"
+
+
+def _quiet_libraries() -> None:
+    """Keep the trainer's advertising and its advice to programmers off the user's screen."""
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")

@@ -18,7 +18,7 @@ from mal.data.train_boxes import TrainBatch
 from mal.losses.objective import batch_losses, warm_up_factor
 from mal.metrics.evaluator import Evaluator
 from mal.models.build import mean_field_settings, prediction_mode
-from mal.models.ema import make_teacher, update_teacher
+from mal.models.ema import update_teacher
 from mal.models.network import MaskNetwork
 from mal.models.predict import predict_probs
 from mal.training.saved_spec import require_same_model, saved_spec
@@ -43,35 +43,29 @@ class MalModule(LightningModule):
 
     Args:
         student: the network that learns.
+        teacher: the one that follows it (see :mod:`mal.models.ema`); it takes no gradient.
         spec: the whole spec; it is saved with every checkpoint.
         run_size: see :class:`RunSize`.
         evaluator: compares masks with true ones during validation; None when there is nothing to validate on.
-        teacher: None makes it a copy of the student.
     """
 
     def __init__(
         self,
         student: MaskNetwork,
+        teacher: MaskNetwork,
         spec: ExperimentSpec,
         run_size: RunSize,
         *,
         evaluator: Evaluator | None = None,
-        teacher: MaskNetwork | None = None,
     ) -> None:
         super().__init__()
         self.student = student
-        self.teacher = make_teacher(student) if teacher is None else teacher.requires_grad_(False).eval()
+        self.teacher = teacher
         self.spec = spec
         self.run_size = run_size
         self.evaluator = evaluator
         self._mean_field = mean_field_settings(spec)
-        self._mode = prediction_mode(
-            spec,
-            use_teacher=spec.evaluate.use_teacher_test,
-            use_mixed=spec.evaluate.use_mixed_model_test,
-            use_flip=spec.evaluate.use_flip_test,
-            use_crf=spec.evaluate.use_crf_test,
-        )
+        self._mode = prediction_mode(spec, spec.evaluate)
 
     def train(self, mode: bool = True) -> MalModule:
         """Switch the student to training mode; the teacher always stays in eval mode."""
@@ -117,23 +111,23 @@ class MalModule(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW on the student, its rate set before every step."""
         train = self.spec.train
-        highest = train.lr * self.run_size.world_size * train.batch_size
         optimizer = torch.optim.AdamW(
             [parameter for parameter in self.student.parameters() if parameter.requires_grad],
-            lr=highest,
+            lr=1.0,  # times the schedule, which knows the real rate
             betas=train.betas,
             eps=train.optim_eps,
             weight_decay=train.wd,
         )
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate_at(step, highest) / highest)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_at)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def _rate_at(self, step: int, highest: float) -> float:
+    def _rate_at(self, step: int) -> float:
         train = self.spec.train
+        factor = self.run_size.world_size * train.batch_size
         return learning_rate(
             step / self.run_size.steps_per_epoch,
-            lr=highest,
-            min_lr=train.min_lr or highest * train.min_lr_rate,
+            lr=train.lr * factor,
+            min_lr=(train.min_lr or train.lr * train.min_lr_rate) * factor,
             warmup_epochs=train.warmup_epochs,
             num_epochs=train.num_epochs,
             num_wave=train.num_wave,
@@ -142,7 +136,8 @@ class MalModule(LightningModule):
     def validation_step(self, batch: CropBatch, batch_idx: int) -> None:
         """Compare the masks of a batch with the true ones."""
         assert self.evaluator is not None
-        self.evaluator.update(batch, self.predict_step(batch, batch_idx))
+        if len(batch):  # else none of its images could be read
+            self.evaluator.update(batch, self.predict_step(batch, batch_idx))
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the whole validation set."""

@@ -15,7 +15,7 @@ _FREE_TO_CHANGE = ("teacher_momentum", "vit_dpr")
 
 
 def saved_spec(spec: ExperimentSpec, stem: str | None) -> dict[str, Any]:
-    """The spec as plain values, secrets left out and the stem that was really built, where there is a choice, put in."""
+    """The spec as plain values, secrets left out; where the stem is a choice, it is the one that was built."""
     values = spec.model_dump(mode="json", exclude={"encryption_key"})
     if stem is not None:
         values["model"]["stem"] = stem

@@ -1,0 +1,104 @@
+"""What a run reads: the boxes to train on, and the masks to validate with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch.utils.data import DataLoader
+
+from mal.checkpoint.weights import TrainingPlace
+from mal.config.schema import ExperimentSpec
+from mal.console import console
+from mal.data.crop_stream import CropBatch, CropSettings
+from mal.data.datamodule import AnnotatedImages, crop_loader, train_loader
+from mal.data.notes import RecordNote
+from mal.data.train_boxes import EpochSampler, TrainBatch, TrainBoxes
+from mal.metrics.evaluator import Evaluator
+from mal.training.devices import DevicePlan
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingInputs:
+    """Checked inputs of a run.
+
+    Attributes:
+        training: samples, one a box.
+        validation: annotations with masks; None when there are none.
+        evaluator: compares with those masks; None when there are none.
+        notes: records that were left out or are odd.
+    """
+
+    training: TrainBoxes
+    validation: AnnotatedImages | None
+    evaluator: Evaluator | None
+    notes: list[RecordNote]
+
+    def loaders(
+        self, spec: ExperimentSpec, plan: DevicePlan, rank: int, place: TrainingPlace
+    ) -> tuple[DataLoader[TrainBatch], DataLoader[CropBatch] | None]:
+        """Loaders of this process's share; the first one begins at the place where a run goes on.
+
+        It has to be told: the trainer names the epoch only after the workers have begun to read.
+        """
+        workers = spec.dataset.num_workers_per_gpu
+        train = train_loader(
+            self.training,
+            batch_size=spec.train.batch_size,
+            num_workers=workers,
+            rank=rank,
+            world_size=plan.world_size,
+            pin_memory=plan.accelerator == "gpu",
+        )
+        assert isinstance(train.sampler, EpochSampler)
+        train.sampler.resume_at(place.epoch, place.num_batches * spec.train.batch_size)
+        if self.validation is None:
+            return train, None
+        validation = crop_loader(
+            self.validation.boxes_to_label,
+            self.validation.img_dir,
+            CropSettings(spec.dataset.crop_size, spec.train.test_margin_rate, spec.dataset.border),
+            batch_size=spec.evaluate.batch_size,
+            num_workers=workers,
+            rank=rank,
+            world_size=plan.world_size,
+        )
+        return train, validation
+
+
+def read_inputs(spec: ExperimentSpec, seed: int) -> TrainingInputs:
+    """Read and check the annotation files of a run.
+
+    Raises:
+        UserError: a file is damaged, an image is missing, or no box is left to train on.
+    """
+    dataset = spec.dataset
+    assert dataset.train_ann_path is not None
+    assert dataset.train_img_dir is not None
+    source = AnnotatedImages(Path(dataset.train_ann_path), Path(dataset.train_img_dir))
+    boxes = source.boxes_to_train_on(min_obj_size=dataset.min_obj_size, max_obj_size=dataset.max_obj_size)
+    images = len({box.image.position for box in boxes})
+    console.print(f"{len(boxes)} of {len(source.coco.annotations)} boxes in {images} images to train on")
+    training = TrainBoxes(
+        boxes,
+        source.img_dir,
+        crop_size=dataset.crop_size,
+        margin_rate=spec.train.margin_rate,
+        border=dataset.border,
+        seed=seed,
+    )
+    validation = _validation(spec)
+    evaluator = Evaluator(validation.coco, validation.boxes_to_label, spec.train.mask_thres) if validation else None
+    return TrainingInputs(training, validation, evaluator, source.notes)
+
+
+def _validation(spec: ExperimentSpec) -> AnnotatedImages | None:
+    dataset = spec.dataset
+    if not (dataset.load_mask and dataset.val_ann_path and dataset.val_img_dir):
+        console.print("no validation: it takes dataset.val_ann_path, val_img_dir and load_mask=true")
+        return None
+    source = AnnotatedImages(Path(dataset.val_ann_path), Path(dataset.val_img_dir))
+    if any(source.coco.annotations[box.position].get("segmentation") for box in source.boxes_to_label):
+        return source
+    console.print(f"no validation: {source.coco.path} holds no masks to compare with")
+    return None
