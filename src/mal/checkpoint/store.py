@@ -45,9 +45,8 @@ def read_tensors(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     # Damaged bytes make the readers raise nearly any type of error.
     except Exception as error:
-        refused = re.search(r"Unsupported (?:global|class)[^\n]*? ([\w.]+) was not", str(error))
-        if refused:
-            reason = f"holds a {refused[1]}, which is not plain data, so it was not loaded"
+        if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            reason = f"holds {refused[1]}, which is not plain data, so it was not loaded"
             raise UserError(f"{path}: {reason}") from error
         raise UserError(f"{path}: not a checkpoint, or damaged ({type(error).__name__})") from error
     if not isinstance(content, dict):

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from mal.checkpoint.weights import TrainingPlace, load_exactly, load_matching, read_weights
+from mal.errors import UserError
+from tests.small_networks import small_network
+
+
+@pytest.fixture
+def network():
+    return small_network()
+
+
+def save(tmp_path, content):
+    torch.save(content, tmp_path / "w.pth")
+    return read_weights(tmp_path / "w.pth")
+
+
+def filled(network, value: float) -> dict[str, torch.Tensor]:
+    return {name: torch.full_like(tensor, value) for name, tensor in network.state_dict().items()}
+
+
+def test_student_and_teacher_of_a_checkpoint_are_told_apart(network, tmp_path):
+    tensors = {f"student.{name}": value for name, value in filled(network, 1.0).items()}
+    tensors |= {f"teacher.{name}": value for name, value in filled(network, 2.0).items()}
+    weights = save(tmp_path, {"state_dict": tensors})
+    assert weights.is_whole
+    load_exactly(network, weights.network("teacher"), weights.path)
+    assert all((value == 2).all() for name, value in network.state_dict().items())
+
+
+def test_a_file_without_a_teacher_gives_the_student(tmp_path):
+    weights = save(tmp_path, {"state_dict": {"student.a": torch.ones(1)}})
+    assert weights.network("teacher") == {"a": torch.ones(1)}
+
+
+@pytest.mark.parametrize("wrap", [lambda tensors: tensors, lambda tensors: {"model": tensors}])
+def test_a_released_backbone_gives_backbone_names(network, tmp_path, wrap):
+    backbone = {name.removeprefix("backbone."): v for name, v in network.state_dict().items() if "backbone." in name}
+    weights = save(tmp_path, wrap(backbone))
+    assert not weights.is_whole
+    report = load_matching(network, weights.network("student"), weights.path)
+    assert len(report.matched) == len(backbone)
+    assert report.missing
+    assert all(name.startswith(("roi_head.", "mask_head.")) for name in report.missing)
+
+
+def test_a_network_saved_alone_keeps_its_names(network, tmp_path):
+    weights = save(tmp_path, network.state_dict())
+    load_exactly(network, weights.network("student"), weights.path)
+
+
+@pytest.mark.parametrize("stem", ["patch", "conv"])
+def test_the_stem_is_read_from_the_names(tmp_path, stem):
+    assert save(tmp_path, small_network(stem).state_dict()).stem == stem
+
+
+def test_weights_without_a_stem_do_not_say_which(tmp_path):
+    assert save(tmp_path, {"student.roi_head.mlp1.bias": torch.ones(1)}).stem is None
+
+
+def test_a_file_without_tensors_is_refused(tmp_path):
+    with pytest.raises(UserError, match="holds no named weights"):
+        save(tmp_path, {"epoch": 3})
+
+
+def test_a_missing_tensor_is_named(network, tmp_path):
+    tensors = filled(network, 0.0)
+    del tensors["roi_head.mlp1.bias"]
+    with pytest.raises(UserError, match=r"w\.pth: 1 weights are missing, for instance roi_head\.mlp1\.bias"):
+        load_exactly(network, tensors, tmp_path / "w.pth")
+
+
+def test_a_tensor_of_another_shape_is_named(network, tmp_path):
+    tensors = filled(network, 0.0) | {"roi_head.mlp1.bias": torch.ones(3)}
+    with pytest.raises(UserError, match=re.escape("roi_head.mlp1.bias has shape [3], the network's is [8]")):
+        load_exactly(network, tensors, tmp_path / "w.pth")
+
+
+def test_the_classifier_of_a_released_backbone_may_be_missing(network, tmp_path):
+    tensors = {name: value for name, value in filled(network, 1.0).items() if ".head." not in name}
+    load_exactly(network, tensors, tmp_path / "w.pth")
+
+
+def test_the_report_counts_what_fits_and_what_does_not(network, tmp_path):
+    tensors = filled(network, 1.0) | {"roi_head.mlp1.bias": torch.ones(3), "other": torch.ones(1)}
+    del tensors["roi_head.mlp2.bias"]
+    report = load_matching(network, tensors, tmp_path / "w.pth")
+    assert report.missing == ["roi_head.mlp1.bias", "roi_head.mlp2.bias"]
+    assert report.unexpected == ["other", "roi_head.mlp1.bias"]
+    assert str(report) == f"{len(report.matched)} matched, 2 missing, 2 unexpected, 0 resized"
+
+
+def test_a_position_embedding_of_another_grid_is_resized(network, tmp_path):
+    tensors = filled(network, 1.0) | {"backbone.pos_embed": torch.ones(1, 1 + 7 * 7, 192)}
+    report = load_matching(network, tensors, tmp_path / "w.pth")
+    assert report.resized == ["backbone.pos_embed"]
+    torch.testing.assert_close(network.backbone.pos_embed, torch.ones(1, 1 + 14 * 14, 192))
+
+
+def test_weights_of_which_none_fits_are_refused(network, tmp_path):
+    with pytest.raises(UserError, match="none of its weights fits"):
+        load_matching(network, {"backbone.blocks.0.norm1.weight": torch.ones(3)}, tmp_path / "w.pth")
+
+
+def progress(**changes):
+    batches = {"is_last_batch": True, "current": {"ready": 5}} | changes
+    return {"fit_loop": {"epoch_progress": {"current": {"processed": 2}}, "epoch_loop.batch_progress": batches}}
+
+
+@pytest.mark.parametrize(
+    ("loops", "place"),
+    [
+        (progress(), TrainingPlace(2, 0)),
+        (progress(is_last_batch=False), TrainingPlace(2, 5)),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_a_checkpoint_says_where_its_run_goes_on(tmp_path, loops, place):
+    assert save(tmp_path, {"state_dict": {"student.a": torch.ones(1)}, "loops": loops}).place == place
