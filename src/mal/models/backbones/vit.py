@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,8 +12,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mal.errors import UserError
 from mal.models.backbones.conv_stem import ConvStem
+from mal.models.backbones.freezing import FreezableBackbone
+from mal.models.backbones.grid import resize_to_multiple
 
 Stem = Literal["patch", "conv"]
 
@@ -37,7 +38,7 @@ VIT_SIZES = {
 }
 
 
-class VitBackbone(VisionTransformer):
+class VitBackbone(FreezableBackbone, VisionTransformer):
     """A timm ViT that returns its patch tokens as a feature map.
 
     Args:
@@ -49,6 +50,11 @@ class VitBackbone(VisionTransformer):
     Attributes:
         stride: pixels per token.
     """
+
+    forward_features: Callable[[Tensor], Tensor]
+    pos_embed: Tensor
+    cls_token: Tensor
+    pos_drop: nn.Module
 
     def __init__(
         self, size: VitSize, *, stem: Stem = "patch", num_blocks: int | None = None, drop_path: float = 0.0
@@ -70,31 +76,6 @@ class VitBackbone(VisionTransformer):
         # Files of the patch generation hold a classifier that nothing uses; it stays for the sake of their layout.
         self.head.requires_grad_(False)
 
-        self._frozen: list[nn.Module] = []
-
-    def freeze(self, stages: Iterable[int]) -> None:
-        """Stop training some stages: no gradient, and eval mode for good.
-
-        Args:
-            stages: 0 for the patch embedding, 1..N for the blocks; -1 stands for none.
-
-        Raises:
-            UserError: there is no such stage.
-        """
-        all_stages = [self.patch_embed, *self.blocks]
-        for stage in stages:
-            if stage >= len(all_stages):
-                raise UserError(f"model.frozen_stages: there is no stage {stage}; the last block is {len(self.blocks)}")
-            if stage >= 0:
-                self._frozen.append(all_stages[stage].requires_grad_(False).eval())
-
-    def train(self, mode: bool = True) -> VitBackbone:
-        """Switch to training mode, the frozen stages left out."""
-        super().train(mode)
-        for module in self._frozen:
-            module.eval()
-        return self
-
     def forward(self, images: Tensor) -> Tensor:
         """Feature map of a batch.
 
@@ -115,14 +96,6 @@ class VitBackbone(VisionTransformer):
         pos_embed = resample(self.pos_embed, grid, list(self.patch_embed.grid_size))
         tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), x.flatten(1, 2)], dim=1)
         return self.pos_drop(tokens + pos_embed)
-
-
-def resize_to_multiple(images: Tensor, stride: int) -> Tensor:
-    """Resize (B, C, H, W) bilinearly so that both sides are the nearest positive multiple of ``stride``."""
-    size = [max(1, round(side / stride)) * stride for side in images.shape[-2:]]
-    if size == list(images.shape[-2:]):
-        return images
-    return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
 
 
 def _resample_to_size(pos_embed: Tensor, grid: list[int], trained_grid: list[int]) -> Tensor:
