@@ -7,7 +7,8 @@ from typing import Protocol
 from torch import Tensor
 
 from mal.errors import UserError
-from mal.models.backbones.vit import VIT_SIZES, Stem, VitBackbone
+from mal.models.backbones.fan import FAN_SIZES, FanBackbone, FanSize
+from mal.models.backbones.vit import VIT_SIZES, Stem, VitBackbone, VitSize
 
 
 class Backbone(Protocol):
@@ -16,12 +17,14 @@ class Backbone(Protocol):
     Attributes:
         embed_dim: channels of the feature map.
         stride: pixels per cell of the feature map.
-        stem: how patches become tokens; saved with a checkpoint.
+        stem: how patches become tokens, saved with a checkpoint; None where the architecture's name leaves no choice.
     """
 
     embed_dim: int
     stride: int
-    stem: Stem
+
+    @property
+    def stem(self) -> Stem | None: ...
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) to features (B, embed_dim, H/stride, W/stride)."""
@@ -30,15 +33,24 @@ class Backbone(Protocol):
 
 def build_backbone(
     arch: str, *, stem: Stem = "patch", num_blocks: int | None = None, drop_path: float = 0.0
-) -> VitBackbone:
+) -> VitBackbone | FanBackbone:
     """Make the backbone that ``model.arch`` names, with random weights.
+
+    Args:
+        arch: the name.
+        stem: of a ViT; a FAN has its own, which its name tells.
+        num_blocks: use the first blocks only; None uses all.
+        drop_path: stochastic depth rate of the last block, 0..1.
 
     Raises:
         UserError: no such architecture here, or fewer blocks in it than asked for.
     """
-    if arch not in VIT_SIZES:
-        raise UserError(f"model.arch: {arch} cannot be built in this version; choose one of {', '.join(VIT_SIZES)}")
-    size = VIT_SIZES[arch]
-    if num_blocks is not None and num_blocks > size.depth:
-        raise UserError(f"model.num_blocks: {num_blocks} is more than the {size.depth} blocks of {arch}")
-    return VitBackbone(size, stem=stem, num_blocks=num_blocks, drop_path=drop_path)
+    sizes: dict[str, VitSize | FanSize] = {**VIT_SIZES, **FAN_SIZES}
+    if arch not in sizes:
+        raise UserError(f"model.arch: {arch} is not a known backbone; choose one of {', '.join(sizes)}")
+    depth = sizes[arch].depth
+    if num_blocks is not None and num_blocks > depth:
+        raise UserError(f"model.num_blocks: {num_blocks} is more than the {depth} blocks of {arch}")
+    if arch in FAN_SIZES:
+        return FanBackbone(FAN_SIZES[arch], num_blocks=num_blocks, drop_path=drop_path)
+    return VitBackbone(VIT_SIZES[arch], stem=stem, num_blocks=num_blocks, drop_path=drop_path)
