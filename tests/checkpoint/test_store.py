@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import pickle
 from argparse import Namespace
 from pathlib import Path
@@ -87,11 +86,13 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(good, data):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     damaged = good.with_name("damaged.pth")
     damaged.write_bytes(content)
+    message = ""
     try:
         read_tensors(damaged)
     except UserError as error:
-        assert "damaged.pth" in str(error)
-        assert "\n" not in str(error)
+        message = str(error)
+    assert "\n" not in message
+    assert message == "" or message.startswith(str(damaged))
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(good, tmp_path):
@@ -142,4 +143,4 @@ def test_the_latest_file_is_a_copy_where_there_are_no_links(tmp_path, monkeypatc
     (tmp_path / "first").write_text("first")
     link_atomically(tmp_path / "first", tmp_path / "latest.pth")
     assert (tmp_path / "latest.pth").read_text() == "first"
-    assert os.stat(tmp_path / "first").st_nlink == 1
+    assert (tmp_path / "first").stat().st_nlink == 1

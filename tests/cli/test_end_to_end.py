@@ -78,9 +78,7 @@ def test_training_says_where_it_runs_and_how_each_epoch_ended(trained):
 
 def test_a_run_resumes_by_itself_and_goes_on_to_more_epochs(trained, tmp_path, capfd):
     shutil.copytree(trained.results, tmp_path / "again")
-    outcome = run_mal(
-        capfd, "train", "-e", trained.spec, f"results_dir={tmp_path}/again", "train.num_epochs=3"
-    )
+    outcome = run_mal(capfd, "train", "-e", trained.spec, f"results_dir={tmp_path}/again", "train.num_epochs=3")
     assert outcome.exit_code == 0, outcome.err
     assert f"resuming from {tmp_path}/again/train/mal_model_latest.pth" in outcome.out
     folder = tmp_path / "again/train"
@@ -189,8 +187,10 @@ def test_masks_of_inference_load_in_pycocotools_and_stay_in_their_boxes(labelled
         assert record["area"] == mask.sum() > 0
         # The box mask is resized to the crop of 64 pixels and back, so its edge is a crop's pixel wide.
         x_edge, y_edge = 2 + 2 * width / 64, 2 + 2 * height / 64
-        assert columns.min() >= x - x_edge and columns.max() <= x + width + x_edge
-        assert rows.min() >= y - y_edge and rows.max() <= y + height + y_edge
+        assert columns.min() >= x - x_edge
+        assert columns.max() <= x + width + x_edge
+        assert rows.min() >= y - y_edge
+        assert rows.max() <= y + height + y_edge
 
 
 def test_inference_accounts_for_every_annotation_in_its_report(labelled):
