@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from mal.data.boxes import select_boxes, training_boxes
-from mal.data.coco import read_coco
+from mal.data.boxes import Box, select_boxes, training_boxes
+from mal.data.coco import ImageRecord, read_coco
 from tests.data.coco_samples import annotation, coco_file, document
 
 
@@ -184,3 +184,11 @@ def test_small_odd_files_are_read_as_expected(shared, name, labelled, skipped):
     boxes, notes = select_boxes(read_coco(shared / f"data/nasty/annotations/{name}.json"))
     assert {box.annotation_id for box in boxes} == labelled
     assert {note.annotation_id for note in notes if note.action == "skipped"} == skipped
+
+
+def test_the_area_of_a_box_is_that_of_its_visible_part():
+    image = ImageRecord(id=1, file_name="a.jpg", width=100, height=100, position=0)
+    inside = Box(0, 1, image, 1, xyxy=(10.3, 5.7, 10.3 + 32, 5.7 + 32), xywh=(10.3, 5.7, 32, 32))
+    cut = Box(0, 1, image, 1, xyxy=(90, 10, 100, 30), xywh=(90, 10, 500, 20))
+    assert inside.area == 1024
+    assert cut.area == 200

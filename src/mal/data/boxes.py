@@ -36,8 +36,13 @@ class Box:
 
     @property
     def area(self) -> float:
-        """Width times height of the file's box in pixels, which the size bins go by."""
-        return self.xywh[2] * self.xywh[3]
+        """Area of the clipped box in pixels of the image, which the size bins go by."""
+        x0, y0, x1, y1 = self.xyxy
+        x, y, width, height = self.xywh
+        # The file's own numbers where nothing was cut off: x + width - x is not always width in floats.
+        visible_width = width if (x0, x1) == (x, x + width) else x1 - x0
+        visible_height = height if (y0, y1) == (y, y + height) else y1 - y0
+        return visible_width * visible_height
 
 
 class _UnusableError(Exception):
@@ -80,10 +85,10 @@ def select_boxes(coco: CocoFile) -> tuple[list[Box], list[RecordNote]]:
 
 
 def training_boxes(coco: CocoFile, *, min_obj_size: float, max_obj_size: float) -> tuple[list[Box], list[RecordNote]]:
-    """Choose what to train on: `select_boxes`, and only boxes of a sensible size (of the file's box, before clipping).
+    """Choose what to train on: `select_boxes`, and only boxes whose visible part is of a sensible size.
 
     Args:
-        min_obj_size, max_obj_size: both excluded; square pixels of w * h.
+        min_obj_size, max_obj_size: both excluded; square pixels of the visible part, w * h where nothing is cut off.
 
     Returns:
         Boxes as in `select_boxes`; its notes, and one more for each rule that leaves boxes out, with their number.

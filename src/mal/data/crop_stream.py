@@ -15,7 +15,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from mal.data.boxes import Box
 from mal.data.crop import Border, crop_box_mask, crop_image
-from mal.data.geometry import IntBox, box_area, expand_box, label_margins
+from mal.data.geometry import IntBox, expand_box, label_margins
 from mal.data.images import read_record_image
 from mal.data.pixels import to_tensor
 from mal.errors import UserError
@@ -85,7 +85,7 @@ def crop_boxes(image: np.ndarray, boxes: Sequence[Box], settings: CropSettings) 
     return CropBatch(
         images=torch.stack(crops),
         box_mask=torch.from_numpy(np.stack(masks))[:, None],
-        box_area=torch.tensor([box_area(box.xyxy) for box in boxes], dtype=torch.float32),
+        box_area=torch.tensor([box.area for box in boxes], dtype=torch.float32),
         frames=frames,
         boxes=tuple(boxes),
     )

@@ -55,9 +55,3 @@ def margins_from_draws(margin_draws: np.ndarray, gate_draws: np.ndarray, margin_
     left, top, right, bottom = (float(draw) * (high - low) + low for draw in margin_draws)
     gate_x, gate_y = (float(gate) for gate in gate_draws)
     return left * gate_x, top * gate_y, right * (1 - gate_x), bottom * (1 - gate_y)
-
-
-def box_area(bbox_xyxy: Sequence[float]) -> float:
-    """Area of a box in square pixels, in float32 as the network's size bins see it."""
-    x0, y0, x1, y1 = (np.float32(value) for value in bbox_xyxy)
-    return float((y1 - y0) * (x1 - x0))

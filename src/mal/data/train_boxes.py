@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, Sampler
 from mal.data.augment import change_colours
 from mal.data.boxes import Box
 from mal.data.crop import Border, crop_box_mask, crop_image
-from mal.data.geometry import box_area, expand_box, random_margins
+from mal.data.geometry import expand_box, random_margins
 from mal.data.image_cache import ImageCache
 from mal.data.images import read_record_image
 from mal.data.pixels import to_tensor
@@ -111,7 +111,7 @@ class TrainBoxes(Dataset[TrainBatch]):
             student_images=to_tensor(change_colours(crop, rng))[None],
             teacher_images=to_tensor(crop)[None],
             box_mask=torch.from_numpy(box_mask.copy())[None, None],
-            box_area=torch.tensor([box_area(box.xyxy)], dtype=torch.float32),
+            box_area=torch.tensor([box.area], dtype=torch.float32),
             positions=torch.tensor([box.position]),
         )
 
