@@ -100,7 +100,14 @@ def test_losses_of_half_precision_logits_are_finite_and_single():
 
 @pytest.mark.parametrize(
     ("epoch", "step", "ramp", "factor"),
-    [(0, 0, 1000, 0.0), (0, 250, 1000, 0.25), (0, 1000, 1000, 1.0), (0, 5000, 1000, 1.0), (1, 0, 1000, 1.0), (0, 0, 0, 1.0)],
-)  # fmt: skip
+    [
+        (0, 0, 1000, 0.0),
+        (0, 250, 1000, 0.25),
+        (0, 1000, 1000, 1.0),
+        (0, 5000, 1000, 1.0),
+        (1, 0, 1000, 1.0),
+        (0, 0, 0, 1.0),
+    ],
+)
 def test_a_loss_weight_rises_in_the_first_epoch_only(epoch, step, ramp, factor):
     assert warm_up_factor(epoch, step, ramp) == factor

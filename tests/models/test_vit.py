@@ -53,7 +53,10 @@ def test_more_blocks_than_there_are_is_a_mistake():
         small_backbone(num_blocks=13)
 
 
-@pytest.mark.parametrize(("stages", "frozen"), [([0], {"patch_embed"}), ([1], {"blocks.0"}), ([0, 2], {"patch_embed", "blocks.1"}), ([-1], set())])  # fmt: skip
+@pytest.mark.parametrize(
+    ("stages", "frozen"),
+    [([0], {"patch_embed"}), ([1], {"blocks.0"}), ([0, 2], {"patch_embed", "blocks.1"}), ([-1], set())],
+)
 def test_frozen_stages_take_no_gradient_and_stay_in_eval_mode(stages, frozen):
     backbone = small_network(frozen_stages=stages, num_blocks=2).backbone
     backbone.train()

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mal.data.crop import crop_box_mask, crop_image
+from mal.data.geometry import expand_box, label_margins
+from mal.masks.paste import paste_mask
+
+WIDTH, HEIGHT = 40, 30
+
+
+def picture(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+def reflected(coordinate: int, length: int) -> int:
+    """Walk along the axis and turn round at each end."""
+    position, step = 0, 1
+    for _ in range(abs(coordinate)):
+        if length > 1 and not 0 <= position + step < length:
+            step = -step
+        position += step if length > 1 else 0
+    return position
+
+
+frames = st.tuples(st.integers(-60, 50), st.integers(-60, 50), st.integers(1, 90))
+
+
+@given(frame=frames)
+def test_wrap_is_indexing_modulo_the_size(frame):
+    x0, y0, side = frame
+    image = picture()
+    crop = crop_image(image, (x0, y0, x0 + side, y0 + side), side, "wrap")
+    rows, columns = np.arange(y0, y0 + side) % HEIGHT, np.arange(x0, x0 + side) % WIDTH
+    assert np.array_equal(crop, image[rows][:, columns])
+
+
+@settings(max_examples=40, deadline=None)
+@given(frame=frames)
+def test_reflect_turns_round_at_the_border_as_often_as_it_takes(frame):
+    x0, y0, side = frame
+    image = picture()
+    crop = crop_image(image, (x0, y0, x0 + side, y0 + side), side, "reflect")
+    rows = [reflected(row, HEIGHT) for row in range(y0, y0 + side)]
+    columns = [reflected(column, WIDTH) for column in range(x0, x0 + side)]
+    assert np.array_equal(crop, image[rows][:, columns])
+
+
+@pytest.mark.parametrize("border", ["wrap", "reflect"])
+def test_an_image_of_one_pixel_can_be_cropped(border):
+    image = np.full((1, 1, 3), 7, dtype=np.uint8)
+    assert (crop_image(image, (-3, -3, 4, 4), 16, border) == 7).all()
+
+
+def test_a_grey_image_stays_one_channel():
+    assert crop_image(picture()[..., 0], (0, 0, 20, 20), 8).shape == (8, 8)
+
+
+def test_the_image_is_left_as_it_was_even_when_read_only():
+    image = picture()
+    image.setflags(write=False)
+    crop_image(image, (-5, -5, 20, 20), 16)
+    crop_image(image, (5, 5, 20, 20), 16)
+    assert np.array_equal(image, picture())
+
+
+def boxes() -> st.SearchStrategy[tuple[float, float, float, float]]:
+    def box(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
+        return x, y, min(x + width, WIDTH), min(y + height, HEIGHT)
+
+    return st.builds(box, st.floats(0, WIDTH - 2), st.floats(0, HEIGHT - 2), st.floats(1, 40), st.floats(1, 30))
+
+
+@given(box=boxes())
+def test_a_box_mask_of_the_frame_s_own_size_is_the_box_with_both_end_pixels(box):
+    x0, y0, x1, y1 = box
+    frame = (int(x0) - 3, int(y0) - 3, int(x0) + 47, int(y0) + 47)
+    mask = crop_box_mask(box, frame, (WIDTH, HEIGHT), 50)
+    expected = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
+    expected[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1] = 1
+    padded = np.pad(expected, 60)
+    assert np.array_equal(mask, padded[frame[1] + 60 : frame[3] + 60, frame[0] + 60 : frame[2] + 60])
+
+
+@settings(max_examples=100, deadline=None)
+@given(box=boxes())
+def test_a_box_cut_out_and_pasted_back_gives_its_own_pixels(box):
+    frame = expand_box(box, label_margins([0.6, 0.6]))
+    size = 256
+    mask = torch.from_numpy(crop_box_mask(box, frame, (WIDTH, HEIGHT), size)).float()
+    pasted = paste_mask(mask, frame, (WIDTH, HEIGHT), 0.5)
+    x0, y0, x1, y1 = box
+    expected = np.zeros((HEIGHT, WIDTH), dtype=bool)
+    expected[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1] = True
+    assert np.array_equal(pasted.full(), expected)
+
+
+@settings(max_examples=100, deadline=None)
+@given(x=st.floats(0, WIDTH, exclude_max=True), y=st.floats(0, HEIGHT, exclude_max=True))
+def test_a_box_however_thin_at_the_border_can_be_cut_out_and_pasted(x, y):
+    box = (x, y, float(WIDTH), float(HEIGHT))
+    frame = expand_box(box, label_margins([0.6, 0.6]))
+    crop_image(picture(), frame, 32)
+    mask = torch.from_numpy(crop_box_mask(box, frame, (WIDTH, HEIGHT), 32)).float()
+    rle = paste_mask(mask, frame, (WIDTH, HEIGHT), 0.1).rle()
+    assert rle["size"] == [HEIGHT, WIDTH]

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mal.data import crop_stream
+from mal.data.crop_stream import CropSettings, CropStream, crop_boxes
+from mal.data.datamodule import crop_loader
+from mal.data.images import read_image
+from tests.data.photos import photos
+
+SETTINGS = CropSettings(crop_size=32)
+
+
+def stream(boxes, folder, batch_size=4, **shares) -> CropStream:
+    return CropStream(boxes, folder, SETTINGS, batch_size=batch_size, **shares)
+
+
+@pytest.fixture
+def boxes(tmp_path):
+    return photos(tmp_path, [1, 7, 2, 1, 3])
+
+
+def test_every_image_is_decoded_once(boxes, tmp_path, monkeypatch):
+    reads = []
+    original = crop_stream.read_record_image
+    monkeypatch.setattr(
+        crop_stream, "read_record_image", lambda folder, image: reads.append(image.position) or original(folder, image)
+    )
+    list(stream(boxes, tmp_path, batch_size=2))
+    assert reads == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 100])
+def test_batches_are_full_but_the_last_and_keep_the_order(boxes, tmp_path, batch_size):
+    batches = list(stream(boxes, tmp_path, batch_size))
+    assert all(len(batch) == batch_size for batch in batches[:-1])
+    assert [box.position for batch in batches for box in batch.boxes] == list(range(len(boxes)))
+
+
+def test_a_crop_in_a_batch_is_the_crop_of_its_box_alone(boxes, tmp_path):
+    for batch in stream(boxes, tmp_path, 5):
+        for index, box in enumerate(batch.boxes):
+            alone = crop_boxes(read_image(tmp_path / box.image.file_name), [box], SETTINGS)
+            assert torch.equal(batch.images[index], alone.images[0])
+            assert torch.equal(batch.box_mask[index], alone.box_mask[0])
+            assert batch.box_area[index] == alone.box_area[0]
+            assert batch.frames[index] == alone.frames[0]
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+@pytest.mark.parametrize("image", range(5))
+def test_boxes_of_an_image_that_cannot_be_read_are_failures_each_with_the_reason(boxes, tmp_path, damage, image):
+    path = tmp_path / f"{image}.png"
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "damaged":
+        path.write_bytes(content[: len(content) // 2])
+    batches = list(stream(boxes, tmp_path))
+    failed = {box.position: reason for batch in batches for box, reason in batch.failures}
+    labelled = [box.position for batch in batches for box in batch.boxes]
+    assert sorted([*failed, *labelled]) == list(range(len(boxes)))
+    assert failed.keys() == {box.position for box in boxes if box.image.position == image}
+    assert all(f"{image}.png" in reason for reason in failed.values())
+
+
+def test_a_folder_without_a_readable_image_gives_failures_only(boxes, tmp_path):
+    for path in tmp_path.glob("*.png"):
+        path.unlink()
+    batches = list(stream(boxes, tmp_path))
+    assert sum(map(len, batches)) == 0
+    assert sum(len(batch.failures) for batch in batches) == len(boxes)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 7])
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_processes_and_workers_together_crop_every_box_once(boxes, tmp_path, world_size, num_workers):
+    found = []
+    for rank in range(world_size):
+        shares = {"num_workers": num_workers, "rank": rank, "world_size": world_size}
+        loader = crop_loader(boxes, tmp_path, SETTINGS, batch_size=4, **shares)
+        found += [box.position for batch in loader for box in batch.boxes]
+    assert sorted(found) == list(range(len(boxes)))
+
+
+def test_no_boxes_give_no_batches(tmp_path):
+    assert list(crop_loader([], tmp_path, SETTINGS, batch_size=4, num_workers=2)) == []
+
+
+def test_images_are_bytes_and_box_masks_are_0_or_1(boxes, tmp_path):
+    (batch, *_) = stream(boxes, tmp_path)
+    assert batch.images.dtype == batch.box_mask.dtype == torch.uint8
+    assert np.isin(batch.box_mask.numpy(), (0, 1)).all()
+    assert batch.to(torch.float32).images.dtype == torch.float32
