@@ -141,11 +141,11 @@ def test_training_leaves_out_boxes_by_size_and_counts_them_once_per_rule(tmp_pat
     assert "max_obj_size = 1600" in notes[2].reason
 
 
-def test_the_size_rules_look_at_the_box_of_the_file_not_the_clipped_one(tmp_path):
+def test_the_size_rules_look_at_what_is_visible_of_a_box(tmp_path):
     content = document(annotation(bbox=[99, 10, 30, 30]))
     boxes, notes = training_boxes(coco_file(tmp_path, content), min_obj_size=100, max_obj_size=1e10)
-    assert len(boxes) == 1
-    assert [note.action for note in notes] == ["clipped"]
+    assert boxes == []
+    assert [note.action for note in notes] == ["clipped", "skipped"]
 
 
 # What our actions are called in the table of expected outcomes, before any image is opened.

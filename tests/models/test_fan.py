@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from mal.checkpoint.weights import load_matching, read_weights
 from mal.config.architectures import ARCHITECTURES
 from mal.errors import UserError
 from mal.models.backbones.fan import FAN_SIZES, FanBackbone, PositionCode
 from mal.models.backbones.fan_stems import ChannelNorm
 from mal.models.backbones.registry import build_backbone
 from mal.models.ema import make_teacher, update_teacher
+from mal.models.network import MaskNetwork
 
 CONV_STEM, HYBRID_STEM = "fan_tiny_12_p16_224", "fan_tiny_8_p4_hybrid"
 CLASS_ONLY = (".attn.", ".mlp.", ".gamma2")  # of a class-attention block
@@ -170,3 +172,16 @@ def test_the_position_code_is_the_projection_of_sines_and_cosines_of_row_and_col
     waves = torch.cat([rows[:, None].expand(-1, width, -1), columns[None].expand(height, -1, -1)], dim=-1)
     expected = code.token_projection(waves.permute(2, 0, 1)[None])
     torch.testing.assert_close(code((height, width)), expected[0].flatten(1).T, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone."])
+def test_a_released_backbone_fits_with_or_without_a_prefix_and_whatever_its_classifier(tmp_path, prefix):
+    released = small_fan(HYBRID_STEM).state_dict() | {"head.weight": torch.ones(5, 192), "head.bias": torch.ones(5)}
+    path = tmp_path / "released.pth"
+    torch.save({"state_dict": {prefix + name: value for name, value in released.items()}}, path)
+    network = MaskNetwork(FanBackbone(FAN_SIZES[HYBRID_STEM], num_blocks=2))
+    report = load_matching(network, read_weights(path).network("student"), path)
+    assert {name.split(".")[0] for name in report.missing} == {"roi_head", "mask_head"}
+    assert report.unexpected == ["backbone.head.bias", "backbone.head.weight"]
+    network.eval()
+    assert torch.equal(network.backbone(crops()), small_fan(HYBRID_STEM).eval()(crops()))

@@ -35,14 +35,21 @@ class Box:
     xywh: tuple[float, float, float, float]
 
     @property
-    def area(self) -> float:
-        """Area of the clipped box in pixels of the image, which the size bins go by."""
+    def visible_size(self) -> tuple[float, float]:
+        """Width and height of the clipped box in pixels."""
         x0, y0, x1, y1 = self.xyxy
         x, y, width, height = self.xywh
         # The file's own numbers where nothing was cut off: x + width - x is not always width in floats.
-        visible_width = width if (x0, x1) == (x, x + width) else x1 - x0
-        visible_height = height if (y0, y1) == (y, y + height) else y1 - y0
-        return visible_width * visible_height
+        return (
+            width if (x0, x1) == (x, x + width) else x1 - x0,
+            height if (y0, y1) == (y, y + height) else y1 - y0,
+        )
+
+    @property
+    def area(self) -> float:
+        """Area of the clipped box in pixels of the image, which the size bins go by."""
+        width, height = self.visible_size
+        return width * height
 
 
 class _UnusableError(Exception):
@@ -94,9 +101,9 @@ def training_boxes(coco: CocoFile, *, min_obj_size: float, max_obj_size: float) 
         Boxes as in `select_boxes`; its notes, and one more for each rule that leaves boxes out, with their number.
     """
     boxes, notes = select_boxes(coco)
-    thin = [box for box in boxes if min(box.xywh[2:]) <= 2]
-    small = [box for box in boxes if min(box.xywh[2:]) > 2 and box.area <= min_obj_size]
-    large = [box for box in boxes if min(box.xywh[2:]) > 2 and box.area >= max_obj_size]
+    thin = [box for box in boxes if min(box.visible_size) <= 2]
+    small = [box for box in boxes if min(box.visible_size) > 2 and box.area <= min_obj_size]
+    large = [box for box in boxes if min(box.visible_size) > 2 and box.area >= max_obj_size]
     left_out = {box.position for box in (*thin, *small, *large)}
     for group, rule in (
         (thin, "are at most 2 pixels wide or high"),
