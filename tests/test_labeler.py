@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import mal
+from mal.errors import UserError
+from mal.labeler import MaskAutoLabeler, best_device
+from mal.masks.rle import mask_from_rle
+from mal.models.predict import PredictionMode
+from mal.training.saved_spec import saved_spec
+from tests.small_networks import small_network, small_spec
+
+WIDTH, HEIGHT = 70, 50
+BOXES = [[5.0, 5, 40, 45], [-10, 20, 30, 80], [30.5, 10.5, 69.5, 49]]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A network that finds everything: its logits are all positive."""
+    spec = small_spec(dataset={"crop_size": 64}, train={"mask_thres": [0.3]})
+    network = small_network()
+    for parameter in (*network.roi_head.parameters(), *network.mask_head.parameters()):
+        torch.nn.init.uniform_(parameter, 0, 0.1)
+    tensors = {f"{name}.{key}": value for name in ("student", "teacher") for key, value in network.state_dict().items()}
+    path = tmp_path_factory.mktemp("model") / "model.pth"
+    torch.save({"state_dict": tensors, "hyper_parameters": saved_spec(spec, "patch")}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def labeler(checkpoint):
+    return MaskAutoLabeler.from_checkpoint(checkpoint, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def image():
+    return np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+def test_the_package_s_front_door_is_the_labeler():
+    assert mal.MaskAutoLabeler is MaskAutoLabeler
+
+
+def test_a_checkpoint_brings_its_crop_size_and_threshold(labeler):
+    assert labeler.crop.crop_size == 64
+    assert labeler.thresholds == [0.3]
+    assert labeler.mode == PredictionMode()
+
+
+def test_every_box_gets_a_mask_inside_it(labeler, image):
+    masks = labeler.label(image, BOXES)
+    assert masks.shape == (3, HEIGHT, WIDTH)
+    assert masks.dtype == np.bool_
+    for mask, (x0, y0, x1, y1) in zip(masks, BOXES, strict=True):
+        rows, columns = np.nonzero(mask)
+        assert len(rows)
+        assert columns.min() >= x0 - 2
+        assert columns.max() <= x1 + 2
+        assert rows.min() >= y0 - 2
+        assert rows.max() <= y1 + 2
+
+
+def test_an_image_may_be_a_path_a_picture_or_an_array(labeler, image, tmp_path):
+    picture = Image.fromarray(image)
+    picture.save(tmp_path / "a.png")
+    expected = labeler.label(image, BOXES)
+    for given in (picture, tmp_path / "a.png", str(tmp_path / "a.png")):
+        assert np.array_equal(labeler.label(given, BOXES), expected)
+
+
+def test_a_grey_image_may_come_with_or_without_its_axis(labeler, image):
+    grey = image[..., 0]
+    expected = labeler.label(np.repeat(grey[..., None], 3, axis=2), BOXES)
+    for given in (grey, grey[..., None], Image.fromarray(grey)):
+        assert np.array_equal(labeler.label(given, BOXES), expected)
+
+
+def test_the_image_is_left_as_it_was(labeler, image):
+    before = image.copy()
+    labeler.label(image, BOXES)
+    assert np.array_equal(image, before)
+
+
+@pytest.mark.parametrize("boxes", [[], np.zeros((0, 4)), ()])
+def test_no_boxes_give_no_masks(labeler, image, boxes):
+    assert labeler.label(image, boxes).shape == (0, HEIGHT, WIDTH)
+    assert labeler.label_instances(image, boxes) == []
+
+
+def test_a_box_outside_the_image_gets_an_empty_mask(labeler, image):
+    masks = labeler.label(image, [[100, 100, 120, 120], BOXES[0], [-9, -9, 0, 0]])
+    assert [bool(mask.any()) for mask in masks] == [False, True, False]
+    instances = labeler.label_instances(image, [[100, 100, 120, 120], BOXES[0]])
+    assert instances[0] is None
+    assert instances[1] is not None
+
+
+@pytest.mark.parametrize("bad", [[10, 10, 10, 20], [10, 20, 30, 10], [0, 0, float("nan"), 5], [0, 0, float("inf"), 5]])
+def test_a_box_that_is_none_is_named(labeler, image, bad):
+    with pytest.raises(ValueError, match=r"boxes_xyxy\[1\] is not a box"):
+        labeler.label(image, [BOXES[0], bad])
+
+
+@pytest.mark.parametrize("boxes", [[1, 2, 3, 4], [[1, 2, 3]], [[[1, 2, 3, 4]]]])
+def test_boxes_of_another_shape_are_refused(labeler, image, boxes):
+    with pytest.raises(ValueError, match=r"boxes_xyxy must be \(N, 4\)"):
+        labeler.label(image, boxes)
+
+
+@pytest.mark.parametrize("shape", [(5, 5, 4), (5,), (1, 5, 5, 3)])
+def test_an_array_that_is_no_image_is_refused(labeler, shape):
+    with pytest.raises(ValueError, match="image must be"):
+        labeler.label(np.zeros(shape, dtype=np.uint8), BOXES)
+
+
+def test_an_array_of_numbers_with_a_point_is_refused(labeler, image):
+    with pytest.raises(ValueError, match="float64"):
+        labeler.label(image / 255, BOXES)
+
+
+def test_a_photo_that_cannot_be_read_is_named(labeler, tmp_path):
+    with pytest.raises(UserError, match=r"gone\.jpg"):
+        labeler.label(tmp_path / "gone.jpg", BOXES)
+
+
+def test_instances_hold_the_same_masks_with_scores(labeler, image):
+    masks = labeler.label(image, BOXES)
+    for mask, instance in zip(masks, labeler.label_instances(image, BOXES), strict=True):
+        assert np.array_equal(mask_from_rle(instance.rle()), mask)
+        assert np.array_equal(instance.full(), mask)
+        assert 0.3 < instance.score <= 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+def test_masks_do_not_depend_on_the_batch_size(labeler, image, batch_size):
+    assert np.array_equal(labeler.label(image, BOXES, batch_size=batch_size), labeler.label(image, BOXES))
+
+
+def test_the_threshold_can_be_set(checkpoint, image):
+    strict = MaskAutoLabeler.from_checkpoint(checkpoint, threshold=1.0, device="cpu")
+    assert not strict.label(image, BOXES).any()
+    assert MaskAutoLabeler.from_checkpoint(checkpoint, threshold=0.0, device="cpu").label(image, BOXES).any()
+
+
+@pytest.mark.parametrize("mode", [PredictionMode(network="teacher"), PredictionMode(network="mixed", flip=True)])
+def test_other_modes_give_masks_too(checkpoint, image, mode):
+    assert MaskAutoLabeler.from_checkpoint(checkpoint, mode=mode, device="cpu").label(image, BOXES).any()
+
+
+def test_weights_without_a_spec_are_refused(tmp_path):
+    torch.save({"student.a": torch.ones(1)}, tmp_path / "bare.pth")
+    with pytest.raises(UserError, match=r"bare\.pth: holds weights, but not the spec"):
+        MaskAutoLabeler.from_checkpoint(tmp_path / "bare.pth")
+
+
+def test_the_best_device_is_a_gpu_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert best_device() == "cuda"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert best_device() == "mps"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert best_device() == "cpu"
