@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from mal.training.callbacks import TrainingProgress
 from tests.cli.small_runs import SmallData, run_mal, run_mal_in_a_process, small_data, status_lines, write_spec
 
 pytestmark = pytest.mark.slow
@@ -241,6 +243,39 @@ def test_results_in_a_folder_without_permission_are_refused(labelling, tmp_path,
     outcome = run_mal(capfd, "train", "-e", labelling, f"results_dir={tmp_path}/closed/results")
     assert outcome.exit_code == 1
     assert "closed" in outcome.err
+
+
+def test_a_label_file_that_cannot_be_written_is_named_before_labelling(data, labelling, tmp_path, capfd):
+    (tmp_path / "a_file").write_text("")
+    outcome = run_mal(capfd, "inference", "-e", labelling, f"inference.label_dump_path={tmp_path}/a_file/masks.json")
+    assert "a_file/masks.json" in only_line(outcome)
+    assert "running on" not in outcome.out
+
+
+@pytest.fixture
+def restored_interrupt():
+    """The trainer leaves this process deaf to Ctrl-C."""
+    handler = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+def test_training_that_is_interrupted_says_so_and_can_go_on(data, tmp_path, capfd, monkeypatch, restored_interrupt):
+    spec = write_spec(data, tmp_path / "results")
+
+    def interrupt(self, trainer, *_):
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "on_train_batch_end", interrupt)
+        outcome = run_mal(capfd, "train", "-e", spec)
+    assert outcome.exit_code == 130
+    assert outcome.error_lines == ["mal: interrupted"]
+    assert status_lines(tmp_path / "results/train/status.json")[-1]["level"] == "error"
+    outcome = run_mal(capfd, "train", "-e", spec)
+    assert outcome.exit_code == 0
+    assert "resuming from" in outcome.out
 
 
 def test_a_photo_that_is_none_is_named_by_label(checkpoint, tmp_path, capfd):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,15 +34,22 @@ class Label:
 
 
 def check_output_path(coco_path: Path, path: Path) -> None:
-    """Refuse to overwrite the input; call it before hours of labelling.
+    """Refuse to overwrite the input, or to write where that is not possible; call it before hours of labelling.
+
+    Makes the folder of ``path`` if absent.
 
     Raises:
-        UserError: ``path`` is the input file or a folder.
+        UserError: ``path`` is the input file or a folder, or its folder cannot be made or written.
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder: give the name of the label file to write")
     if path.resolve() == coco_path.resolve() or (path.exists() and path.samefile(coco_path)):
         raise UserError(f"{path} is the input file: give the label file another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def write_label_file(

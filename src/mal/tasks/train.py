@@ -88,6 +88,10 @@ def _train(
     training, validation = inputs.loaders(spec, plan, trainer.global_rank, start.place)
     try:
         trainer.fit(module, training, validation, ckpt_path=start.resume_from, weights_only=True)
+    except SystemExit:
+        if trainer.interrupted:  # the trainer turns Ctrl-C into a silent exit
+            raise KeyboardInterrupt from None
+        raise
     except UserError as error:
         # A loader process sends its traceback along with the error; the last line is the error itself.
         raise UserError(str(error).strip().splitlines()[-1].removeprefix("mal.errors.UserError: ")) from error
