@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from mal import console
+from mal.console import task_progress
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    """Put a console of the test in the place of the real one."""
+
+    def put(*, is_terminal: bool) -> io.StringIO:
+        text = io.StringIO()
+        monkeypatch.setattr(
+            console, "console", Console(file=text, force_terminal=is_terminal, width=200, soft_wrap=not is_terminal)
+        )
+        return text
+
+    return put
+
+
+def test_a_terminal_shows_a_bar_with_count_rate_and_details(screen):
+    text = screen(is_terminal=True)
+    with task_progress("labelling", 8) as progress:
+        progress.advance(8, "loss 0.5")
+    assert "labelling" in text.getvalue()
+    assert "8/8" in text.getvalue()
+    assert "boxes/s" in text.getvalue()
+    assert "loss 0.5" in text.getvalue()
+
+
+def test_elsewhere_a_plain_line_comes_now_and_then(screen, monkeypatch):
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
+    text = screen(is_terminal=False)
+    with task_progress("labelling", 8) as progress:
+        progress.advance(4, "loss 0.5")
+    (line,) = text.getvalue().splitlines()
+    assert line.startswith("labelling: 4/8 boxes")
+    assert line.endswith("left  loss 0.5")
+
+
+def test_elsewhere_a_short_task_says_nothing(screen):
+    text = screen(is_terminal=False)
+    with task_progress("labelling", 8) as progress:
+        progress.advance(8)
+    assert text.getvalue() == ""
+
+
+def test_boxes_of_an_earlier_run_do_not_count_for_the_rate(screen, monkeypatch):
+    screen(is_terminal=False)
+    now = [100.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    with task_progress("training", 100) as progress:
+        progress.resume_at(50)
+        now[0] += 10
+        progress.advance(20)
+        assert progress.rate == 2
+        assert progress.done == 70
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (65, "1:05"), (3665, "1:01:05")])
+def test_durations_read_as_on_a_clock(seconds, text):
+    assert console._duration(seconds) == text
