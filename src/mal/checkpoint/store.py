@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
-from safetensors.torch import load_file
 
+from mal.checkpoint.foreign_objects import plain, stand_ins
+from mal.checkpoint.safetensors_file import read_safetensors
 from mal.errors import UserError
 from mal.files import atomic_file
 
@@ -32,7 +33,8 @@ def link_atomically(source: Path, target: Path) -> None:
 def read_tensors(path: Path) -> dict[str, Any]:
     """The content of a ``.pth``, ``.ckpt``, ``.pt`` or ``.safetensors`` file, on the CPU.
 
-    Only tensors and plain values are read; a file that asks for anything else is refused, never executed.
+    Only tensors and plain values are read. What Lightning, argparse and OmegaConf leave in a file comes as plain values
+    too; a file that asks for anything else is refused, and nothing in any file is executed.
 
     Raises:
         UserError: no such file, not a checkpoint, damaged, or holding objects that are not plain data.
@@ -40,9 +42,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint file")
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     # Damaged bytes make the readers raise nearly any type of error.
     except Exception as error:
         if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
@@ -52,6 +52,13 @@ def read_tensors(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__} instead of named weights")
     return content
+
+
+def _read_pickle(path: Path) -> Any:
+    foreign = stand_ins(path)
+    with torch.serialization.safe_globals(foreign):
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    return plain(content) if foreign else content
 
 
 class AtomicCheckpointIO(CheckpointIO):

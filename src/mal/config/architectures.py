@@ -14,22 +14,26 @@ class Architecture:
         family: ``vit`` or ``fan``.
         depth: number of transformer blocks; ``model.num_blocks`` may not exceed it.
         patch_size: side in pixels of the square that one position of the feature map stands for.
+        hub_name: timm's name of the same network, whose weights `model.pretrained` fetches; None where there is none.
     """
 
     name: str
     family: str
     depth: int
     patch_size: int
+    hub_name: str | None = None
 
+
+TIMM_PREFIX = "timm/"  # before the name of any backbone of the timm library
 
 ARCHITECTURES: dict[str, Architecture] = {
     architecture.name: architecture
     for architecture in (
-        Architecture("vit-deit-tiny/16", "vit", depth=12, patch_size=16),
-        Architecture("vit-deit-small/16", "vit", depth=12, patch_size=16),
-        Architecture("vit-mae-base/16", "vit", depth=12, patch_size=16),
-        Architecture("vit-mae-large/16", "vit", depth=24, patch_size=16),
-        Architecture("vit-mae-huge/14", "vit", depth=32, patch_size=14),
+        Architecture("vit-deit-tiny/16", "vit", depth=12, patch_size=16, hub_name="deit_tiny_patch16_224.fb_in1k"),
+        Architecture("vit-deit-small/16", "vit", depth=12, patch_size=16, hub_name="deit_small_patch16_224.fb_in1k"),
+        Architecture("vit-mae-base/16", "vit", depth=12, patch_size=16, hub_name="vit_base_patch16_224.mae"),
+        Architecture("vit-mae-large/16", "vit", depth=24, patch_size=16, hub_name="vit_large_patch16_224.mae"),
+        Architecture("vit-mae-huge/14", "vit", depth=32, patch_size=14, hub_name="vit_huge_patch14_224.mae"),
         Architecture("fan_tiny_12_p16_224", "fan", depth=12, patch_size=16),
         Architecture("fan_small_12_p16_224", "fan", depth=12, patch_size=16),
         Architecture("fan_base_18_p16_224", "fan", depth=18, patch_size=16),

@@ -29,11 +29,11 @@ def spec_field(default: Any, description: str, *, tasks: Sequence[Task] = ALL_TA
         default: value where the spec is silent.
         description: what the field does; help, documentation and JSON Schema show it.
         tasks: the tasks that read the field; specs and help made for another task leave it out.
-        rules: pydantic's limits (``ge``, ``lt``, ``min_length``, ...), or ``x_*`` and ``enum``, which go into the
-            JSON Schema only.
+        rules: pydantic's limits (``ge``, ``lt``, ``min_length``, ...), or ``x_*``, ``enum`` and ``anyOf``, which go
+            into the JSON Schema only.
     """
     extra: dict[str, Any] = {"x-tasks": list(tasks)}
-    for rule in ("enum", "format", "x_secret"):
+    for rule in ("enum", "anyOf", "format", "x_secret"):
         if rule in rules:
             extra[rule.replace("_", "-")] = rules.pop(rule)
     return Field(default, description=description, json_schema_extra=extra, **rules)

@@ -7,19 +7,29 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from mal.config.architectures import ARCHITECTURES
+from mal.config.architectures import ARCHITECTURES, TIMM_PREFIX
 from mal.config.fields import Section, spec_field
 
 
 class ModelConfig(Section):
     """Backbone, heads and teacher."""
 
-    arch: str = spec_field("vit-mae-base/16", "Backbone that turns a crop into features.", enum=list(ARCHITECTURES))
+    arch: str = spec_field(
+        "vit-mae-base/16",
+        "Backbone that turns a crop into features: one of these, or timm/<name> for any backbone of the timm library.",
+        anyOf=[{"enum": list(ARCHITECTURES)}, {"pattern": f"^{TIMM_PREFIX}."}],
+    )
     stem: Literal["auto", "patch", "conv"] = spec_field(
         "auto",
         "First layer of a ViT: one patch convolution (patch: MAE and DeiT releases, TAO 6.25 and later) or four small"
         " ones (conv: earlier MAL checkpoints). auto takes what the checkpoint holds, else patch. A FAN's stem is part"
         " of its name: leave this at auto.",
+    )
+    pretrained: bool = spec_field(
+        False,
+        "Start from the weights that the timm library has on the Hugging Face hub for arch; they have licences of"
+        " their own, which the log tells. Needs the network once, then a cache.",
+        tasks=["train"],
     )
     num_blocks: int | None = spec_field(
         None, "Use only the first blocks of the backbone, this many; null uses all of them.", ge=1
@@ -54,24 +64,36 @@ class ModelConfig(Section):
     @field_validator("arch")
     @classmethod
     def _check_arch(cls, name: str) -> str:
-        if name in ARCHITECTURES:
+        # Whether timm knows the name shows when the network is built; asking here would import torch.
+        if name in ARCHITECTURES or (name.startswith(TIMM_PREFIX) and name != TIMM_PREFIX):
             return name
         near = difflib.get_close_matches(name, ARCHITECTURES, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"must be one of {', '.join(ARCHITECTURES)}"
+        hint = f"did you mean {near[0]}?" if near else f"must be {TIMM_PREFIX}<name> or one of {', '.join(ARCHITECTURES)}"
         raise ValueError(f"{name!r} is not a known backbone; {hint}")
 
     @field_validator("stem")
     @classmethod
     def _check_stem(cls, stem: str, info: ValidationInfo) -> str:
         arch = info.data.get("arch")
-        if stem != "auto" and arch is not None and ARCHITECTURES[arch].family == "fan":
-            raise ValueError(f"{stem} is a choice of the ViTs only; {arch} has one stem, so leave this at auto")
+        if stem != "auto" and arch is not None and not (arch in ARCHITECTURES and ARCHITECTURES[arch].family == "vit"):
+            raise ValueError(f"{stem} is a choice of the vit- names only; {arch} has one stem, so leave this at auto")
         return stem
+
+    @field_validator("pretrained")
+    @classmethod
+    def _check_pretrained(cls, pretrained: bool, info: ValidationInfo) -> bool:
+        arch = info.data.get("arch")
+        if pretrained and arch in ARCHITECTURES:
+            if ARCHITECTURES[arch].hub_name is None:
+                raise ValueError(f"the hub has no weights for {arch}; give a file as train.pretrained_model_path")
+            if info.data.get("stem") == "conv":
+                raise ValueError("the hub has no weights with the conv stem; set model.stem to auto or patch")
+        return pretrained
 
     @field_validator("num_blocks")
     @classmethod
     def _check_num_blocks(cls, num_blocks: int | None, info: ValidationInfo) -> int | None:
         arch = info.data.get("arch")
-        if num_blocks is not None and arch is not None and num_blocks > ARCHITECTURES[arch].depth:
+        if num_blocks is not None and arch in ARCHITECTURES and num_blocks > ARCHITECTURES[arch].depth:
             raise ValueError(f"{num_blocks} is too large; {arch} has {ARCHITECTURES[arch].depth} blocks")
         return num_blocks

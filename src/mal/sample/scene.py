@@ -14,7 +14,7 @@ from mal.sample.textures import Picture, background, random_colour, surface
 Mask = NDArray[np.bool_]
 
 SUPERSAMPLING = 4
-MIN_VISIBLE_SHARE = 0.45
+MIN_VISIBLE_SHARE = 0.65
 MIN_SIDE = 16  # pixels; a smaller rest of an occluded object is not worth a box
 
 
@@ -48,7 +48,7 @@ class _Placed:
 
 
 def scene(rng: np.random.Generator, width: int = 256, height: int = 192) -> Scene:
-    """Draw a scene of three to seven objects, later ones in front of earlier ones.
+    """Draw a scene of two to six objects, later ones in front of earlier ones.
 
     An object is placed only where it leaves enough of every earlier one visible (`MIN_VISIBLE_SHARE`). Everything
     random comes from `rng`, so one generator state gives one scene. Sizes follow the picture: at 256x192 most boxes
@@ -58,7 +58,7 @@ def scene(rng: np.random.Generator, width: int = 256, height: int = 192) -> Scen
     masks: list[Mask] = []
     full_areas: list[int] = []
     category_ids: list[int] = []
-    wanted = int(rng.integers(3, 8))
+    wanted = int(rng.integers(2, 7))
     for _ in range(4 * wanted):
         if len(masks) == wanted:
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from mal.data.boxes import Box
 from mal.data.datamodule import AnnotatedImages
 from mal.data.ground_truth import GroundTruth
 from mal.data.images import read_record_image
+from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler, crop_settings
 from mal.masks.rle import Rle
 from mal.metrics.iou import mask_iou
@@ -34,6 +36,7 @@ from mal.tasks.inference import label_boxes
 from mal.training.callbacks import LATEST_NAME
 
 CASES_SHOWN = 12
+SPEC_NAME = "demo.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +48,27 @@ class Size:
     num_epochs: int
 
 
-FULL, QUICK = Size(240, 60, 10), Size(8, 4, 1)
+FULL, QUICK = Size(400, 60, 8), Size(8, 4, 1)
 
 
 def run(out_dir: Path, *, quick: bool = False) -> int:
     """Generate a sample, train on its boxes, evaluate and label held-out pictures, and draw them.
 
     Args:
-        out_dir: folder of everything that is written; an earlier demo there is resumed, not repeated.
+        out_dir: folder of everything that is written; an earlier demo there is replaced.
         quick: only a moment of training, to see that everything works.
 
     Returns:
         Exit code 0.
+
+    Raises:
+        UserError: the folder holds something else than an earlier demo.
     """
     size = QUICK if quick else FULL
+    _clear(out_dir)
     _say(1, f"generating {size.num_train_images + size.num_val_images} pictures in {out_dir / 'sample'}")
     sample = make_sample(out_dir / "sample", num_train_images=size.num_train_images, num_val_images=size.num_val_images)
-    spec_file = out_dir / "demo.yaml"
+    spec_file = out_dir / SPEC_NAME
     spec = _demo_spec(out_dir, sample, size)
     save_spec(spec, spec_file)
 
@@ -76,6 +83,16 @@ def run(out_dir: Path, *, quick: bool = False) -> int:
     _say(5, "drawing the pictures")
     _draw(out_dir, spec, sample, seconds)
     return 0
+
+
+def _clear(out_dir: Path) -> None:
+    """Remove an earlier demo, which would be resumed otherwise; touch nothing else."""
+    if not out_dir.exists() or not any(out_dir.iterdir()):
+        return
+    if not (out_dir / SPEC_NAME).is_file():
+        raise UserError(f"{out_dir}: is not empty and holds no earlier demo; choose another folder with --out")
+    for name in ("sample", "train", "evaluate", "inference"):
+        shutil.rmtree(out_dir / name, ignore_errors=True)
 
 
 def _say(number: int, what: str) -> None:

@@ -32,12 +32,13 @@ class FreezableBackbone(nn.Module):
         Raises:
             UserError: there is no such stage.
         """
-        all_stages = [self.patch_embed, *self.blocks]
-        for stage in stages:
+        wanted = [stage for stage in stages if stage >= 0]
+        all_stages = self._all_stages() if wanted else []
+        for stage in wanted:
             if stage >= len(all_stages):
-                raise UserError(f"model.frozen_stages: there is no stage {stage}; the last block is {len(self.blocks)}")
-            if stage >= 0:
-                self._frozen += (all_stages[stage].requires_grad_(False).eval(),)
+                last = len(all_stages) - 1
+                raise UserError(f"model.frozen_stages: there is no stage {stage}; the last block is {last}")
+            self._frozen += (all_stages[stage].requires_grad_(False).eval(),)
 
     def train(self, mode: bool = True) -> FreezableBackbone:
         """Switch to training mode, the frozen stages left out."""
@@ -45,3 +46,6 @@ class FreezableBackbone(nn.Module):
         for module in self._frozen:
             module.eval()
         return self
+
+    def _all_stages(self) -> list[nn.Module]:
+        return [self.patch_embed, *self.blocks]

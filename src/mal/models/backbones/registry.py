@@ -6,8 +6,10 @@ from typing import Protocol
 
 from torch import Tensor
 
+from mal.config.architectures import TIMM_PREFIX
 from mal.errors import UserError
 from mal.models.backbones.fan import FAN_SIZES, FanBackbone, FanSize
+from mal.models.backbones.timm_backbone import TimmBackbone
 from mal.models.backbones.vit import VIT_SIZES, Stem, VitBackbone, VitSize
 
 
@@ -33,11 +35,11 @@ class Backbone(Protocol):
 
 def build_backbone(
     arch: str, *, stem: Stem = "patch", num_blocks: int | None = None, drop_path: float = 0.0
-) -> VitBackbone | FanBackbone:
+) -> VitBackbone | FanBackbone | TimmBackbone:
     """Make the backbone that ``model.arch`` names, with random weights.
 
     Args:
-        arch: the name.
+        arch: the name; ``timm/`` and timm's name for any backbone of that library.
         stem: of a ViT; a FAN has its own, which its name tells.
         num_blocks: use the first blocks only; None uses all.
         drop_path: stochastic depth rate of the last block, 0..1.
@@ -45,6 +47,8 @@ def build_backbone(
     Raises:
         UserError: no such architecture here, or fewer blocks in it than asked for.
     """
+    if arch.startswith(TIMM_PREFIX):
+        return TimmBackbone(arch.removeprefix(TIMM_PREFIX), num_blocks=num_blocks, drop_path=drop_path)
     sizes: dict[str, VitSize | FanSize] = {**VIT_SIZES, **FAN_SIZES}
     if arch not in sizes:
         raise UserError(f"model.arch: {arch} is not a known backbone; choose one of {', '.join(sizes)}")
