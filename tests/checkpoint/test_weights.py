@@ -5,7 +5,8 @@ import re
 import pytest
 import torch
 
-from mal.checkpoint.weights import TrainingPlace, load_exactly, load_matching, read_weights
+from mal.checkpoint.matching import load_exactly, load_matching
+from mal.checkpoint.weights import TrainingPlace, read_weights
 from mal.errors import UserError
 from tests.small_networks import small_network
 
