@@ -13,7 +13,9 @@ from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
 
-from mal.checkpoint.weights import Weights, load_exactly, read_weights
+from mal.checkpoint.fitting import fitted_spec, held_model
+from mal.checkpoint.matching import load_exactly
+from mal.checkpoint.weights import Weights, read_weights
 from mal.config.schema import ExperimentSpec
 from mal.data.boxes import Box
 from mal.data.coco import ImageRecord
@@ -76,19 +78,21 @@ class MaskAutoLabeler:
         threshold: float | None = None,
         device: torch.device | str | None = None,
     ) -> MaskAutoLabeler:
-        """Load a checkpoint that ``mal train`` has written.
+        """Load a checkpoint of ``mal train``, of NVlabs/mask-auto-labeler, or of TAO 5.x and 6.x.
+
+        A file of another program says nothing about crops and thresholds; it gets the public defaults.
 
         Args:
             path: the file.
             mode: which network is asked, and how; None asks the student once.
-            threshold: probability threshold in 0..1; None takes the one that the checkpoint was trained with.
+            threshold: probability threshold in 0..1; None takes the checkpoint's.
             device: None takes a GPU where there is one.
 
         Raises:
             UserError: the file cannot be read or does not say which network it holds.
         """
         weights = read_weights(Path(path))
-        spec = spec_from_saved(weights.spec, weights.path)
+        spec = checkpoint_spec(weights)
         return cls(
             *load_networks(spec, weights),
             crop=crop_settings(spec),
@@ -170,6 +174,17 @@ class MaskAutoLabeler:
         for start in range(0, len(boxes), batch_size):
             batch = crop_boxes(pixels, boxes[start : start + batch_size], self.crop)
             yield from zip((box.position for box in batch.boxes), self.masks(batch), strict=True)
+
+
+def checkpoint_spec(weights: Weights) -> ExperimentSpec:
+    """The spec that a checkpoint was trained with; of another program's file, the defaults and the network found in it.
+
+    Raises:
+        UserError: there is no telling which network the weights belong to.
+    """
+    if weights.spec or "arch" not in held_model(weights) or not weights.has_heads:
+        return spec_from_saved(weights.spec, weights.path)
+    return fitted_spec(ExperimentSpec(), weights)
 
 
 def load_networks(spec: ExperimentSpec, weights: Weights) -> tuple[MaskNetwork, MaskNetwork]:

@@ -1,4 +1,4 @@
-"""Weights found in a file, and how they come into a network."""
+"""The named tensors of a file, and what the file says about them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mal.checkpoint.store import read_tensors
 from mal.errors import UserError
 
 NETWORK_PREFIXES = ("student.", "teacher.")
 HEADS = ("roi_head.", "mask_head.")
+_TENSOR_KEYS = ("state_dict", "model", "teacher")  # DINO's releases have student and teacher; the teacher is the better
+_WRAPPERS = ("module.", "model.", "_orig_mod.")  # what parallel training and compiling put before names
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +37,32 @@ class Weights:
     Attributes:
         path: where they came from.
         tensors: by name; those of a whole checkpoint begin with ``student.`` or ``teacher.``.
-        spec: the resolved spec that the checkpoint was trained with; empty for other files.
+        spec: the resolved spec that the checkpoint was trained with; empty for files that are not ours.
+        foreign_settings: what another program saved as the settings of its run; empty for our files.
+        epoch: the epoch that it was written in, from 0; None for other files.
         global_step: optimiser steps done; None for other files.
         place: where its training run goes on; None for files that no run can go on from.
+        metrics: what the last validation before it found, by name.
     """
 
     path: Path
     tensors: dict[str, Tensor]
     spec: dict[str, Any]
+    foreign_settings: dict[str, Any]
+    epoch: int | None
     global_step: int | None
     place: TrainingPlace | None
+    metrics: dict[str, float]
 
     @property
     def is_whole(self) -> bool:
         """Whether these are student and teacher of a checkpoint, rather than a backbone alone."""
         return any(name.startswith(NETWORK_PREFIXES) for name in self.tensors)
+
+    @property
+    def has_heads(self) -> bool:
+        """Whether these make masks, rather than a backbone's features alone."""
+        return any(name.startswith(HEADS) for name in self.network("student"))
 
     @property
     def stem(self) -> Literal["patch", "conv"] | None:
@@ -61,17 +73,17 @@ class Weights:
         return "patch" if any(name.endswith("patch_embed.proj.weight") for name in names) else "conv"
 
     def network(self, name: Literal["student", "teacher"]) -> dict[str, Tensor]:
-        """Tensors of one network, without its prefix; the student's where the file has no teacher.
+        """Tensors of one network, without its prefix; the other's where the file holds only one.
 
         A file of a backbone alone gives the backbone's tensors under ``backbone.``.
         """
-        for prefix in (f"{name}.", "student."):
+        for prefix in (f"{name}.", *NETWORK_PREFIXES):
             found = {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
             if found:
-                return found
+                return _unwrapped(found)
         if any(key.startswith(HEADS) for key in self.tensors):
             return self.tensors
-        return {f"backbone.{key.removeprefix('backbone.')}": value for key, value in self.tensors.items()}
+        return _with_last_norm({f"backbone.{key.removeprefix('backbone.')}": self.tensors[key] for key in self.tensors})
 
 
 def read_weights(path: Path) -> Weights:
@@ -81,23 +93,65 @@ def read_weights(path: Path) -> Weights:
         UserError: the file cannot be read, or holds no named tensors.
     """
     content = read_tensors(path)
-    for key in ("state_dict", "model"):
-        if isinstance(content.get(key), dict):
-            tensors = content[key]
-            break
-    else:
-        tensors = content
-    tensors = {str(name): value for name, value in tensors.items() if isinstance(value, Tensor)}
+    named = next((content[key] for key in _TENSOR_KEYS if isinstance(content.get(key), dict)), content)
+    tensors = _unwrapped({str(name): value for name, value in named.items() if isinstance(value, Tensor)})
     if not tensors:
         raise UserError(f"{path}: holds no named weights")
-    spec, step = content.get("hyper_parameters"), content.get("global_step")
+    settings = _settings(content)
+    is_ours = isinstance(settings.get("model"), dict) and "stem" in settings["model"]
     return Weights(
         path=path,
         tensors=tensors,
-        spec=spec if isinstance(spec, dict) else {},
-        global_step=step if isinstance(step, int) else None,
+        spec=settings if is_ours else {},
+        foreign_settings={} if is_ours else settings,
+        epoch=_count(content, "epoch"),
+        global_step=_count(content, "global_step"),
         place=_training_place(content),
+        metrics=_metrics(content),
     )
+
+
+def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    for wrapper in _WRAPPERS:
+        if tensors and all(name.startswith(wrapper) for name in tensors):
+            return _unwrapped({name.removeprefix(wrapper): value for name, value in tensors.items()})
+    return tensors
+
+
+def _with_last_norm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A fine-tuned MAE has its last norm behind the mean of the tokens, under a name of its own."""
+    if "backbone.norm.weight" in tensors:
+        return tensors
+    return {name.replace("backbone.fc_norm.", "backbone.norm."): value for name, value in tensors.items()}
+
+
+def _settings(content: dict[str, Any]) -> dict[str, Any]:
+    """Lightning's key, or that of training scripts which save their arguments."""
+    for key in ("hyper_parameters", "args"):
+        if isinstance(content.get(key), dict):
+            return content[key]
+    return {}
+
+
+def _count(content: dict[str, Any], key: str) -> int | None:
+    return content[key] if isinstance(content.get(key), int) else None
+
+
+def _metrics(content: dict[str, Any]) -> dict[str, float]:
+    """Our own, or the scores that Lightning's checkpoint callbacks watched."""
+    found = content.get("metrics")
+    metrics = dict(found) if isinstance(found, dict) else {}
+    callbacks = content.get("callbacks")
+    for state in callbacks.values() if isinstance(callbacks, dict) else ():
+        if isinstance(state, dict) and state.get("monitor"):
+            metrics[str(state["monitor"])] = state.get("current_score")
+    numbers = {str(name): _number(value) for name, value in metrics.items()}
+    return {name: number for name, number in numbers.items() if number is not None}
+
+
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) or (isinstance(value, Tensor) and value.numel() == 1)
+    return float(value) if is_number else None
 
 
 def _training_place(content: dict[str, Any]) -> TrainingPlace | None:
@@ -109,74 +163,3 @@ def _training_place(content: dict[str, Any]) -> TrainingPlace | None:
         return TrainingPlace(loop["epoch_progress"]["current"]["processed"], num_batches)
     except (KeyError, TypeError):
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class MatchReport:
-    """What of a file came into a network, by tensor names."""
-
-    matched: list[str]
-    missing: list[str]
-    unexpected: list[str]
-    resized: list[str]
-
-    def __str__(self) -> str:
-        counts = ("matched", "missing", "unexpected", "resized")
-        return ", ".join(f"{len(getattr(self, name))} {name}" for name in counts)
-
-
-def load_exactly(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Fill every parameter and buffer of a network.
-
-    Raises:
-        UserError: a tensor is missing or has another shape.
-    """
-    own = network.state_dict()
-    missing = [name for name in own if name not in tensors and not _is_unused(name)]
-    if missing:
-        raise UserError(f"{path}: {len(missing)} weights are missing, for instance {missing[0]}")
-    for name, value in own.items():
-        if name in tensors and tensors[name].shape != value.shape:
-            raise UserError(
-                f"{path}: {name} has shape {list(tensors[name].shape)}, the network's is {list(value.shape)};"
-                " the model section of the spec does not fit this checkpoint"
-            )
-    network.load_state_dict({name: tensors.get(name, value) for name, value in own.items()})
-
-
-def load_matching(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> MatchReport:
-    """Fill what fits, keep the rest as it is; a position embedding of another grid is resized.
-
-    Raises:
-        UserError: nothing of the backbone fits.
-    """
-    own = network.state_dict()
-    fitting: dict[str, Tensor] = {}
-    resized = []
-    for name in own.keys() & tensors.keys():
-        if tensors[name].shape == own[name].shape:
-            fitting[name] = tensors[name]
-        elif name.endswith("pos_embed") and tensors[name].ndim == 3:
-            fitting[name] = _resize_pos_embed(tensors[name], own[name])
-            resized.append(name)
-    if not any(name.startswith("backbone.") for name in fitting):
-        raise UserError(f"{path}: none of its weights fits this backbone; check model.arch and model.stem")
-    network.load_state_dict(fitting, strict=False)
-    return MatchReport(
-        matched=sorted(fitting),
-        missing=sorted(name for name in own.keys() - fitting.keys() if not _is_unused(name)),
-        unexpected=sorted(tensors.keys() - fitting.keys()),
-        resized=sorted(resized),
-    )
-
-
-def _is_unused(name: str) -> bool:
-    """The classifier of the patch generation: in the public layout, in no computation."""
-    return name.startswith("backbone.head.")
-
-
-def _resize_pos_embed(source: Tensor, target: Tensor) -> Tensor:
-    from timm.layers.pos_embed import resample_abs_pos_embed
-
-    side = round((target.shape[1] - 1) ** 0.5)
-    return resample_abs_pos_embed(source, new_size=[side, side], num_prefix_tokens=1).to(torch.float32)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rich.table import Table
 
-from mal.checkpoint.weights import read_weights
 from mal.config.schema import ExperimentSpec
 from mal.console import console
 from mal.data.boxes import Box
@@ -19,7 +18,7 @@ from mal.metrics.evaluator import METHODS, Evaluation, Evaluator
 from mal.models.build import prediction_mode
 from mal.size_bins import SIZE_NAMES
 from mal.tasks.crop_run import Processes, crop_batches, start_processes
-from mal.tasks.labeler_of import labeler_of
+from mal.tasks.labeler_of import checkpoint_and_spec, labeler_of
 from mal.tasks.run_folder import run_folder, show_notes
 
 METHOD_TITLES = {"model": "model", "box": "filled box", "ellipse": "ellipse in box"}
@@ -38,7 +37,7 @@ def run(spec: ExperimentSpec) -> int:
     with run_folder(spec, "evaluate") as (folder, status):
         source = _annotations_with_masks(spec)
         processes = start_processes(spec, gpu_ids=spec.evaluate.gpu_ids, num_nodes=spec.evaluate.num_nodes)
-        evaluation, cluster, failures, warnings = _evaluate(spec, source, processes)
+        evaluation, cluster, failures, warnings = _evaluate(spec, source, processes, folder)
         if processes.rank:
             return 0
         show_notes(warnings, status)
@@ -71,11 +70,12 @@ def _annotations_with_masks(spec: ExperimentSpec) -> AnnotatedImages:
 
 
 def _evaluate(
-    spec: ExperimentSpec, source: AnnotatedImages, processes: Processes
+    spec: ExperimentSpec, source: AnnotatedImages, processes: Processes, folder: Path
 ) -> tuple[Evaluation, dict[str, float] | None, list[tuple[Box, str]], list[RecordNote]]:
     evaluate = spec.evaluate
     assert evaluate.checkpoint
-    labeler = labeler_of(read_weights(Path(evaluate.checkpoint)), spec, prediction_mode(spec, evaluate), processes)
+    weights, fitted = checkpoint_and_spec(evaluate.checkpoint, spec, folder)
+    labeler = labeler_of(weights, fitted, prediction_mode(spec, evaluate), processes)
     evaluator = Evaluator(source.coco, source.boxes_to_label, spec.train.mask_thres).to(processes.device)
     if not evaluator.truth.has_masks(source.boxes_to_label):
         raise UserError(f"{source.coco.path}: no annotation has a mask to compare with")

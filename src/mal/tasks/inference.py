@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mal.checkpoint.weights import read_weights
 from mal.config.schema import ExperimentSpec, label_dump_file
 from mal.console import console
 from mal.data.datamodule import AnnotatedImages
@@ -17,7 +16,7 @@ from mal.labeler import MaskAutoLabeler
 from mal.metrics.iou import mask_iou
 from mal.models.build import prediction_mode
 from mal.tasks.crop_run import Processes, crop_batches, start_processes
-from mal.tasks.labeler_of import labeler_of
+from mal.tasks.labeler_of import checkpoint_and_spec, labeler_of
 from mal.tasks.run_folder import run_folder
 from mal.training.status import StatusLog
 
@@ -42,8 +41,8 @@ def run(spec: ExperimentSpec) -> int:
         check_output_path(Path(inference.ann_path), output)
         source = AnnotatedImages(Path(inference.ann_path), Path(inference.img_dir))
         processes = start_processes(spec, gpu_ids=inference.gpu_ids, num_nodes=inference.num_nodes)
-        mode = prediction_mode(spec, inference)
-        labeler = labeler_of(read_weights(Path(inference.checkpoint)), spec, mode, processes)
+        weights, fitted = checkpoint_and_spec(inference.checkpoint, spec, folder)
+        labeler = labeler_of(weights, fitted, prediction_mode(spec, inference), processes)
         labels, notes = label_boxes(
             source,
             labeler,

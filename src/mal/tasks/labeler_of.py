@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from mal.checkpoint.weights import Weights
+from pathlib import Path
+
+from mal.checkpoint.fitting import fitted_spec
+from mal.checkpoint.weights import Weights, read_weights
+from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec
-from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler, crop_settings, load_networks
 from mal.models.predict import PredictionMode
 from mal.tasks.crop_run import Processes
 
 
-def labeler_of(weights: Weights, spec: ExperimentSpec, mode: PredictionMode, processes: Processes) -> MaskAutoLabeler:
-    """Load a checkpoint as the spec's network.
+def checkpoint_and_spec(path: str, spec: ExperimentSpec, folder: Path) -> tuple[Weights, ExperimentSpec]:
+    """Read a checkpoint and fill in, from it, what the spec leaves open about the network; the folder gets this spec.
 
     Raises:
-        UserError: the checkpoint belongs to another network than the spec describes.
+        UserError: the file cannot be read, or contradicts the spec.
     """
-    trained = weights.spec.get("model", {})
-    if trained and trained.get("arch") != spec.model.arch:
-        raise UserError(f"model.arch: {spec.model.arch} in the spec, but {weights.path} holds {trained.get('arch')}")
+    weights = read_weights(Path(path))
+    fitted = fitted_spec(spec, weights)
+    if fitted != spec:
+        save_spec(fitted, folder / "spec.yaml")
+    return weights, fitted
+
+
+def labeler_of(weights: Weights, spec: ExperimentSpec, mode: PredictionMode, processes: Processes) -> MaskAutoLabeler:
+    """Load a checkpoint as the network of a spec that fits it; see `checkpoint_and_spec`.
+
+    Raises:
+        UserError: the weights are not those of the spec's network.
+    """
     return MaskAutoLabeler(
         *load_networks(spec, weights),
         crop=crop_settings(spec),

@@ -10,6 +10,7 @@ import torch
 from lightning import Trainer
 
 from mal.checkpoint.store import AtomicCheckpointIO
+from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec
 from mal.console import console
 from mal.errors import UserError
@@ -46,13 +47,15 @@ def run(spec: ExperimentSpec) -> int:
         show_notes(inputs.notes, status)
         run_size = _run_size(spec, plan, len(inputs.training))
         start = starting_point(spec, folder)
+        if start.spec != spec:
+            save_spec(start.spec, folder / "spec.yaml")
         if start.resume_from and start.steps_done >= run_size.steps_per_epoch * spec.train.num_epochs:
             console.print(
                 f"nothing to do: all {spec.train.num_epochs} epochs are done; raise train.num_epochs to go on,"
                 " or choose a new results_dir to start afresh"
             )
             return 0
-        _train(spec, plan, inputs, start, run_size, folder, status)
+        _train(start.spec, plan, inputs, start, run_size, folder, status)
         console.print(f"done: {folder / LATEST_NAME}")
     return 0
 

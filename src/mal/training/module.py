@@ -66,6 +66,7 @@ class MalModule(LightningModule):
         self.evaluator = evaluator
         self._mean_field = mean_field_settings(spec)
         self._mode = prediction_mode(spec, spec.evaluate)
+        self._last_scores: dict[str, float] = {}
 
     def train(self, mode: bool = True) -> MalModule:
         """Switch the student to training mode; the teacher always stays in eval mode."""
@@ -142,7 +143,9 @@ class MalModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the whole validation set."""
         assert self.evaluator is not None
-        self.log_dict(self.evaluator.scalars(), sync_dist=False, rank_zero_only=True)
+        scores = self.evaluator.scalars()
+        self._last_scores = {name: float(value) for name, value in scores.items()}
+        self.log_dict(scores, sync_dist=False, rank_zero_only=True)
         self.evaluator.reset()
 
     def predict_step(self, batch: CropBatch, batch_idx: int) -> Tensor:
@@ -151,7 +154,8 @@ class MalModule(LightningModule):
         return predict_probs(self.student, self.teacher, images, batch.box_mask, batch.box_area, self._mode)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the spec with the weights, so that a checkpoint explains itself."""
+        """Keep spec and scores with the weights, so that a checkpoint explains itself."""
+        checkpoint["metrics"] = self._last_scores
         checkpoint["hyper_parameters"] = saved_spec(self.spec, self.student.backbone.stem)
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:

@@ -1,0 +1,75 @@
+"""Which network some weights belong to, told by their names and shapes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from mal.config.architectures import ARCHITECTURES
+from mal.models.backbones.fan import FAN_SIZES
+from mal.models.backbones.vit import VIT_SIZES
+
+
+def recognised_arch(tensors: Mapping[str, Tensor]) -> str | None:
+    """The backbone, by the name that ``model.arch`` gives it; None for one that has no such name.
+
+    Args:
+        tensors: of one network, the backbone's under ``backbone.``.
+    """
+    class_token = tensors.get("backbone.cls_token")
+    if class_token is None:
+        return None
+    width, depth = class_token.shape[-1], _count(tensors, "backbone.blocks.")
+    if "backbone.pos_embed.token_projection.weight" in tensors:
+        is_hybrid = any(name.startswith("backbone.patch_embed.backbone.") for name in tensors)
+        sizes = [
+            name
+            for name, size in FAN_SIZES.items()
+            if size.embed_dim == width and (size.hybrid_depths is not None) == is_hybrid
+        ]
+    else:
+        sizes = [name for name, size in VIT_SIZES.items() if size.embed_dim == width and _is_plain_vit(tensors)]
+    return next((name for name in sizes if 0 < depth <= ARCHITECTURES[name].depth and _patch_fits(name, tensors)), None)
+
+
+def recognised_model(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The fields of the ``model`` section that names and shapes tell; none of a backbone without a name.
+
+    Args:
+        tensors: of one network, heads included.
+    """
+    arch, num_convs = recognised_arch(tensors), _count(tensors, "mask_head.convs.")
+    if arch is None or not num_convs or "roi_head.mlp1.weight" not in tensors:
+        return {}
+    depth = _count(tensors, "backbone.blocks.")
+    first, last = (tensors[f"mask_head.convs.{index}.conv.weight"] for index in (0, num_convs - 1))
+    model: dict[str, Any] = {
+        "arch": arch,
+        "num_blocks": None if depth == ARCHITECTURES[arch].depth else depth,
+        "mask_head_num_convs": num_convs,
+        "mask_head_out_channel": last.shape[0],
+    }
+    if num_convs > 1:
+        model["mask_head_hidden_channel"] = first.shape[0]
+    if arch in VIT_SIZES:
+        model["stem"] = "patch" if "backbone.patch_embed.proj.weight" in tensors else "conv"
+    return model
+
+
+def _count(names: Iterable[str], prefix: str) -> int:
+    """How many modules a list holds."""
+    found = (re.match(r"\d+", name.removeprefix(prefix)) for name in names if name.startswith(prefix))
+    return max((int(index[0]) + 1 for index in found if index), default=0)
+
+
+def _is_plain_vit(tensors: Mapping[str, Tensor]) -> bool:
+    """Without what later ones add: scaled branches, register tokens."""
+    return "backbone.blocks.0.attn.qkv.bias" in tensors and "backbone.blocks.0.ls1.gamma" not in tensors
+
+
+def _patch_fits(arch: str, tensors: Mapping[str, Tensor]) -> bool:
+    projection = tensors.get("backbone.patch_embed.proj.weight")
+    return arch in FAN_SIZES or projection is None or projection.shape[-1] == VIT_SIZES[arch].patch_size
