@@ -17,7 +17,7 @@ PYTHON := $(VENV)/bin/python
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench gpu-check starter clean
+.PHONY: help setup demo test lint format bench gpu-check spec-page clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,8 +49,9 @@ gpu-check: $(SETUP) ## on a machine with CUDA: the GPU tests, then the benchmark
 	$(PYTHON) -m pytest -m gpu
 	$(PYTHON) -m benchmarks.run
 
-starter: $(SETUP) ## train the small starter model anew, from generated scenes only
-	$(PYTHON) -m mal.sample.starter
+spec-page: $(SETUP) ## write docs/spec.md anew from the schema
+	@printf '%s\n\n' '# The spec' 'Every field of a spec, as the schema in `src/mal/config/` declares it. `mal spec` prints the same as YAML to start from, and `mal spec --json-schema` as a JSON Schema for editors.' > docs/spec.md
+	$(PYTHON) -m mal spec --tables >> docs/spec.md
 
 clean: ## remove what the tools wrote; the virtual environment stays
 	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov coverage.xml benchmarks/results

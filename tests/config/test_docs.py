@@ -70,3 +70,8 @@ def _keys(node) -> list[str]:
     if isinstance(node, dict):
         return [*node, *(key for value in node.values() for key in _keys(value))]
     return [key for item in node for key in _keys(item)] if isinstance(node, list) else []
+
+
+def test_the_page_of_all_fields_is_up_to_date(repository):
+    page = (repository / "docs" / "spec.md").read_text(encoding="utf-8")
+    assert page.endswith(field_tables()), "write it anew: make spec-page"
