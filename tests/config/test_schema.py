@@ -33,6 +33,7 @@ OWN_FIELDS = {
     "dataset.border",
     "model.stem",
     "model.num_blocks",
+    "model.pretrained",
     "evaluate.use_crf_test",
     "inference.use_crf_test",
     "inference.use_flip_test",

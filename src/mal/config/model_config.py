@@ -68,7 +68,9 @@ class ModelConfig(Section):
         if name in ARCHITECTURES or (name.startswith(TIMM_PREFIX) and name != TIMM_PREFIX):
             return name
         near = difflib.get_close_matches(name, ARCHITECTURES, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"must be {TIMM_PREFIX}<name> or one of {', '.join(ARCHITECTURES)}"
+        hint = (
+            f"did you mean {near[0]}?" if near else f"must be {TIMM_PREFIX}<name> or one of {', '.join(ARCHITECTURES)}"
+        )
         raise ValueError(f"{name!r} is not a known backbone; {hint}")
 
     @field_validator("stem")

@@ -52,6 +52,8 @@ def starting_point(spec: ExperimentSpec, results_dir: Path) -> StartingPoint:
     """
     resume_from = _checkpoint_to_resume(spec, results_dir)
     path = resume_from or _path(spec.train.pretrained_model_path)
+    if spec.model.pretrained and path and not resume_from:
+        raise UserError("model.pretrained and train.pretrained_model_path both name weights to start from; keep one")
     weights = read_weights(path) if path else None
     if weights is not None:
         # A run that resumes compares the whole section itself, later; pretrained weights may fit in part.

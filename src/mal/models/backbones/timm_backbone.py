@@ -46,6 +46,8 @@ class TimmBackbone(FreezableBackbone):
     """
 
     stem = None
+    colour_scale: Tensor
+    colour_shift: Tensor
 
     def __init__(self, name: str, *, num_blocks: int | None = None, drop_path: float = 0.0) -> None:
         super().__init__()
@@ -74,7 +76,7 @@ class TimmBackbone(FreezableBackbone):
         images = resize_to(images, self.fixed_size) if self.fixed_size else resize_to_multiple(images, self.stride)
         return _feature_map(self.model, images, self._index, self._is_plain)
 
-    def _set_outline(self, pruned: tuple[nn.Module, int, bool]) -> None:
+    def _set_outline(self, pruned: tuple[Any, int, bool]) -> None:
         model, index, is_plain = pruned
         config = get_model_input_config(model)
         size = config["input_size"][-2:]
@@ -106,12 +108,13 @@ class TimmBackbone(FreezableBackbone):
         return [stem, *stages]
 
 
-def create_timm_model(name: str, *, drop_path: float = 0.0, pretrained: bool = False) -> nn.Module:
+def create_timm_model(name: str, *, drop_path: float = 0.0, pretrained: bool = False) -> Any:
     """A whole timm model without classifier that takes crops of any size, as far as its kind allows."""
     options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
     with torch.device("meta"):
-        kinds = type(timm.create_model(name, num_classes=0)).__mro__
-    if any("dynamic_img_size" in inspect.signature(kind.__init__).parameters for kind in kinds):
+        model_type = type(timm.create_model(name, num_classes=0))
+    kinds = [kind for kind in model_type.__mro__ if issubclass(kind, nn.Module)]
+    if any("dynamic_img_size" in inspect.signature(kind).parameters for kind in kinds):
         options["dynamic_img_size"] = True
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
@@ -133,7 +136,7 @@ def _check_name(name: str) -> None:
         raise UserError(f"model.arch: timm has no weights {tag} of {architecture}; {hint}")
 
 
-def _pruned(name: str, num_blocks: int | None, drop_path: float) -> tuple[nn.Module, int, bool]:
+def _pruned(name: str, num_blocks: int | None, drop_path: float) -> tuple[Any, int, bool]:
     """A timm model up to the block or stage that is used; the index of that, and whether the model is plain."""
     model = create_timm_model(name, drop_path=drop_path)
     strides = [info["reduction"] for info in model.feature_info]

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from mal.config.schema import ExperimentSpec
+from mal.errors import UserError
+from mal.models.hub import fetch_hub_weights
+from mal.training.start import starting_point
+from tests.small_networks import small_spec
+
+TIMM_VIT = {"arch": "timm/test_vit", "num_blocks": 2}
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch) -> Path:
+    """An empty cache of the hub, which nothing can be fetched into."""
+    folder = tmp_path / "hub"
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder))
+    return folder
+
+
+def put_into_cache(cache: Path, name: str) -> dict[str, torch.Tensor]:
+    """Weights of timm's model ``name``, lying where the hub's client would have put them."""
+    torch.manual_seed(1)
+    model = timm.create_model(name)
+    repository, commit = timm.get_pretrained_cfg(name).hf_hub_id, "0" * 40
+    folder = cache / f"models--{repository.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(commit)
+    (folder / "snapshots" / commit).mkdir(parents=True)
+    save_file(model.state_dict(), folder / "snapshots" / commit / "model.safetensors")
+    return model.state_dict()
+
+
+def test_a_timm_backbone_starts_from_the_hubs_weights(hub_cache, tmp_path, capsys):
+    released = put_into_cache(hub_cache, "test_vit.r160_in1k")
+    start = starting_point(small_spec(model={**TIMM_VIT, "pretrained": True}), tmp_path)
+    for network in (start.student, start.teacher):
+        for name, value in network.backbone.state_dict().items():
+            torch.testing.assert_close(value, released[name])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "starting from test_vit.r160_in1k of the timm hub (licence of the weights: apache-2.0)" in said
+    assert "30 matched, 12 missing, 48 unexpected, 0 resized" in said  # missing: the heads
+
+
+def test_a_public_name_starts_from_the_weights_of_the_same_network_in_timm(hub_cache, tmp_path, capsys):
+    released = put_into_cache(hub_cache, "deit_tiny_patch16_224.fb_in1k")
+    start = starting_point(small_spec(model={"pretrained": True}), tmp_path)
+    assert start.spec.model.arch == "vit-deit-tiny/16"
+    for name, value in start.student.backbone.state_dict().items():
+        if not name.startswith("head."):
+            torch.testing.assert_close(value, released[name])
+    assert "18 matched, 12 missing" in " ".join(capsys.readouterr().out.split())  # missing: the heads
+
+
+def test_nothing_is_fetched_unless_asked_for(hub_cache, tmp_path, capsys):
+    starting_point(small_spec(model=TIMM_VIT), tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+def test_weights_that_cannot_be_fetched_are_one_line_that_says_what_to_do(hub_cache):
+    with pytest.raises(UserError, match="fetch them once with a network, or give a file") as error:
+        fetch_hub_weights("vit-mae-base/16")
+    assert str(error.value).startswith("model.pretrained: the weights vit_base_patch16_224.mae could not be fetched")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("arch", ["timm/vit_tiny_patch8_224", "timm/test_mambaout"])
+def test_a_model_that_the_hub_has_no_weights_for_is_a_mistake(hub_cache, arch):
+    with pytest.raises(UserError, match=f"the hub has no weights for {arch}; give a file"):
+        fetch_hub_weights(arch)
+
+
+def test_two_sources_of_weights_are_a_mistake(hub_cache, tmp_path):
+    spec = small_spec(model={"pretrained": True}, train={"pretrained_model_path": str(tmp_path / "weights.pth")})
+    with pytest.raises(UserError, match=r"model\.pretrained and train\.pretrained_model_path .* keep one"):
+        starting_point(spec, tmp_path)
+
+
+def test_a_run_that_resumes_fetches_nothing():
+    """What a run needs to go on is in its checkpoint, so ``pretrained`` may be there or not."""
+    from mal.training.saved_spec import require_same_model, saved_spec
+
+    saved = saved_spec(small_spec(model={"pretrained": True}), "patch")
+    require_same_model(saved, saved_spec(ExperimentSpec.model_validate(small_spec().model_dump()), "patch"))
