@@ -61,20 +61,25 @@ def _read_pickle(path: Path) -> Any:
     return plain(content) if foreign else content
 
 
+def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint whole or not at all.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    try:
+        with atomic_file(path) as file:
+            torch.save(checkpoint, file)
+    except RuntimeError as error:  # how torch reports a full disk
+        raise UserError(f"{path}: the checkpoint could not be written ({_first_line(error)})") from error
+
+
 class AtomicCheckpointIO(CheckpointIO):
     """How the trainer writes and reads its checkpoints."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write a checkpoint whole or not at all.
-
-        Raises:
-            UserError: the file cannot be written.
-        """
-        try:
-            with atomic_file(Path(path)) as file:
-                torch.save(checkpoint, file)
-        except RuntimeError as error:  # how torch reports a full disk
-            raise UserError(f"{path}: the checkpoint could not be written ({_first_line(error)})") from error
+        """See `write_checkpoint`."""
+        write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None

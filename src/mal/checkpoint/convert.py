@@ -1,0 +1,50 @@
+"""A checkpoint's weights in another file format, without the state of its training run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from mal.checkpoint.safetensors_file import write_safetensors
+from mal.checkpoint.store import write_checkpoint
+from mal.checkpoint.weights import Weights
+
+Networks = Literal["student", "teacher", "both"]
+SAFETENSORS = ".safetensors"
+SUFFIXES = (SAFETENSORS, ".pth")
+
+
+def write_converted(
+    weights: Weights, spec: dict[str, Any], path: Path, *, networks: Networks = "both", half: bool = False
+) -> None:
+    """Write weights as safetensors, or in the public ``.pth`` layout (``state_dict`` of ``student.*``, ``teacher.*``).
+
+    Args:
+        weights: as read.
+        spec: saved with them, so that the file explains itself.
+        path: its suffix decides the format.
+        networks: which of the two to write; a file that holds only one gives that one under the name asked for.
+        half: round floats to 16 bit.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    chosen: list[Literal["student", "teacher"]] = ["student", "teacher"] if networks == "both" else [networks]
+    tensors = {
+        f"{network}.{name}": _rounded(value) if half else value
+        for network in chosen
+        for name, value in weights.network(network).items()
+    }
+    about: dict[str, Any] = {"hyper_parameters": spec, "metrics": weights.metrics}
+    about |= {"epoch": weights.epoch, "global_step": weights.global_step}
+    if path.suffix == SAFETENSORS:
+        write_safetensors(tensors, about, path)
+    else:
+        write_checkpoint({**about, "state_dict": tensors}, path)
+
+
+def _rounded(value: Tensor) -> Tensor:
+    return value.to(torch.float16) if value.is_floating_point() else value

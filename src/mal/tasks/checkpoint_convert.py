@@ -1,0 +1,74 @@
+"""``mal checkpoint convert``: the same network in another file, checked by what it labels."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mal.checkpoint.convert import Networks, write_converted
+from mal.checkpoint.weights import read_weights
+from mal.console import console
+from mal.labeler import MaskAutoLabeler, checkpoint_spec
+from mal.models.predict import Network, PredictionMode
+from mal.sample.scene import Scene, scene
+from mal.training.saved_spec import saved_spec
+
+NUM_SCENES = 3
+LOWEST_IOU = 0.99
+
+Masks = list[npt.NDArray[np.bool_]]
+
+
+def run(source: Path, target: Path, *, networks: Networks, half: bool) -> int:
+    """Convert a file, compare the masks of both files on a few generated scenes, and keep the new one if they agree.
+
+    Returns:
+        Exit code: 0 when the masks agree, else 1, and then no file is written.
+
+    Raises:
+        UserError: a file cannot be read or written, or the source is no whole network.
+    """
+    weights = read_weights(source)
+    spec = checkpoint_spec(weights)
+    # The network gets its suffix and its place only once it is known to label as before.
+    draft = target.with_name(f".{target.stem}.{os.getpid()}.check{target.suffix}")
+    try:
+        write_converted(weights, saved_spec(spec, weights.stem), draft, networks=networks, half=half)
+        lowest, num_boxes = _compare(source, draft, networks)
+        if lowest < LOWEST_IOU:
+            console.print(
+                f"not converted: a mask on {num_boxes} generated boxes has an IoU of only {lowest:.4f} with the one"
+                f" of {source}; at least {LOWEST_IOU} is asked for",
+                markup=False,
+            )
+            return 1
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+    verdict = "identical" if lowest == 1 else f"lowest IoU {lowest:.4f}"
+    console.print(f"masks on {num_boxes} generated boxes, before and after: {verdict}")
+    console.print(f"wrote {target} ({target.stat().st_size / 1e6:.1f} MB)", markup=False)
+    return 0
+
+
+def _compare(source: Path, converted: Path, networks: Networks) -> tuple[float, int]:
+    """The lowest IoU of any two masks, and the number of boxes."""
+    scenes = [scene(np.random.default_rng(number)) for number in range(NUM_SCENES)]
+    asked: tuple[Network, ...] = ("student", "teacher") if networks == "both" else (networks,)
+    before = [mask for network in asked for mask in _masks(source, scenes, network)]
+    after = [mask for network in asked for mask in _masks(converted, scenes, network)]
+    return min(map(_iou, before, after)), sum(len(drawn.boxes_xyxy) for drawn in scenes)
+
+
+def _masks(path: Path, scenes: list[Scene], network: Network) -> Masks:
+    labeler = MaskAutoLabeler.from_checkpoint(path, mode=PredictionMode(network=network))
+    return [mask for drawn in scenes for mask in labeler.label(drawn.image, drawn.boxes_xyxy)]
+
+
+def _iou(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
+    """1 where both are empty: a network may find nothing, and must then find nothing again."""
+    union = int((first | second).sum())
+    return int((first & second).sum()) / union if union else 1.0

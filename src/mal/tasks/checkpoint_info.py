@@ -1,0 +1,47 @@
+"""``mal checkpoint info``: what a checkpoint file holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mal.checkpoint.summary import checkpoint_summary
+from mal.console import console
+
+
+def run(path: Path, *, as_json: bool) -> int:
+    """Print the facts about a file; returns exit code 0.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    summary = checkpoint_summary(path)
+    if as_json:
+        print(json.dumps(summary, indent=2))
+        return 0
+    for name, text in _lines(summary):
+        console.print(f"{name:<12}{text}", markup=False)
+    return 0
+
+
+def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    megabytes = summary["file_bytes"] / 1e6
+    lines = [
+        ("file", f"{summary['file']} ({megabytes:.1f} MB, not encrypted)"),
+        ("origin", summary["origin"]),
+        ("licence", summary["licence"]),
+        ("holds", f"{' and '.join(summary['holds'])}, {_parameters(summary)}"),
+        ("arch", summary["arch"] or "not recognised"),
+    ]
+    lines += [(name, str(summary[key])) for name, key in (("stem", "stem"), ("blocks", "num_blocks")) if summary[key]]
+    if summary["epoch"] is not None:
+        lines.append(("written in", f"epoch {summary['epoch']} (from 0), step {summary['global_step']}"))
+    lines.append(("resume", "can go on training" if summary["can_resume"] else "weights only"))
+    lines += [(name, f"{value:.4g}") for name, value in summary["metrics"].items()]
+    return lines
+
+
+def _parameters(summary: dict[str, Any]) -> str:
+    each = " each" if len(summary["holds"]) > 1 else ""
+    return f"{summary['parameters'] / 1e6:.2f} million parameters{each}, {summary['dtype']}"
