@@ -41,7 +41,7 @@ def nvlabs_file(tensors: Tensors, path: pathlib.Path, **arguments: Any) -> pathl
             "global_step": 1234,
             "pytorch-lightning_version": "1.6.5",
             "state_dict": OrderedDict(tensors),
-            "callbacks": {_foreign_class("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"): {}},
+            "callbacks": {foreign_class("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"): {}},
             "optimizer_states": [{"state": defaultdict(dict), "param_groups": []}],
             "hparams_name": "args",
             "hyper_parameters": namespace,
@@ -54,7 +54,7 @@ def nvlabs_file(tensors: Tensors, path: pathlib.Path, **arguments: Any) -> pathl
 def tao_5_file(tensors: Tensors, path: pathlib.Path) -> pathlib.Path:
     """TAO 5.x: the spec as OmegaConf containers with the classes of its schema, and a watched score."""
     sections = {
-        "model": OmegaConf.structured(_in_module(TaoModel, TAO_MODULE)),
+        "model": OmegaConf.structured(in_module(TaoModel, TAO_MODULE)),
         "train": {"mask_thres": [0.1], "lr": "${base_lr}"},
         "base_lr": 1e-6,
     }
@@ -92,11 +92,12 @@ def whole(network: torch.nn.Module) -> Tensors:
     return {f"{prefix}.{name}": v for prefix in ("student", "teacher") for name, v in network.state_dict().items()}
 
 
-def _foreign_class(module: str, name: str) -> type:
-    return _in_module(type(name, (), {}), module)
+def foreign_class(module: str, name: str, **members: Any) -> type:
+    """A class as if it came from another package."""
+    return in_module(type(name, (), members), module)
 
 
-def _in_module(cls: type, module: str) -> type:
+def in_module(cls: type, module: str) -> type:
     """Make a class look as if it came from a module, which pickle wants to find."""
     parts = module.split(".")
     for end in range(1, len(parts) + 1):

@@ -27,8 +27,11 @@ _SINGLE_NAMES = {
     "numpy.core.multiarray.scalar",
     "numpy._core.multiarray.scalar",
     "numpy.dtype",
-    "operator.getitem",  # how List[int] is pickled
-    "_operator.getitem",
+    # How types such as List[int], list[int] and str | None are pickled.
+    *(f"{module}.{name}" for module in ("operator", "_operator") for name in ("getitem", "or_")),
+    "functools.reduce",
+    "types.GenericAlias",
+    "types.UnionType",
     "torch.torch_version.TorchVersion",
     *(f"pathlib.{name}" for name in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")),
 }
