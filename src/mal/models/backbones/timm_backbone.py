@@ -91,9 +91,11 @@ class TimmBackbone(FreezableBackbone):
 
     def _match_colours(self, config: Mapping[str, Any]) -> None:
         """Prepare to turn ImageNet's normalisation into the one that the model was trained with."""
-        mean, std = (torch.tensor(config[key]).view(3, 1, 1) for key in ("mean", "std"))
-        imagenet_mean, imagenet_std = (torch.tensor(value).view(3, 1, 1) for value in (IMAGENET_MEAN, IMAGENET_STD))
-        self._has_own_colours = not (torch.equal(mean, imagenet_mean) and torch.equal(std, imagenet_std))
+        self._has_own_colours = (tuple(config["mean"]), tuple(config["std"])) != (IMAGENET_MEAN, IMAGENET_STD)
+        mean, std, imagenet_mean, imagenet_std = (
+            torch.tensor(values).view(3, 1, 1)
+            for values in (config["mean"], config["std"], IMAGENET_MEAN, IMAGENET_STD)
+        )
         self.register_buffer("colour_scale", imagenet_std / std, persistent=False)
         self.register_buffer("colour_shift", (imagenet_mean - mean) / std, persistent=False)
 
