@@ -28,7 +28,7 @@ def write_safetensors(tensors: dict[str, Tensor], about: dict[str, Any], path: P
     """
     metadata = {"format": "pt", METADATA_KEY: json.dumps(about)}
     with atomic_file(path) as file:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file.name, metadata)
+        save_file(_apart(tensors), file.name, metadata)
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
@@ -37,3 +37,12 @@ def read_safetensors(path: Path) -> dict[str, Any]:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- not a dict
         about = (file.metadata() or {}).get(METADATA_KEY)
     return tensors if about is None else {**json.loads(about), "state_dict": tensors}
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors that share memory, as those of student and teacher may, get their own: the format asks for it."""
+    owners: dict[int, str] = {}
+    return {
+        name: tensor.contiguous() if owners.setdefault(tensor.data_ptr(), name) == name else tensor.clone()
+        for name, tensor in tensors.items()
+    }
