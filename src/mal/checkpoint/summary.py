@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from mal.checkpoint.fitting import held_model
 from mal.checkpoint.origin import origin_of
 from mal.checkpoint.weights import NETWORK_PREFIXES, Weights, read_weights
 from mal.config.architectures import ARCHITECTURES
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norms: buffers, no parameters
 
 
 def checkpoint_summary(path: Path) -> dict[str, Any]:
@@ -34,8 +39,8 @@ def checkpoint_summary(path: Path) -> dict[str, Any]:
         "arch": model.get("arch"),
         "stem": weights.stem if str(model.get("arch")).startswith("vit-") else None,
         "num_blocks": _num_blocks(model),
-        "parameters": sum(value.numel() for value in tensors.values() if value.is_floating_point()),
-        "dtype": ", ".join(sorted({str(value.dtype).removeprefix("torch.") for value in _floats(tensors)})),
+        "parameters": sum(value.numel() for name, value in tensors.items() if not name.endswith(_STATISTICS)),
+        "dtype": _dtypes(tensors.values()),
         "epoch": weights.epoch,
         "global_step": weights.global_step,
         "can_resume": weights.place is not None and bool(weights.spec),
@@ -57,5 +62,6 @@ def _num_blocks(model: dict[str, Any]) -> int | None:
     return model.get("num_blocks") or (ARCHITECTURES[arch].depth if arch in ARCHITECTURES else None)
 
 
-def _floats(tensors: dict[str, Any]) -> list[Any]:
-    return [value for value in tensors.values() if value.is_floating_point()]
+def _dtypes(tensors: Iterable[Tensor]) -> str:
+    found = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors if tensor.is_floating_point()}
+    return ", ".join(sorted(found))
