@@ -27,6 +27,7 @@ _SPEC_TASKS = {
 _OTHER_COMMANDS = {
     "label": "Write masks for a COCO file or one photo, without a spec.",
     "checkpoint": "Look into a checkpoint file, or write it in another format.",
+    "export": "Write a trained network as a file for other runtimes.",
     "spec": "Print a complete spec to start from.",
     "sample": "Write a small generated data set.",
     "demo": "Show the whole tool on the generated data set.",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from mal.data.coco import ImageRecord
 from mal.data.crop_stream import CropBatch, CropSettings, crop_boxes
 from mal.data.images import pixels_of, read_image
 from mal.data.pixels import normalize
+from mal.errors import UserError
+from mal.export.onnx_network import ONNX_SUFFIX, OnnxNetwork, read_onnx
 from mal.masks.paste import PastedMask, paste_mask, threshold_for
 from mal.models.build import build_network
 from mal.models.ema import make_teacher
 from mal.models.network import MaskNetwork
-from mal.models.predict import PredictionMode, predict_probs
+from mal.models.predict import PredictionMode, predict_logits, predict_probs
 from mal.training.saved_spec import spec_from_saved
 
 ImageLike = str | Path | Image.Image | npt.NDArray[np.uint8]
@@ -40,20 +43,23 @@ class MaskAutoLabeler:
         >>> masks = labeler.label("photo.jpg", [[40, 30, 220, 180]])  # (1, H, W) bool
 
     Args:
-        student: the trained network.
-        teacher: its moving average.
+        student: the trained network; or an exported one, whichever it is, which runs on the CPU.
+        teacher: its moving average; or the same exported one.
         crop: how boxes are cut out.
         thresholds: a pixel is in the mask where its probability exceeds this; one value, or one each for small,
             medium and large boxes.
         mode: which network is asked, and how.
         device: where the networks run.
         autocast_dtype: half precision to compute in; None computes in float32.
+
+    Raises:
+        UserError: an exported network is another than the mode asks for, or takes crops of another size.
     """
 
     def __init__(
         self,
-        student: MaskNetwork,
-        teacher: MaskNetwork,
+        student: MaskNetwork | OnnxNetwork,
+        teacher: MaskNetwork | OnnxNetwork,
         *,
         crop: CropSettings,
         thresholds: Sequence[float],
@@ -61,6 +67,9 @@ class MaskAutoLabeler:
         device: torch.device | str = "cpu",
         autocast_dtype: torch.dtype | None = None,
     ) -> None:
+        if isinstance(student, OnnxNetwork):
+            _check_export(student, crop, mode)
+            device, autocast_dtype, mode = "cpu", None, replace(mode, network="student")
         self.device = torch.device(device)
         self.student = student.to(self.device).eval()
         self.teacher = teacher.to(self.device).eval()
@@ -78,23 +87,33 @@ class MaskAutoLabeler:
         threshold: float | None = None,
         device: torch.device | str | None = None,
     ) -> MaskAutoLabeler:
-        """Load a checkpoint of ``mal train``, of NVlabs/mask-auto-labeler, or of TAO 5.x and 6.x.
+        """Load a checkpoint of ``mal train``, of NVlabs/mask-auto-labeler, or of TAO 5.x and 6.x, or an ONNX file.
 
         A file of another program says nothing about crops and thresholds; it gets the public defaults.
 
         Args:
             path: the file.
-            mode: which network is asked, and how; None asks the student once.
+            mode: which network is asked, and how; None asks the student once, or the one that an ONNX file holds.
             threshold: probability threshold in 0..1; None takes the checkpoint's.
-            device: None takes a GPU where there is one.
+            device: None takes a GPU where there is one. An ONNX file runs on the CPU whatever it says.
 
         Raises:
             UserError: the file cannot be read or does not say which network it holds.
         """
-        weights = read_weights(Path(path))
-        spec = checkpoint_spec(weights)
+        student: MaskNetwork | OnnxNetwork
+        teacher: MaskNetwork | OnnxNetwork
+        if Path(path).suffix == ONNX_SUFFIX:
+            exported = read_onnx(Path(path))
+            student = teacher = exported.network
+            spec = spec_from_saved(exported.spec, Path(path))
+            mode = mode or PredictionMode(network=exported.network.holds)
+        else:
+            weights = read_weights(Path(path))
+            spec = checkpoint_spec(weights)
+            student, teacher = load_networks(spec, weights)
         return cls(
-            *load_networks(spec, weights),
+            student,
+            teacher,
             crop=crop_settings(spec),
             thresholds=spec.train.mask_thres if threshold is None else [threshold],
             mode=mode or PredictionMode(),
@@ -143,8 +162,20 @@ class MaskAutoLabeler:
             )
 
     @torch.inference_mode()
+    def logits(self, batch: CropBatch) -> Tensor:
+        """Mask logits of a batch of crops, (B, 1, h, w) float32, h and w four times the backbone's grid."""
+        batch = batch.to(self.device)
+        return predict_logits(self.student, self.teacher, normalize(batch.images), batch.box_area, self.mode)
+
+    @torch.inference_mode()
     def instance_vectors(self, batch: CropBatch) -> Tensor:
-        """The student's instance vectors of a batch of crops, (B, D) float32."""
+        """The student's instance vectors of a batch of crops, (B, D) float32.
+
+        Raises:
+            UserError: the network is an exported one, which gives masks only.
+        """
+        if isinstance(self.student, OnnxNetwork):
+            raise UserError(f"{self.student.path}: gives masks only; instance vectors need the checkpoint")
         features = self.student.backbone(normalize(batch.images.to(self.device)))
         return self.student.roi_head(features)
 
@@ -163,7 +194,15 @@ class MaskAutoLabeler:
             for index, box in enumerate(batch.boxes)
         ]
 
+    def crops(self, image: ImageLike, boxes_xyxy: ArrayLike, *, batch_size: int = 8) -> Iterator[CropBatch]:
+        """What the network is shown of an image: batches of crops around the boxes that touch it."""
+        yield from self._crops(_pixels(image), boxes_xyxy, batch_size)
+
     def _label_in_batches(self, pixels: npt.NDArray[np.uint8], boxes_xyxy: ArrayLike, batch_size: int) -> Any:
+        for batch in self._crops(pixels, boxes_xyxy, batch_size):
+            yield from zip((box.position for box in batch.boxes), self.masks(batch), strict=True)
+
+    def _crops(self, pixels: npt.NDArray[np.uint8], boxes_xyxy: ArrayLike, batch_size: int) -> Iterator[CropBatch]:
         height, width = pixels.shape[:2]
         record = ImageRecord(id=0, file_name="", width=width, height=height, position=0)
         boxes = [
@@ -172,8 +211,7 @@ class MaskAutoLabeler:
             if (box := _clipped_box(index, xyxy, record)) is not None
         ]
         for start in range(0, len(boxes), batch_size):
-            batch = crop_boxes(pixels, boxes[start : start + batch_size], self.crop)
-            yield from zip((box.position for box in batch.boxes), self.masks(batch), strict=True)
+            yield crop_boxes(pixels, boxes[start : start + batch_size], self.crop)
 
 
 def checkpoint_spec(weights: Weights) -> ExperimentSpec:
@@ -198,6 +236,19 @@ def load_networks(spec: ExperimentSpec, weights: Weights) -> tuple[MaskNetwork, 
     load_exactly(student, weights.network("student"), weights.path)
     load_exactly(teacher, weights.network("teacher"), weights.path)
     return student, teacher
+
+
+def _check_export(network: OnnxNetwork, crop: CropSettings, mode: PredictionMode) -> None:
+    if mode.network != network.holds:
+        raise UserError(
+            f"{network.path}: holds the {network.holds} network, but the {mode.network} is asked for; export that one,"
+            f" or ask for the {network.holds} (--network, use_teacher_test, use_mixed_model_test)"
+        )
+    if crop.crop_size != network.crop_size:
+        raise UserError(
+            f"dataset.crop_size: {crop.crop_size} in the spec, but {network.path} takes crops of"
+            f" {network.crop_size}; set it to that"
+        )
 
 
 def crop_settings(spec: ExperimentSpec) -> CropSettings:

@@ -52,7 +52,7 @@ def test_help_imports_only_the_standard_library():
     assert not modules_after("--help") & (HEAVY | {"pydantic", "omegaconf", "yaml"})
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "inference", "label", "sample", "demo", "spec"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "inference", "label", "export", "sample", "demo", "spec"])
 def test_help_of_a_command_imports_nothing_heavy(command):
     assert not modules_after(command, "-h") & HEAVY
 

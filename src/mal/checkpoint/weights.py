@@ -54,6 +54,11 @@ class Weights:
     place: TrainingPlace | None
     metrics: dict[str, float]
 
+    @classmethod
+    def of_spec(cls, path: Path, spec: dict[str, Any]) -> Weights:
+        """No tensors, but the spec of a file that holds its network in another form."""
+        return cls(path, {}, spec, {}, epoch=None, global_step=None, place=None, metrics={})
+
     @property
     def is_whole(self) -> bool:
         """Whether these are student and teacher of a checkpoint, rather than a backbone alone."""

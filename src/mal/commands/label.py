@@ -23,7 +23,9 @@ def make_parser(summary: str) -> CommandParser:
     parser = CommandParser("label", summary)
     parser.epilog = _EXAMPLES
     parser.set_defaults(parser=parser)
-    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE", help="the trained model (.pth)")
+    parser.add_argument(
+        "--checkpoint", type=Path, required=True, metavar="FILE", help="the trained model (.pth, .onnx)"
+    )
     file_mode = parser.add_argument_group("a COCO file")
     file_mode.add_argument("--ann", type=Path, metavar="FILE", help="COCO JSON file with the boxes")
     file_mode.add_argument("--images", type=Path, metavar="DIR", help="folder of its images")

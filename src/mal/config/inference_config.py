@@ -15,7 +15,9 @@ _INFERENCE: tuple[Task, ...] = ("inference",)
 class InferenceConfig(DeviceSection):
     """What is labelled, with what, and where the labels go."""
 
-    checkpoint: PathText = path_field("Checkpoint to label with (.pth).", tasks=_INFERENCE)
+    checkpoint: PathText = path_field(
+        "Checkpoint to label with (.pth), or what mal export onnx made of one (.onnx).", tasks=_INFERENCE
+    )
     trt_engine: PathText = path_field("Not supported: leave it empty and use checkpoint.", tasks=())
     results_dir: PathText = path_field("Folder of the results; null means <results_dir>/inference.", tasks=_INFERENCE)
     ann_path: PathText = path_field("COCO JSON file with the boxes to label.", tasks=_INFERENCE)

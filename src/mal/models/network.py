@@ -64,18 +64,29 @@ class MaskNetwork(nn.Module):
         vectors = self.roi_head(features)
         height, width = features.shape[-2:]
         if not self.adjust_scale:
-            return self._logits(features, vectors, scale=1.0, size=(8 * height, 8 * width))
+            return self.logits_at_scale(features, vectors, scale=1.0, size=(8 * height, 8 * width))
 
         bins = size_bins(box_area)
         rows_of_bin = [torch.nonzero(bins == index).flatten() for index in range(len(FEATURE_SCALES))]
         parts = [
-            self._logits(features[rows], vectors[rows], scale=scale, size=(4 * height, 4 * width))
+            self.logits_at_scale(features[rows], vectors[rows], scale=scale, size=(4 * height, 4 * width))
             for rows, scale in zip(rows_of_bin, FEATURE_SCALES, strict=True)
             if len(rows)
         ]
         return torch.cat(parts)[torch.cat(rows_of_bin).argsort()]
 
-    def _logits(self, features: Tensor, vectors: Tensor, *, scale: float, size: tuple[int, int]) -> Tensor:
+    def logits_at_scale(self, features: Tensor, vectors: Tensor, *, scale: float, size: tuple[int, int]) -> Tensor:
+        """Mask logits with the features resized by ``scale`` first.
+
+        Args:
+            features: (B, C, h, w) of the backbone.
+            vectors: (B, D) instance vectors.
+            scale: one of :data:`FEATURE_SCALES`.
+            size: height and width of the result.
+
+        Returns:
+            (B, 1, *size) logits.
+        """
         scale *= self.mask_scale_ratio_pre
         if scale != 1:
             resized = [max(1, int(side * scale)) for side in features.shape[-2:]]

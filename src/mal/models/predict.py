@@ -52,8 +52,7 @@ def predict_probs(
     Returns:
         (B, 1, S, S) float32 in 0..1; 0 outside the box.
     """
-    networks = {"student": [student], "teacher": [teacher], "mixed": [student, teacher]}[mode.network]
-    logits = torch.stack([_logits(network, images, box_area, mode.flip).float() for network in networks]).mean(0)
+    logits = predict_logits(student, teacher, images, box_area, mode)
     box_mask = box_mask.float()
     if mode.crf is None:
         return _resize(logits, images.shape[-2:]).sigmoid() * box_mask
@@ -62,6 +61,14 @@ def predict_probs(
         _resize(images.float(), size), logits.sigmoid()[:, 0], _resize(box_mask, size)[:, 0], mode.crf
     )
     return _resize(refined[:, None], images.shape[-2:]) * box_mask
+
+
+def predict_logits(
+    student: LogitsFunction, teacher: LogitsFunction, images: Tensor, box_area: Tensor, mode: PredictionMode
+) -> Tensor:
+    """Mask logits (B, 1, h, w) float32 of crops; arguments as of :func:`predict_probs`."""
+    networks = {"student": [student], "teacher": [teacher], "mixed": [student, teacher]}[mode.network]
+    return torch.stack([_logits(network, images, box_area, mode.flip).float() for network in networks]).mean(0)
 
 
 def _logits(network: LogitsFunction, images: Tensor, box_area: Tensor, flip: bool) -> Tensor:

@@ -18,7 +18,7 @@ from mal.metrics.evaluator import METHODS, Evaluation, Evaluator
 from mal.models.build import prediction_mode
 from mal.size_bins import SIZE_NAMES
 from mal.tasks.crop_run import Processes, crop_batches, start_processes
-from mal.tasks.labeler_of import checkpoint_and_spec, labeler_of
+from mal.tasks.labeler_of import labeler_of
 from mal.tasks.run_folder import run_folder, show_notes
 
 METHOD_TITLES = {"model": "model", "box": "filled box", "ellipse": "ellipse in box"}
@@ -74,8 +74,7 @@ def _evaluate(
 ) -> tuple[Evaluation, dict[str, float] | None, list[tuple[Box, str]], list[RecordNote]]:
     evaluate = spec.evaluate
     assert evaluate.checkpoint
-    weights, fitted = checkpoint_and_spec(evaluate.checkpoint, spec, folder)
-    labeler = labeler_of(weights, fitted, prediction_mode(spec, evaluate), processes)
+    labeler = labeler_of(evaluate.checkpoint, spec, prediction_mode(spec, evaluate), processes, folder)
     evaluator = Evaluator(source.coco, source.boxes_to_label, spec.train.mask_thres).to(processes.device)
     if not evaluator.truth.has_masks(source.boxes_to_label):
         raise UserError(f"{source.coco.path}: no annotation has a mask to compare with")

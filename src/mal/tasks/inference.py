@@ -16,7 +16,7 @@ from mal.labeler import MaskAutoLabeler
 from mal.metrics.iou import mask_iou
 from mal.models.build import prediction_mode
 from mal.tasks.crop_run import Processes, crop_batches, start_processes
-from mal.tasks.labeler_of import checkpoint_and_spec, labeler_of
+from mal.tasks.labeler_of import labeler_of
 from mal.tasks.run_folder import run_folder
 from mal.training.status import StatusLog
 
@@ -41,8 +41,7 @@ def run(spec: ExperimentSpec) -> int:
         check_output_path(Path(inference.ann_path), output)
         source = AnnotatedImages(Path(inference.ann_path), Path(inference.img_dir))
         processes = start_processes(spec, gpu_ids=inference.gpu_ids, num_nodes=inference.num_nodes)
-        weights, fitted = checkpoint_and_spec(inference.checkpoint, spec, folder)
-        labeler = labeler_of(weights, fitted, prediction_mode(spec, inference), processes)
+        labeler = labeler_of(inference.checkpoint, spec, prediction_mode(spec, inference), processes, folder)
         labels, notes = label_boxes(
             source,
             labeler,

@@ -8,32 +8,43 @@ from mal.checkpoint.fitting import fitted_spec
 from mal.checkpoint.weights import Weights, read_weights
 from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec
+from mal.export.onnx_network import ONNX_SUFFIX, OnnxNetwork, read_onnx
 from mal.labeler import MaskAutoLabeler, crop_settings, load_networks
+from mal.models.network import MaskNetwork
 from mal.models.predict import PredictionMode
 from mal.tasks.crop_run import Processes
 
 
-def checkpoint_and_spec(path: str, spec: ExperimentSpec, folder: Path) -> tuple[Weights, ExperimentSpec]:
-    """Read a checkpoint and fill in, from it, what the spec leaves open about the network; the folder gets this spec.
+def labeler_of(
+    path: str, spec: ExperimentSpec, mode: PredictionMode, processes: Processes, folder: Path
+) -> MaskAutoLabeler:
+    """Load a checkpoint, or an exported one; what the spec leaves open about the network comes from it.
+
+    Args:
+        path: the file.
+        spec: of the run.
+        mode: which network is asked, and how.
+        processes: where it runs.
+        folder: of the run; gets the completed spec where it is not the given one.
 
     Raises:
         UserError: the file cannot be read, or contradicts the spec.
     """
-    weights = read_weights(Path(path))
-    fitted = fitted_spec(spec, weights)
+    student: MaskNetwork | OnnxNetwork
+    teacher: MaskNetwork | OnnxNetwork
+    if path.endswith(ONNX_SUFFIX):
+        exported = read_onnx(Path(path))
+        student = teacher = exported.network
+        fitted = fitted_spec(spec, Weights.of_spec(Path(path), exported.spec))
+    else:
+        weights = read_weights(Path(path))
+        fitted = fitted_spec(spec, weights)
+        student, teacher = load_networks(fitted, weights)
     if fitted != spec:
         save_spec(fitted, folder / "spec.yaml")
-    return weights, fitted
-
-
-def labeler_of(weights: Weights, spec: ExperimentSpec, mode: PredictionMode, processes: Processes) -> MaskAutoLabeler:
-    """Load a checkpoint as the network of a spec that fits it; see `checkpoint_and_spec`.
-
-    Raises:
-        UserError: the weights are not those of the spec's network.
-    """
     return MaskAutoLabeler(
-        *load_networks(spec, weights),
+        student,
+        teacher,
         crop=crop_settings(spec),
         thresholds=spec.train.mask_thres,
         mode=mode,

@@ -1,0 +1,109 @@
+"""Writing a network as an ONNX file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mal.config.schema import ExperimentSpec
+from mal.data.pixels import IMAGENET_MEAN, IMAGENET_STD
+from mal.errors import UserError
+from mal.export.extra import import_onnx_package
+from mal.export.graph import ExportGraph
+from mal.export.onnx_network import METADATA_PREFIX
+from mal.models.network import MaskNetwork
+from mal.models.predict import Network
+from mal.training.saved_spec import saved_spec
+
+LEAST_OPSET = 18  # the first whose Resize is that of position embeddings (bicubic, antialiased)
+_EXAMPLE_AREAS = (400.0, 4000.0, 40000.0)  # one box of each size
+
+
+def write_onnx(
+    networks: Sequence[MaskNetwork], spec: ExperimentSpec, path: Path, *, network: Network, opset: int = LEAST_OPSET
+) -> None:
+    """Write networks as one ONNX graph; weights of more than 2 GB lie in ``<path>.data`` beside it.
+
+    Inputs of the graph: ``images`` (batch, 3, S, S) float32, normalised by ImageNet's mean and deviation, and
+    ``box_area`` (batch,) float32, pixels of the full image. Output: ``logits`` (batch, 1, h, w) float32. Batch is free.
+
+    Args:
+        networks: one, or several whose logits are averaged.
+        spec: which crops they take, and what else a user of the file should know; becomes the file's metadata.
+        path: where to write; its folder exists.
+        network: what the networks are, for the metadata.
+        opset: version of the ONNX operators.
+
+    Raises:
+        UserError: the extra is not installed, or the network cannot be written as such a graph.
+    """
+    import_onnx_package("onnx")
+    import_onnx_package("onnxscript")
+    side = spec.dataset.crop_size
+    example = (torch.zeros(len(_EXAMPLE_AREAS), 3, side, side), torch.tensor(_EXAMPLE_AREAS))
+    graph = ExportGraph(networks).cpu().eval().requires_grad_(False)
+    try:
+        with _quiet_exporter():
+            program: Any = torch.onnx.export(
+                graph,
+                example,
+                dynamo=True,
+                verbose=False,
+                input_names=["images", "box_area"],
+                output_names=["logits"],
+                dynamic_shapes={"images": {0: "batch"}, "box_area": {0: "batch"}},
+                opset_version=opset,
+            )
+    # The exporter has dozens of error types.
+    except Exception as error:
+        raise UserError(
+            f"{spec.model.arch} cannot be written as ONNX with opset {opset} ({_first_cause(error)})"
+        ) from error
+    stem = networks[0].backbone.stem
+    program.model.metadata_props.update(_metadata(spec, stem, network))
+    program.save(str(path))
+
+
+def _metadata(spec: ExperimentSpec, stem: str | None, network: Network) -> Mapping[str, str]:
+    """What a user of the file needs to know, each as JSON."""
+    facts = {
+        "network": network,
+        "crop_size": spec.dataset.crop_size,
+        "border": spec.dataset.border,
+        "test_margin_rate": spec.train.test_margin_rate,
+        "mask_thres": spec.train.mask_thres,
+        "mean": IMAGENET_MEAN,
+        "std": IMAGENET_STD,
+        "spec": saved_spec(spec, stem),
+    }
+    return {f"{METADATA_PREFIX}{name}": json.dumps(value) for name, value in facts.items()}
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Without what the exporter says about itself; it reports its failures by raising."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _first_cause(error: BaseException) -> str:
+    """The first line of what went wrong at the bottom; the exporter wraps it in advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

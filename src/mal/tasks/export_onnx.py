@@ -1,0 +1,73 @@
+"""``mal export onnx``: a checkpoint as an ONNX file, which is checked before it takes its name."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from mal.checkpoint.weights import read_weights
+from mal.config.schema import ExperimentSpec
+from mal.console import console
+from mal.errors import UserError
+from mal.export.check import ExportCheck, compare_labelers
+from mal.export.extra import import_onnx_package
+from mal.export.onnx_write import LEAST_OPSET, write_onnx
+from mal.labeler import MaskAutoLabeler, checkpoint_spec, crop_settings, load_networks
+from mal.models.predict import Network, PredictionMode
+
+
+def run(checkpoint: Path, out: Path, *, network: Network = "student", opset: int = LEAST_OPSET) -> int:
+    """Export, compare with PyTorch on generated scenes, and say how they compare.
+
+    Returns:
+        Exit code 0.
+
+    Raises:
+        UserError: the checkpoint cannot be read or exported, the file cannot be written, or it computes something else.
+    """
+    import_onnx_package("onnxruntime")
+    weights = read_weights(checkpoint)
+    spec = checkpoint_spec(weights)
+    student, teacher = load_networks(spec, weights)
+    labeler = MaskAutoLabeler(
+        student,
+        teacher,
+        crop=crop_settings(spec),
+        thresholds=spec.train.mask_thres,
+        mode=PredictionMode(network=network),
+    )
+    networks = {"student": [student], "teacher": [teacher], "mixed": [student, teacher]}[network]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".mal-export-") as folder:
+            draft = Path(folder) / out.name
+            write_onnx(networks, spec, draft, network=network, opset=opset)
+            check = _checked(labeler, draft)
+            files = sorted(Path(folder).iterdir())
+            sizes = sum(file.stat().st_size for file in files)
+            for file in files:
+                file.replace(out.with_name(file.name))
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written: {error.strerror or error}") from error
+    _say(out, spec, network, opset, sizes, check)
+    return 0
+
+
+def _checked(labeler: MaskAutoLabeler, draft: Path) -> ExportCheck:
+    check = compare_labelers(labeler, MaskAutoLabeler.from_checkpoint(draft))
+    if not check.is_passed:
+        raise UserError(
+            f"the exported network computes something else: logits differ by up to {check.logit_difference:.1e}, masks"
+            f" agree with IoU {check.mask_iou:.4f} at least; nothing was written, please report this"
+        )
+    return check
+
+
+def _say(out: Path, spec: ExperimentSpec, network: Network, opset: int, size: int, check: ExportCheck) -> None:
+    side = spec.dataset.crop_size
+    console.print(f"exported the {network} network of {spec.model.arch}, crops of {side} x {side}, opset {opset}")
+    console.print(
+        f"checked on {check.num_boxes} generated boxes: logits differ by {check.logit_difference:.1e} at most,"
+        f" masks agree with IoU {check.mask_iou:.4f} or more"
+    )
+    console.print(f"onnx: {out} ({size / 1e6:.1f} MB)")
