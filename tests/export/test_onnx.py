@@ -121,6 +121,7 @@ def test_the_mean_of_both_networks_is_exported_as_well(checkpoint, picture, tmp_
         ("patch", {"arch": "fan_tiny_8_p4_hybrid"}),
         ("patch", {"arch": "timm/vit_small_patch14_reg4_dinov2"}),
         ("patch", {"arch": "timm/test_convnext", "num_blocks": None}),
+        ("patch", {"arch": "timm/samvit_base_patch16"}),  # attention of another layout
     ],
 )
 def test_networks_of_other_kinds_are_exported(tmp_path, stem, model):

@@ -22,6 +22,10 @@ class ExportGraph(nn.Module):
         super().__init__()
         self.networks = networks
         self.parts = nn.ModuleList(networks)  # so that their weights are found
+        for module in self.modules():
+            if hasattr(module, "fused_attn"):
+                # The exporter knows fused attention in one layout only; SAM has another.
+                setattr(module, "fused_attn", False)  # noqa: B010 -- not an attribute of every module
 
     def forward(self, images: Tensor, box_area: Tensor) -> Tensor:
         """Images (B, 3, S, S), normalised, and box areas (B,) to logits, as :meth:`MaskNetwork.forward`."""
