@@ -90,3 +90,14 @@ def test_a_run_that_resumes_fetches_nothing():
 
     saved = saved_spec(small_spec(model={"pretrained": True}), "patch")
     require_same_model(saved, saved_spec(ExperimentSpec.model_validate(small_spec().model_dump()), "patch"))
+
+
+@pytest.mark.parametrize("name", ["vit_small_patch16_224.dino", "test_convnext.r160_in1k"])
+def test_a_file_of_a_timm_model_starts_the_same_model(tmp_path, capsys, name):
+    released = timm.create_model(name).state_dict()
+    save_file(released, tmp_path / "released.safetensors")
+    model = {"arch": f"timm/{name}", "num_blocks": None}
+    train = {"pretrained_model_path": str(tmp_path / "released.safetensors")}
+    backbone = starting_point(small_spec(model=model, train=train), tmp_path / "run").student.backbone
+    assert all(torch.equal(value, released[key]) for key, value in backbone.state_dict().items())
+    assert "12 missing" in " ".join(capsys.readouterr().out.split())  # the heads
