@@ -5,34 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from numpy.typing import ArrayLike
-from PIL import Image
 from torch import Tensor
 
-from mal.checkpoint.fitting import fitted_spec, held_model
-from mal.checkpoint.matching import load_exactly
-from mal.checkpoint.weights import Weights, read_weights
 from mal.config.schema import ExperimentSpec
-from mal.data.boxes import Box
-from mal.data.coco import ImageRecord
 from mal.data.crop_stream import CropBatch, CropSettings, crop_boxes
-from mal.data.images import pixels_of, read_image
+from mal.data.loose_boxes import ImageLike, checked_boxes, image_pixels, visible_boxes
 from mal.data.pixels import normalize
 from mal.errors import UserError
-from mal.export.onnx_network import ONNX_SUFFIX, OnnxNetwork, read_onnx
+from mal.export.onnx_network import OnnxNetwork
+from mal.held_networks import AnyNetwork, held_networks
 from mal.masks.paste import PastedMask, paste_mask, threshold_for
-from mal.models.build import build_network
-from mal.models.ema import make_teacher
-from mal.models.network import MaskNetwork
 from mal.models.predict import PredictionMode, predict_logits, predict_probs
-from mal.training.saved_spec import spec_from_saved
-
-ImageLike = str | Path | Image.Image | npt.NDArray[np.uint8]
 
 
 class MaskAutoLabeler:
@@ -58,8 +46,8 @@ class MaskAutoLabeler:
 
     def __init__(
         self,
-        student: MaskNetwork | OnnxNetwork,
-        teacher: MaskNetwork | OnnxNetwork,
+        student: AnyNetwork,
+        teacher: AnyNetwork,
         *,
         crop: CropSettings,
         thresholds: Sequence[float],
@@ -100,23 +88,13 @@ class MaskAutoLabeler:
         Raises:
             UserError: the file cannot be read or does not say which network it holds.
         """
-        student: MaskNetwork | OnnxNetwork
-        teacher: MaskNetwork | OnnxNetwork
-        if Path(path).suffix == ONNX_SUFFIX:
-            exported = read_onnx(Path(path))
-            student = teacher = exported.network
-            spec = spec_from_saved(exported.spec, Path(path))
-            mode = mode or PredictionMode(network=exported.network.holds)
-        else:
-            weights = read_weights(Path(path))
-            spec = checkpoint_spec(weights)
-            student, teacher = load_networks(spec, weights)
+        held = held_networks(Path(path))
         return cls(
-            student,
-            teacher,
-            crop=crop_settings(spec),
-            thresholds=spec.train.mask_thres if threshold is None else [threshold],
-            mode=mode or PredictionMode(),
+            held.student,
+            held.teacher,
+            crop=crop_settings(held.spec),
+            thresholds=held.spec.train.mask_thres if threshold is None else [threshold],
+            mode=mode or PredictionMode(network=held.holds),
             device=device or best_device(),
         )
 
@@ -135,9 +113,9 @@ class MaskAutoLabeler:
             UserError: the image cannot be read.
             ValueError: a box is not a box.
         """
-        pixels = _pixels(image)
-        masks = np.zeros((len(_checked_boxes(boxes_xyxy)), *pixels.shape[:2]), dtype=np.bool_)
-        for index, pasted in self._label_in_batches(pixels, boxes_xyxy, batch_size):
+        pixels, boxes = image_pixels(image), checked_boxes(boxes_xyxy)
+        masks = np.zeros((len(boxes), *pixels.shape[:2]), dtype=np.bool_)
+        for index, pasted in self._masks_by_index(pixels, boxes, batch_size):
             masks[index] = pasted.full()
         return masks
 
@@ -149,8 +127,9 @@ class MaskAutoLabeler:
         Returns:
             N masks; None for a box that lies outside the image.
         """
-        found = dict(self._label_in_batches(_pixels(image), boxes_xyxy, batch_size))
-        return [found.get(index) for index in range(len(_checked_boxes(boxes_xyxy)))]
+        boxes = checked_boxes(boxes_xyxy)
+        found = dict(self._masks_by_index(image_pixels(image), boxes, batch_size))
+        return [found.get(index) for index in range(len(boxes))]
 
     @torch.inference_mode()
     def probabilities(self, batch: CropBatch) -> Tensor:
@@ -196,46 +175,16 @@ class MaskAutoLabeler:
 
     def crops(self, image: ImageLike, boxes_xyxy: ArrayLike, *, batch_size: int = 8) -> Iterator[CropBatch]:
         """What the network is shown of an image: batches of crops around the boxes that touch it."""
-        yield from self._crops(_pixels(image), boxes_xyxy, batch_size)
-
-    def _label_in_batches(self, pixels: npt.NDArray[np.uint8], boxes_xyxy: ArrayLike, batch_size: int) -> Any:
-        for batch in self._crops(pixels, boxes_xyxy, batch_size):
-            yield from zip((box.position for box in batch.boxes), self.masks(batch), strict=True)
-
-    def _crops(self, pixels: npt.NDArray[np.uint8], boxes_xyxy: ArrayLike, batch_size: int) -> Iterator[CropBatch]:
-        height, width = pixels.shape[:2]
-        record = ImageRecord(id=0, file_name="", width=width, height=height, position=0)
-        boxes = [
-            box
-            for index, xyxy in enumerate(_checked_boxes(boxes_xyxy).tolist())
-            if (box := _clipped_box(index, xyxy, record)) is not None
-        ]
+        pixels = image_pixels(image)
+        boxes = visible_boxes(checked_boxes(boxes_xyxy), width=pixels.shape[1], height=pixels.shape[0])
         for start in range(0, len(boxes), batch_size):
             yield crop_boxes(pixels, boxes[start : start + batch_size], self.crop)
 
-
-def checkpoint_spec(weights: Weights) -> ExperimentSpec:
-    """The spec that a checkpoint was trained with; of another program's file, the defaults and the network found in it.
-
-    Raises:
-        UserError: there is no telling which network the weights belong to.
-    """
-    if weights.spec or "arch" not in held_model(weights) or not weights.has_heads:
-        return spec_from_saved(weights.spec, weights.path)
-    return fitted_spec(ExperimentSpec(), weights)
-
-
-def load_networks(spec: ExperimentSpec, weights: Weights) -> tuple[MaskNetwork, MaskNetwork]:
-    """Student and teacher of a checkpoint.
-
-    Raises:
-        UserError: the weights are not those of the spec's network.
-    """
-    student = build_network(spec, weights.stem or "patch")
-    teacher = make_teacher(student)
-    load_exactly(student, weights.network("student"), weights.path)
-    load_exactly(teacher, weights.network("teacher"), weights.path)
-    return student, teacher
+    def _masks_by_index(
+        self, pixels: npt.NDArray[np.uint8], boxes_xyxy: npt.NDArray[np.float64], batch_size: int
+    ) -> Iterator[tuple[int, PastedMask]]:
+        for batch in self.crops(pixels, boxes_xyxy, batch_size=batch_size):
+            yield from zip((box.position for box in batch.boxes), self.masks(batch), strict=True)
 
 
 def _check_export(network: OnnxNetwork, crop: CropSettings, mode: PredictionMode) -> None:
@@ -261,41 +210,3 @@ def best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _pixels(image: ImageLike) -> npt.NDArray[np.uint8]:
-    if isinstance(image, str | Path):
-        return read_image(Path(image))
-    if isinstance(image, Image.Image):
-        return pixels_of(image)
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
-        raise ValueError(f"image must be (H, W, 3) or (H, W) uint8, not {image.shape} {image.dtype}")
-    return np.broadcast_to(image.reshape(*image.shape[:2], -1), (*image.shape[:2], 3))
-
-
-def _checked_boxes(boxes_xyxy: ArrayLike) -> npt.NDArray[np.float64]:
-    boxes = np.asarray(boxes_xyxy, dtype=np.float64)
-    if boxes.size == 0:
-        return boxes.reshape(0, 4)
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"boxes_xyxy must be (N, 4), not {boxes.shape}")
-    bad = ~np.isfinite(boxes).all(1) | (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
-    if bad.any():
-        index = int(np.flatnonzero(bad)[0])
-        raise ValueError(f"boxes_xyxy[{index}] is not a box with x0 < x1 and y0 < y1: {boxes[index].tolist()}")
-    return boxes
-
-
-def _clipped_box(index: int, xyxy: Sequence[float], image: ImageRecord) -> Box | None:
-    x0, y0, x1, y1 = xyxy
-    clipped = (max(x0, 0.0), max(y0, 0.0), min(x1, float(image.width)), min(y1, float(image.height)))
-    if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
-        return None
-    return Box(
-        position=index,
-        annotation_id=index,
-        image=image,
-        category_id=None,
-        xyxy=clipped,
-        xywh=(x0, y0, x1 - x0, y1 - y0),
-    )

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from mal.checkpoint.convert import Networks, write_converted
 from mal.checkpoint.weights import read_weights
 from mal.console import console
-from mal.labeler import MaskAutoLabeler, checkpoint_spec
+from mal.held_networks import checkpoint_spec
+from mal.labeler import MaskAutoLabeler
 from mal.models.predict import Network, PredictionMode
 from mal.sample.scene import Scene, scene
 from mal.training.saved_spec import saved_spec

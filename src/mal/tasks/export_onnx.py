@@ -12,7 +12,8 @@ from mal.errors import UserError
 from mal.export.check import ExportCheck, compare_labelers
 from mal.export.extra import import_onnx_package
 from mal.export.onnx_write import LEAST_OPSET, write_onnx
-from mal.labeler import MaskAutoLabeler, checkpoint_spec, crop_settings, load_networks
+from mal.held_networks import checkpoint_networks, checkpoint_spec
+from mal.labeler import MaskAutoLabeler, crop_settings
 from mal.models.predict import Network, PredictionMode
 
 
@@ -28,7 +29,7 @@ def run(checkpoint: Path, out: Path, *, network: Network = "student", opset: int
     import_onnx_package("onnxruntime")
     weights = read_weights(checkpoint)
     spec = checkpoint_spec(weights)
-    student, teacher = load_networks(spec, weights)
+    student, teacher = checkpoint_networks(spec, weights)
     labeler = MaskAutoLabeler(
         student,
         teacher,

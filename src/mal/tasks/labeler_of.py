@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mal.checkpoint.fitting import fitted_spec
-from mal.checkpoint.weights import Weights, read_weights
 from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec
-from mal.export.onnx_network import ONNX_SUFFIX, OnnxNetwork, read_onnx
-from mal.labeler import MaskAutoLabeler, crop_settings, load_networks
-from mal.models.network import MaskNetwork
+from mal.held_networks import held_networks
+from mal.labeler import MaskAutoLabeler, crop_settings
 from mal.models.predict import PredictionMode
 from mal.tasks.crop_run import Processes
 
@@ -30,21 +27,12 @@ def labeler_of(
     Raises:
         UserError: the file cannot be read, or contradicts the spec.
     """
-    student: MaskNetwork | OnnxNetwork
-    teacher: MaskNetwork | OnnxNetwork
-    if path.endswith(ONNX_SUFFIX):
-        exported = read_onnx(Path(path))
-        student = teacher = exported.network
-        fitted = fitted_spec(spec, Weights.of_spec(Path(path), exported.spec))
-    else:
-        weights = read_weights(Path(path))
-        fitted = fitted_spec(spec, weights)
-        student, teacher = load_networks(fitted, weights)
-    if fitted != spec:
-        save_spec(fitted, folder / "spec.yaml")
+    held = held_networks(Path(path), spec)
+    if held.spec != spec:
+        save_spec(held.spec, folder / "spec.yaml")
     return MaskAutoLabeler(
-        student,
-        teacher,
+        held.student,
+        held.teacher,
         crop=crop_settings(spec),
         thresholds=spec.train.mask_thres,
         mode=mode,

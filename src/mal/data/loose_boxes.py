@@ -1,0 +1,74 @@
+"""An image and boxes as a program hands them over, without any file around them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from mal.data.boxes import Box
+from mal.data.coco import ImageRecord
+from mal.data.images import pixels_of, read_image
+
+ImageLike = str | Path | Image.Image | npt.NDArray[np.uint8]
+
+
+def image_pixels(image: ImageLike) -> npt.NDArray[np.uint8]:
+    """The colours of an image, (H, W, 3) uint8.
+
+    Args:
+        image: a file path, a PIL image, or an (H, W, 3) or (H, W) uint8 array in RGB order.
+
+    Raises:
+        UserError: the file cannot be read.
+        ValueError: the array is no image.
+    """
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    if isinstance(image, Image.Image):
+        return pixels_of(image)
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+        raise ValueError(f"image must be (H, W, 3) or (H, W) uint8, not {image.shape} {image.dtype}")
+    return np.broadcast_to(image.reshape(*image.shape[:2], -1), (*image.shape[:2], 3))
+
+
+def checked_boxes(boxes_xyxy: ArrayLike) -> npt.NDArray[np.float64]:
+    """Boxes as an (N, 4) array.
+
+    Raises:
+        ValueError: one is not a box.
+    """
+    boxes = np.asarray(boxes_xyxy, dtype=np.float64)
+    if boxes.size == 0:
+        return boxes.reshape(0, 4)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"boxes_xyxy must be (N, 4), not {boxes.shape}")
+    bad = ~np.isfinite(boxes).all(1) | (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
+    if bad.any():
+        index = int(np.flatnonzero(bad)[0])
+        raise ValueError(f"boxes_xyxy[{index}] is not a box with x0 < x1 and y0 < y1: {boxes[index].tolist()}")
+    return boxes
+
+
+def visible_boxes(boxes_xyxy: npt.NDArray[np.float64], *, width: int, height: int) -> list[Box]:
+    """The boxes that touch an image, clipped to it; ``position`` is the index among all."""
+    image = ImageRecord(id=0, file_name="", width=width, height=height, position=0)
+    clipped = np.clip(boxes_xyxy, 0, [width, height, width, height])
+    touching = (clipped[:, 0] < clipped[:, 2]) & (clipped[:, 1] < clipped[:, 3])
+    return [_box(int(index), boxes_xyxy[index], clipped[index], image) for index in np.flatnonzero(touching)]
+
+
+def _box(index: int, xyxy: npt.NDArray[np.float64], clipped: npt.NDArray[np.float64], image: ImageRecord) -> Box:
+    x0, y0, x1, y1 = xyxy.tolist()
+    left, top, right, bottom = clipped.tolist()
+    return Box(
+        position=index,
+        annotation_id=index,
+        image=image,
+        category_id=None,
+        xyxy=(left, top, right, bottom),
+        xywh=(x0, y0, x1 - x0, y1 - y0),
+    )
