@@ -1,4 +1,4 @@
-"""What all tests share: the reference data, the number of threads, and the rule for GPU tests."""
+"""What all tests share: the reference data, the number of threads, how examples are drawn, and the rule for GPU tests."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Read by torch when it is first imported, so a test that does not need torch does not pay for it here.
 # Under pytest-xdist every worker keeps to one thread: two workers with all cores each would only fight.
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# No clock decides over a test; and a change is not refused for an example that an earlier run did not draw.
+settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("project")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
