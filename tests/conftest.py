@@ -1,4 +1,4 @@
-"""What all tests share: the reference data, the number of threads, how examples are drawn, and the rule for GPU tests."""
+"""What all tests share: the reference data, threads, how examples are drawn, and the rule for GPU tests."""
 
 from __future__ import annotations
 
