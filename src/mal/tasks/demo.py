@@ -48,7 +48,7 @@ class Size:
     num_epochs: int
 
 
-FULL, QUICK = Size(400, 60, 10), Size(8, 4, 1)
+FULL, QUICK = Size(640, 60, 6), Size(8, 4, 1)
 
 
 def run(out_dir: Path, *, quick: bool = False) -> int:
