@@ -12,7 +12,6 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from mal.config.schema import ExperimentSpec
 from mal.data.crop_stream import CropBatch, CropSettings, crop_boxes
 from mal.data.loose_boxes import ImageLike, checked_boxes, image_pixels, visible_boxes
 from mal.data.pixels import normalize
@@ -20,6 +19,7 @@ from mal.errors import UserError
 from mal.export.onnx_network import OnnxNetwork
 from mal.held_networks import AnyNetwork, held_networks
 from mal.masks.paste import PastedMask, paste_mask, threshold_for
+from mal.models.build import crop_settings
 from mal.models.predict import PredictionMode, predict_logits, predict_probs
 
 
@@ -198,11 +198,6 @@ def _check_export(network: OnnxNetwork, crop: CropSettings, mode: PredictionMode
             f"dataset.crop_size: {crop.crop_size} in the spec, but {network.path} takes crops of"
             f" {network.crop_size}; set it to that"
         )
-
-
-def crop_settings(spec: ExperimentSpec) -> CropSettings:
-    """How a spec cuts boxes out for labelling."""
-    return CropSettings(spec.dataset.crop_size, spec.train.test_margin_rate, spec.dataset.border)
 
 
 def best_device() -> str:

@@ -14,7 +14,6 @@ from mal.checkpoint.weights import Weights
 
 Networks = Literal["student", "teacher", "both"]
 SAFETENSORS = ".safetensors"
-SUFFIXES = (SAFETENSORS, ".pth")
 
 
 def write_converted(

@@ -9,7 +9,7 @@ from typing import Any
 from mal.commands.parser import CommandParser
 from mal.errors import UserError
 
-_SUFFIXES = (".safetensors", ".pth")  # as in mal.checkpoint.convert, which would import torch
+_SUFFIXES = (".safetensors", ".pth")
 _INFO = "Show what a checkpoint file holds, and where it comes from."
 _CONVERT = "Write the network of a checkpoint as .safetensors or .pth, and check that it labels as before."
 

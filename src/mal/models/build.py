@@ -1,10 +1,11 @@
-"""From a spec to networks."""
+"""From a spec to networks, and to how they are asked."""
 
 from __future__ import annotations
 
 from mal.config.evaluate_config import EvaluateConfig
 from mal.config.inference_config import InferenceConfig
 from mal.config.schema import ExperimentSpec
+from mal.data.crop_stream import CropSettings
 from mal.losses.crf import MeanFieldSettings
 from mal.models.backbones.registry import build_backbone
 from mal.models.backbones.vit import Stem
@@ -42,6 +43,11 @@ def mean_field_settings(spec: ExperimentSpec) -> MeanFieldSettings:
         low=train.crf_value_low_thres,
         high=train.crf_value_high_thres,
     )
+
+
+def crop_settings(spec: ExperimentSpec) -> CropSettings:
+    """How a spec cuts boxes out for labelling."""
+    return CropSettings(spec.dataset.crop_size, spec.train.test_margin_rate, spec.dataset.border)
 
 
 def prediction_mode(spec: ExperimentSpec, task: EvaluateConfig | InferenceConfig) -> PredictionMode:

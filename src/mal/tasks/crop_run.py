@@ -15,7 +15,7 @@ from mal.console import console, task_progress
 from mal.data.crop_stream import CropBatch
 from mal.data.datamodule import AnnotatedImages, crop_loader
 from mal.labeler import MaskAutoLabeler
-from mal.training.devices import DevicePlan, plan_devices
+from mal.training.devices import plan_devices
 
 AUTOCAST_DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -50,19 +50,13 @@ def start_processes(spec: ExperimentSpec, *, gpu_ids: list[int], num_nodes: int)
 
     On a CPU masks are always computed in float32, so that they are the same on every machine.
     """
-    plan = plan_devices(gpu_ids=gpu_ids, num_nodes=num_nodes, strategy=spec.strategy, use_amp=False)
+    use_amp = spec.train.use_amp and torch.cuda.is_available()
+    plan = plan_devices(gpu_ids=gpu_ids, num_nodes=num_nodes, strategy=spec.strategy, use_amp=use_amp)
     fabric = Fabric(**plan.trainer_arguments())
     fabric.launch()
-    precision = _labelling_precision(spec, plan)
     if fabric.is_global_zero:
-        console.print(f"running on {plan.summary.split(', precision')[0]}, precision {precision}")
-    return Processes(fabric.global_rank, fabric.world_size, fabric.device, AUTOCAST_DTYPES.get(precision))
-
-
-def _labelling_precision(spec: ExperimentSpec, plan: DevicePlan) -> str:
-    from mal.training.devices import choose_precision
-
-    return choose_precision("gpu") if spec.train.use_amp and plan.accelerator == "gpu" else "32-true"
+        console.print(f"running on {plan.summary}")
+    return Processes(fabric.global_rank, fabric.world_size, fabric.device, AUTOCAST_DTYPES.get(plan.precision))
 
 
 def crop_batches(

@@ -22,10 +22,10 @@ from mal.data.datamodule import AnnotatedImages
 from mal.data.ground_truth import GroundTruth
 from mal.data.images import read_record_image
 from mal.errors import UserError
-from mal.labeler import MaskAutoLabeler, crop_settings
+from mal.labeler import MaskAutoLabeler
 from mal.masks.rle import Rle
 from mal.metrics.iou import mask_iou
-from mal.models.build import build_network
+from mal.models.build import build_network, crop_settings
 from mal.models.ema import make_teacher
 from mal.models.predict import PredictionMode
 from mal.report.demo_page import DemoCase, DemoSummary, write_demo_page

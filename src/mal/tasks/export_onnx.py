@@ -13,7 +13,8 @@ from mal.export.check import ExportCheck, compare_labelers
 from mal.export.extra import import_onnx_package
 from mal.export.onnx_write import LEAST_OPSET, write_onnx
 from mal.held_networks import checkpoint_networks, checkpoint_spec
-from mal.labeler import MaskAutoLabeler, crop_settings
+from mal.labeler import MaskAutoLabeler
+from mal.models.build import crop_settings
 from mal.models.predict import Network, PredictionMode
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec
 from mal.held_networks import held_networks
-from mal.labeler import MaskAutoLabeler, crop_settings
+from mal.labeler import MaskAutoLabeler
+from mal.models.build import crop_settings
 from mal.models.predict import PredictionMode
 from mal.tasks.crop_run import Processes
 

@@ -10,11 +10,12 @@ from torch.utils.data import DataLoader
 from mal.checkpoint.weights import TrainingPlace
 from mal.config.schema import ExperimentSpec
 from mal.console import console
-from mal.data.crop_stream import CropBatch, CropSettings
+from mal.data.crop_stream import CropBatch
 from mal.data.datamodule import AnnotatedImages, crop_loader, train_loader
 from mal.data.notes import RecordNote
 from mal.data.train_boxes import EpochSampler, TrainBatch, TrainBoxes
 from mal.metrics.evaluator import Evaluator
+from mal.models.build import crop_settings
 from mal.training.devices import DevicePlan
 
 
@@ -57,7 +58,7 @@ class TrainingInputs:
         validation = crop_loader(
             self.validation.boxes_to_label,
             self.validation.img_dir,
-            CropSettings(spec.dataset.crop_size, spec.train.test_margin_rate, spec.dataset.border),
+            crop_settings(spec),
             batch_size=spec.evaluate.batch_size,
             num_workers=workers,
             rank=rank,
