@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mal.training.callbacks import TrainingProgress
+from mal.training.progress import TrainingProgress
 from tests.cli.small_runs import SmallData, run_mal, run_mal_in_a_process, small_data, status_lines, write_spec
 
 pytestmark = pytest.mark.slow

@@ -37,6 +37,22 @@ class TrainConfig(DeviceSection):
     checkpoint_interval_unit: Literal["epoch", "step"] = spec_field(
         "epoch", "What checkpoint_interval counts.", tasks=_TRAIN
     )
+    checkpoint_every_n_minutes: float = spec_field(
+        15.0,
+        "mal_model_latest.pth is also brought up to date within an epoch each time this many minutes have passed;"
+        " 0 leaves that out.",
+        tasks=_TRAIN,
+        ge=0,
+    )
+    keep_last_n: int = spec_field(
+        0, "Number of numbered checkpoints that are kept, the newest ones; 0 keeps all.", tasks=_TRAIN, ge=0
+    )
+    keep_best: int = spec_field(
+        1,
+        "Number of checkpoints that are kept for their validation mIoU, however old; model_best.pth is the best one.",
+        tasks=_TRAIN,
+        ge=1,
+    )
     validation_interval: int = spec_field(
         1, "Validation runs each time this many epochs are done, and after the last one.", tasks=_TRAIN, ge=1
     )
@@ -98,6 +114,17 @@ class TrainConfig(DeviceSection):
     mask_thres: list[Share] = spec_field(
         [0.1],
         "Probability above which a pixel belongs to the mask: one number, or three for small, medium and large boxes.",
+    )
+
+    clip_grad_norm: float = spec_field(
+        0.0, "Longest gradient: a longer one is scaled down to this norm before a step; 0 leaves it.",
+        tasks=_TRAIN, ge=0,
+    )  # fmt: skip
+    on_bad_loss: Literal["stop", "skip"] = spec_field(
+        "stop",
+        "What follows a loss or gradient that is not a number or infinite: training stops and names the annotations,"
+        " or the step is left out and counted.",
+        tasks=_TRAIN,
     )
 
     loss_mil_weight: float = spec_field(4.0, "Weight of the multiple instance loss.", tasks=_TRAIN, ge=0)

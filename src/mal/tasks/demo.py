@@ -33,7 +33,7 @@ from mal.sample.generate import SamplePaths, make_sample
 from mal.tasks import evaluate, inference, train
 from mal.tasks.crop_run import Processes
 from mal.tasks.inference import label_boxes
-from mal.training.callbacks import LATEST_NAME
+from mal.training.checkpoint_files import LATEST_NAME
 
 CASES_SHOWN = 12
 SPEC_NAME = "demo.yaml"

@@ -15,13 +15,15 @@ from mal.config.schema import ExperimentSpec
 from mal.console import console
 from mal.errors import UserError
 from mal.tasks.run_folder import run_folder, show_notes
-from mal.training.callbacks import LATEST_NAME, CheckpointFiles, LastEpochValidation, TrainingProgress
+from mal.training.checkpoint_files import LATEST_NAME, CheckpointFiles
 from mal.training.devices import DevicePlan, plan_devices
 from mal.training.inputs import TrainingInputs, read_inputs
 from mal.training.loggers import run_loggers
 from mal.training.module import MalModule, RunSize
+from mal.training.progress import TrainingProgress
 from mal.training.start import StartingPoint, starting_point
 from mal.training.status import StatusLog
+from mal.training.validation_interval import LastEpochValidation
 
 MAX_SEED = 2**32 - 1
 

@@ -15,7 +15,7 @@ from mal.models.build import build_network
 from mal.models.ema import make_teacher
 from mal.models.hub import fetch_hub_weights
 from mal.models.network import MaskNetwork
-from mal.training.callbacks import LATEST_NAME
+from mal.training.checkpoint_files import LATEST_NAME
 
 FROM_THE_START = TrainingPlace(epoch=0, num_batches=0)
 
