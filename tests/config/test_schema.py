@@ -39,6 +39,11 @@ OWN_FIELDS = {
     "inference.use_flip_test",
     "inference.use_mixed_model_test",
     "inference.use_teacher_test",
+    "train.checkpoint_every_n_minutes",
+    "train.clip_grad_norm",
+    "train.keep_best",
+    "train.keep_last_n",
+    "train.on_bad_loss",
 }
 
 
