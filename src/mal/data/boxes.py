@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from mal.data.coco import CocoFile, ImageRecord, category_is_known, is_id, show
 from mal.data.notes import Action, RecordNote
 
 __all__ = ["Box", "RecordNote", "select_boxes", "training_boxes"]
+
+SizeRule = Literal["thin", "small", "large"]
 
 # Writers round coordinates to two decimals: an overhang below that is no news to the user.
 _ROUNDING = 0.01
@@ -101,18 +103,29 @@ def training_boxes(coco: CocoFile, *, min_obj_size: float, max_obj_size: float) 
         Boxes as in `select_boxes`; its notes, and one more for each rule that leaves boxes out, with their number.
     """
     boxes, notes = select_boxes(coco)
-    thin = [box for box in boxes if min(box.visible_size) <= 2]
-    small = [box for box in boxes if min(box.visible_size) > 2 and box.area <= min_obj_size]
-    large = [box for box in boxes if min(box.visible_size) > 2 and box.area >= max_obj_size]
-    left_out = {box.position for box in (*thin, *small, *large)}
-    for group, rule in (
-        (thin, "are at most 2 pixels wide or high"),
-        (small, f"have an area of at most min_obj_size = {min_obj_size:g} square pixels"),
-        (large, f"have an area of at least max_obj_size = {max_obj_size:g} square pixels"),
-    ):
-        if group:
-            notes.append(RecordNote(None, None, None, "skipped", f"{len(group)} boxes are not trained on: they {rule}"))
-    return [box for box in boxes if box.position not in left_out], notes
+    broken = [broken_size_rule(box, min_obj_size=min_obj_size, max_obj_size=max_obj_size) for box in boxes]
+    for name, rule in size_rules(min_obj_size=min_obj_size, max_obj_size=max_obj_size).items():
+        if count := broken.count(name):
+            notes.append(RecordNote(None, None, None, "skipped", f"{count} boxes are not trained on: they {rule}"))
+    return [box for box, rule in zip(boxes, broken, strict=True) if rule is None], notes
+
+
+def broken_size_rule(box: Box, *, min_obj_size: float, max_obj_size: float) -> SizeRule | None:
+    """The first of `size_rules` that a box breaks; None for a box to train on."""
+    if min(box.visible_size) <= 2:
+        return "thin"
+    if box.area <= min_obj_size:
+        return "small"
+    return "large" if box.area >= max_obj_size else None
+
+
+def size_rules(*, min_obj_size: float, max_obj_size: float) -> dict[SizeRule, str]:
+    """What is wrong with boxes that are not trained on for their size, as the end of a sentence about "they"."""
+    return {
+        "thin": "are at most 2 pixels wide or high",
+        "small": f"have an area of at most min_obj_size = {min_obj_size:g} square pixels",
+        "large": f"have an area of at least max_obj_size = {max_obj_size:g} square pixels",
+    }
 
 
 def _note(record: dict[str, Any], position: int, action: Action, reason: str) -> RecordNote:
