@@ -14,6 +14,7 @@ from mal.data.coco import CocoFile, read_coco
 from mal.data.crop_stream import CropBatch, CropSettings, CropStream
 from mal.data.images import fill_missing_sizes, image_path
 from mal.data.notes import RecordNote
+from mal.data.nothing_to_train_on import nothing_to_train_on
 from mal.data.train_boxes import EpochSampler, TrainBatch, TrainBoxes, collate
 from mal.errors import UserError
 
@@ -55,8 +56,8 @@ class AnnotatedImages:
         boxes, notes = training_boxes(self.coco, min_obj_size=min_obj_size, max_obj_size=max_obj_size)
         self.notes += notes
         if not boxes:
-            reasons = "; ".join(note.reason for note in notes[:3]) or "it has no annotations"
-            raise UserError(f"{self.coco.path}: no box to train on ({reasons})")
+            limits = {"min_obj_size": min_obj_size, "max_obj_size": max_obj_size}
+            raise UserError(nothing_to_train_on(self.coco, *select_boxes(self.coco), **limits))
         self._require_images(boxes)
         return boxes
 
