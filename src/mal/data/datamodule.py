@@ -56,8 +56,9 @@ class AnnotatedImages:
         boxes, notes = training_boxes(self.coco, min_obj_size=min_obj_size, max_obj_size=max_obj_size)
         self.notes += notes
         if not boxes:
-            limits = {"min_obj_size": min_obj_size, "max_obj_size": max_obj_size}
-            raise UserError(nothing_to_train_on(self.coco, *select_boxes(self.coco), **limits))
+            found, notes = select_boxes(self.coco)
+            reason = nothing_to_train_on(self.coco, found, notes, min_obj_size=min_obj_size, max_obj_size=max_obj_size)
+            raise UserError(reason)
         self._require_images(boxes)
         return boxes
 
