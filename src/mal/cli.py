@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from mal.commands.parser import CommandParser
-from mal.errors import SpecError, UserError
+from mal.errors import SpecError, StoppedBySignal, UserError
 
 if TYPE_CHECKING:
     from mal.config.fields import Task
@@ -51,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("mal: interrupted", is_debug)
         return INTERRUPTED
+    except StoppedBySignal as stop:
+        _say(f"mal: {stop}", is_debug)
+        return 128 + stop.number  # as a shell counts a process that a signal has ended
     except BrokenPipeError:
         # The reader of a pipe has left; Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 
 
 class UserError(Exception):
     """A mistake in what the user gave: ``str(error)`` is one line that names the thing at fault and what to do."""
+
+
+class StoppedBySignal(Exception):  # noqa: N818 -- nobody has made an error
+    """A run ended between two steps because it was asked to.
+
+    Args:
+        number: of the signal.
+        note: what was saved, and how to go on.
+    """
+
+    def __init__(self, number: int, note: str) -> None:
+        self.number = number
+        super().__init__(f"stopped by {signal.Signals(number).name}: {note}")
 
 
 class SpecError(UserError):

@@ -42,9 +42,9 @@ def same_weights(first: Path, second: Path, network: str = "") -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a if name.startswith(network))
 
 
-def test_training_writes_a_checkpoint_for_each_epoch_and_the_latest(trained):
+def test_training_writes_a_checkpoint_for_each_epoch_the_best_and_the_latest(trained):
     names = sorted(path.name for path in trained.folder.glob("*.pth"))
-    assert names == ["mal_model_latest.pth", "model_epoch_000.pth", "model_epoch_001.pth"]
+    assert names == ["mal_model_latest.pth", "model_best.pth", "model_epoch_000.pth", "model_epoch_001.pth"]
     assert same_weights(trained.folder / "mal_model_latest.pth", trained.folder / "model_epoch_001.pth")
     assert not same_weights(trained.folder / "model_epoch_000.pth", trained.folder / "model_epoch_001.pth")
 

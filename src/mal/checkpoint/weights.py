@@ -160,11 +160,14 @@ def _number(value: Any) -> float | None:
 
 
 def _training_place(content: dict[str, Any]) -> TrainingPlace | None:
-    """What the trainer's own counters say; "epoch" alone does not tell an epoch's middle from its end."""
+    """What the trainer's own counters say; "epoch" alone does not tell an epoch's middle from its end.
+
+    A state from within a validation has all batches of its epoch behind it, and the epoch not yet.
+    """
     try:
         loop = content["loops"]["fit_loop"]
-        batches = loop["epoch_loop.batch_progress"]
-        num_batches = 0 if batches["is_last_batch"] else batches["current"]["ready"]
-        return TrainingPlace(loop["epoch_progress"]["current"]["processed"], num_batches)
+        epochs, batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]["current"]
+        num_batches = batches["ready"] if epochs["processed"] < epochs["ready"] else 0
+        return TrainingPlace(epochs["processed"], num_batches)
     except (KeyError, TypeError):
         return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import lightning
 import torch
-from lightning import Trainer
+from lightning import Callback, Trainer
 
 from mal.checkpoint.store import AtomicCheckpointIO
 from mal.config.load import save_spec
@@ -15,14 +15,18 @@ from mal.config.schema import ExperimentSpec
 from mal.console import console
 from mal.errors import UserError
 from mal.tasks.run_folder import run_folder, show_notes
-from mal.training.checkpoint_files import LATEST_NAME, CheckpointFiles
+from mal.training.checkpoint_files import LATEST_NAME, CheckpointFiles, KeepingRules
 from mal.training.devices import DevicePlan, plan_devices
+from mal.training.health import StepHealth
 from mal.training.inputs import TrainingInputs, read_inputs
 from mal.training.loggers import run_loggers
 from mal.training.module import MalModule, RunSize
 from mal.training.progress import TrainingProgress
 from mal.training.start import StartingPoint, starting_point
 from mal.training.status import StatusLog
+from mal.training.step_seeds import StepSeeds
+from mal.training.stop_signals import StopSignals
+from mal.training.training_data import TrainingData
 from mal.training.validation_interval import LastEpochValidation
 
 MAX_SEED = 2**32 - 1
@@ -87,12 +91,12 @@ def _train(
     folder: Path,
     status: StatusLog,
 ) -> None:
-    trainer = _trainer(spec, plan, folder, status, validate=inputs.validation is not None)
+    trainer = _trainer(spec, plan, inputs, folder, status)
     status.enabled = trainer.is_global_zero
     module = MalModule(start.student, start.teacher, spec, run_size, evaluator=inputs.evaluator)
-    training, validation = inputs.loaders(spec, plan, trainer.global_rank, start.place)
+    data = TrainingData(inputs, spec, start.place)
     try:
-        trainer.fit(module, training, validation, ckpt_path=start.resume_from, weights_only=True)
+        trainer.fit(module, datamodule=data, ckpt_path=start.resume_from, weights_only=True)
     except SystemExit:
         if trainer.interrupted:  # the trainer turns Ctrl-C into a silent exit
             raise KeyboardInterrupt from None
@@ -102,21 +106,19 @@ def _train(
         raise UserError(str(error).strip().splitlines()[-1].removeprefix("mal.errors.UserError: ")) from error
 
 
-def _trainer(spec: ExperimentSpec, plan: DevicePlan, folder: Path, status: StatusLog, *, validate: bool) -> Trainer:
+def _trainer(
+    spec: ExperimentSpec, plan: DevicePlan, inputs: TrainingInputs, folder: Path, status: StatusLog
+) -> Trainer:
     train = spec.train
     return Trainer(
         **plan.trainer_arguments(),
         max_epochs=train.num_epochs,
         accumulate_grad_batches=train.accum_grad_batches,
         check_val_every_n_epoch=min(train.validation_interval, train.num_epochs),
-        limit_val_batches=1.0 if validate else 0,
+        limit_val_batches=1.0 if inputs.validation else 0,
         num_sanity_val_steps=0,
         logger=run_loggers(spec, folder),
-        callbacks=[
-            TrainingProgress(status),
-            LastEpochValidation(),
-            CheckpointFiles(folder, train.checkpoint_interval, train.checkpoint_interval_unit, status),
-        ],
+        callbacks=_callbacks(spec, inputs, folder, status),
         plugins=[AtomicCheckpointIO()],
         log_every_n_steps=10,
         enable_progress_bar=False,
@@ -125,3 +127,20 @@ def _trainer(spec: ExperimentSpec, plan: DevicePlan, folder: Path, status: Statu
         use_distributed_sampler=False,
         default_root_dir=folder,
     )
+
+
+def _callbacks(spec: ExperimentSpec, inputs: TrainingInputs, folder: Path, status: StatusLog) -> list[Callback]:
+    train = spec.train
+    signals = StopSignals()
+    rules = KeepingRules(
+        train.checkpoint_interval, train.checkpoint_interval_unit, last_n=train.keep_last_n, best=train.keep_best
+    )
+    files = CheckpointFiles(folder, rules, minutes=train.checkpoint_every_n_minutes, signals=signals, status=status)
+    health = StepHealth(
+        {box.position: box.annotation_id for box in inputs.training.boxes},
+        skip_bad_steps=train.on_bad_loss == "skip",
+        clip_grad_norm=train.clip_grad_norm,
+        files=files,
+        status=status,
+    )
+    return [signals, StepSeeds(inputs.training), health, TrainingProgress(status), LastEpochValidation(), files]

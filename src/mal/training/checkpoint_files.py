@@ -1,61 +1,210 @@
-"""When training writes its checkpoint files."""
+"""Which checkpoint files training writes, when, and which of them it keeps."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from lightning import Callback, LightningModule, Trainer
 
 from mal.checkpoint.store import link_atomically
+from mal.training.module import MalModule
 from mal.training.status import StatusLog
+from mal.training.stop_signals import StopSignals
 
 LATEST_NAME = "mal_model_latest.pth"
+BEST_NAME = "model_best.pth"
+
+_NOTHING, _SAVE, _STOP = range(3)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepingRules:
+    """Which numbered files are written and kept.
+
+    Attributes:
+        interval: epochs or steps between files; the end of training writes one in any case.
+        unit: what ``interval`` counts.
+        last_n: how many of these files are kept, the newest ones; 0 for all.
+        best: how many files are kept for their validation mIoU, whether their turn has come or not.
+    """
+
+    interval: int
+    unit: Literal["epoch", "step"]
+    last_n: int = 0
+    best: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedFile:
+    """A file that a run has written and kept.
+
+    Attributes:
+        name: in the results folder.
+        is_due: its turn had come; else it was written for its score.
+        miou: what the validation before it found; None where there was none.
+    """
+
+    name: str
+    is_due: bool
+    miou: float | None
 
 
 class CheckpointFiles(Callback):
-    """Writes ``model_epoch_NNN.pth`` (or ``model_step_NNNNNN.pth``) and keeps ``mal_model_latest.pth`` at the newest.
+    """Writes ``model_epoch_NNN.pth`` (or ``model_step_NNNNNN.pth``), and two files that are always there:
+
+    ``mal_model_latest.pth`` is the newest state, also from within an epoch: every so many minutes, before a validation,
+    and when a signal asks the run to stop. ``model_best.pth`` is the file with the best validation mIoU.
 
     Args:
         results_dir: folder of the files.
-        interval: epochs or steps between files; the end of training writes one in any case.
-        unit: ``epoch`` or ``step``.
+        rules: which numbered files there are.
+        minutes: longest time without a saved state; 0 leaves that to the numbered files.
+        signals: knows when to stop.
         status: where each file is announced.
+
+    Attributes:
+        files: numbered files that are kept, the oldest first.
+        newest: the file with the newest state; None before there is one.
     """
 
-    def __init__(self, results_dir: Path, interval: int, unit: str, status: StatusLog) -> None:
+    def __init__(
+        self, results_dir: Path, rules: KeepingRules, *, minutes: float, signals: StopSignals, status: StatusLog
+    ) -> None:
         self.results_dir = results_dir
-        self.interval = interval
-        self.unit = unit
-        self.status = status
+        self.rules = rules
+        self.files: list[NumberedFile] = []
+        self.newest: Path | None = None
+        self._seconds = minutes * 60
+        self._signals = signals
+        self._status = status
+        self._saved_at = time.monotonic()
         self._saved_step = 0
+        self._miou: float | None = None
+
+    @property
+    def best(self) -> NumberedFile | None:
+        """The file with the best validation mIoU; None when nothing was validated."""
+        return self._by_score()[0] if self._by_score() else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"files": [list(astuple(file)) for file in self.files]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the files of the run."""
+        self.files = [NumberedFile(*values) for values in state_dict["files"]]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count from the step where the run resumes, which has its file."""
+        """Count from the state where the run resumes, which has its file; forget files that are not here."""
+        found = [file for file in self.files if (self.results_dir / file.name).exists()]
+        self.files = trainer.strategy.broadcast(found)
         self._saved_step = trainer.global_step
+        self._saved_at = time.monotonic()
+        if trainer.ckpt_path is not None:
+            self.newest = Path(trainer.ckpt_path)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        """Write a file every so many steps, if steps are counted."""
+        """Save between two steps where steps are counted, time is up or a signal has come."""
+        loop = trainer.fit_loop.epoch_loop
+        if loop.batch_progress.is_last_batch or loop._should_accumulate():
+            return  # the end of the epoch has its own turn; half a step is no state to go on from
         step = trainer.global_step
-        is_new = step > self._saved_step  # a step may take several batches
-        if self.unit == "step" and is_new and step % self.interval == 0 and not self._is_epoch_end(trainer):
-            self._save(trainer, f"model_step_{step:06d}.pth")
+        if self.rules.unit == "step" and step % self.rules.interval == 0:
+            self._save_numbered(trainer, NumberedFile(f"model_step_{step:06d}.pth", is_due=True, miou=None))
+        wanted = self._agreed(trainer)
+        if wanted >= _SAVE and step > self._saved_step:
+            self._save_latest(trainer)
+        if wanted == _STOP:
+            self._signals.stop(trainer, self._place(trainer))
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the epoch's training, so that whatever ends the validation costs none of it."""
+        self._save_latest(trainer)
+
+    def on_validation_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        """Stop within a validation; a run that goes on begins it again."""
+        if self._signals.received is not None:
+            self._signals.stop(trainer, self._place(trainer))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember the score of this epoch."""
+        assert isinstance(pl_module, MalModule)
+        self._miou = pl_module.last_scores.get("val/mIoU")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write a file every so many epochs and after the last one."""
+        """Write a file every so many epochs, after the last one, and for a score among the best."""
         epoch = trainer.current_epoch
-        is_last = epoch + 1 == trainer.max_epochs
-        is_due = trainer.global_step % self.interval == 0 if self.unit == "step" else (epoch + 1) % self.interval == 0
-        if is_last or is_due:
-            self._save(trainer, f"model_epoch_{epoch:03d}.pth")
+        done = trainer.global_step if self.rules.unit == "step" else epoch + 1
+        is_due = done % self.rules.interval == 0 or epoch + 1 == trainer.max_epochs
+        file = NumberedFile(f"model_epoch_{epoch:03d}.pth", is_due, self._miou)
+        self._miou = None
+        if is_due or self._is_among_the_best(file):
+            self._save_numbered(trainer, file)
+        wanted = self._agreed(trainer)
+        if wanted >= _SAVE and trainer.global_step > self._saved_step:
+            self._save_latest(trainer)
+        if wanted == _STOP and epoch + 1 < (trainer.max_epochs or 0):
+            self._signals.stop(trainer, self._place(trainer))
 
-    def _is_epoch_end(self, trainer: Trainer) -> bool:
-        return trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Make a state from within a validation one that begins this validation again."""
+        if trainer.validating:
+            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
+            begun = {"ready": 1, "started": 1, "processed": 0, "completed": 0}  # how the trainer tells "in the middle"
+            progress["total"] = begun
+            progress["current"] = dict.fromkeys(begun, 0)
+
+    def _agreed(self, trainer: Trainer) -> int:
+        is_late = self._seconds > 0 and time.monotonic() - self._saved_at >= self._seconds
+        wanted = _STOP if self._signals.received is not None else _SAVE if is_late else _NOTHING
+        if trainer.world_size == 1:
+            return wanted
+        all_wanted = torch.tensor(wanted, device=trainer.strategy.root_device)
+        return int(trainer.strategy.reduce(all_wanted, reduce_op="max"))
+
+    def _save_latest(self, trainer: Trainer) -> None:
+        self._save(trainer, LATEST_NAME)
+
+    def _save_numbered(self, trainer: Trainer, file: NumberedFile) -> None:
+        self.files = [*(each for each in self.files if each.name != file.name), file]
+        self._save(trainer, file.name)
+        dropped = self._drop_files()
+        if not trainer.is_global_zero:
+            return
+        path = self.results_dir / file.name
+        link_atomically(path, self.results_dir / LATEST_NAME)
+        if self.best == file:
+            link_atomically(path, self.results_dir / BEST_NAME)
+        for each in dropped:
+            (self.results_dir / each.name).unlink(missing_ok=True)
+        self._status.write(f"wrote {file.name}", {"epoch": trainer.current_epoch, "step": trainer.global_step})
 
     def _save(self, trainer: Trainer, name: str) -> None:
         path = self.results_dir / name
-        self._saved_step = trainer.global_step
         trainer.save_checkpoint(path)
-        if trainer.is_global_zero:
-            link_atomically(path, self.results_dir / LATEST_NAME)
-            self.status.write(f"wrote {path.name}", {"epoch": trainer.current_epoch, "step": trainer.global_step})
+        self.newest = path
+        self._saved_step = trainer.global_step
+        self._saved_at = time.monotonic()
+
+    def _drop_files(self) -> list[NumberedFile]:
+        due = [file for file in self.files if file.is_due]
+        kept = {*due[-self.rules.last_n :], *self._by_score()[: self.rules.best]}
+        dropped = [file for file in self.files if file not in kept]
+        self.files = [file for file in self.files if file in kept]
+        return dropped
+
+    def _is_among_the_best(self, file: NumberedFile) -> bool:
+        better = [each for each in self._by_score() if (each.miou or 0.0) >= (file.miou or 0.0)]
+        return file.miou is not None and len(better) < self.rules.best
+
+    def _by_score(self) -> list[NumberedFile]:
+        """Validated files, the best first; of equal ones the older first."""
+        scored = [file for file in self.files if file.miou is not None]
+        return sorted(scored, key=lambda file: -(file.miou or 0.0))
+
+    def _place(self, trainer: Trainer) -> str:
+        return f"step {trainer.global_step} is saved in {self.results_dir / LATEST_NAME}"

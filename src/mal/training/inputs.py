@@ -5,18 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch.utils.data import DataLoader
-
-from mal.checkpoint.weights import TrainingPlace
 from mal.config.schema import ExperimentSpec
 from mal.console import console
-from mal.data.crop_stream import CropBatch
-from mal.data.datamodule import AnnotatedImages, crop_loader, train_loader
+from mal.data.datamodule import AnnotatedImages
 from mal.data.notes import RecordNote
-from mal.data.train_boxes import EpochSampler, TrainBatch, TrainBoxes
+from mal.data.train_boxes import TrainBoxes
 from mal.metrics.evaluator import Evaluator
-from mal.models.build import crop_settings
-from mal.training.devices import DevicePlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,37 +28,6 @@ class TrainingInputs:
     validation: AnnotatedImages | None
     evaluator: Evaluator | None
     notes: list[RecordNote]
-
-    def loaders(
-        self, spec: ExperimentSpec, plan: DevicePlan, rank: int, place: TrainingPlace
-    ) -> tuple[DataLoader[TrainBatch], DataLoader[CropBatch] | None]:
-        """Loaders of this process's share; the first one begins at the place where a run goes on.
-
-        It has to be told: the trainer names the epoch only after the workers have begun to read.
-        """
-        workers = spec.dataset.num_workers_per_gpu
-        train = train_loader(
-            self.training,
-            batch_size=spec.train.batch_size,
-            num_workers=workers,
-            rank=rank,
-            world_size=plan.world_size,
-            pin_memory=plan.accelerator == "gpu",
-        )
-        assert isinstance(train.sampler, EpochSampler)
-        train.sampler.resume_at(place.epoch, place.num_batches * spec.train.batch_size)
-        if self.validation is None:
-            return train, None
-        validation = crop_loader(
-            self.validation.boxes_to_label,
-            self.validation.img_dir,
-            crop_settings(spec),
-            batch_size=spec.evaluate.batch_size,
-            num_workers=workers,
-            rank=rank,
-            world_size=plan.world_size,
-        )
-        return train, validation
 
 
 def read_inputs(spec: ExperimentSpec, seed: int) -> TrainingInputs:

@@ -47,6 +47,9 @@ class MalModule(LightningModule):
         spec: the whole spec; it is saved with every checkpoint.
         run_size: see :class:`RunSize`.
         evaluator: compares masks with true ones during validation; None when there is nothing to validate on.
+
+    Attributes:
+        last_scores: what the last validation found, by name, the same in every process.
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class MalModule(LightningModule):
         self.evaluator = evaluator
         self._mean_field = mean_field_settings(spec)
         self._mode = prediction_mode(spec, spec.evaluate)
-        self._last_scores: dict[str, float] = {}
+        self.last_scores: dict[str, float] = {}
 
     def train(self, mode: bool = True) -> MalModule:
         """Switch the student to training mode; the teacher always stays in eval mode."""
@@ -144,7 +147,7 @@ class MalModule(LightningModule):
         """Log the metrics of the whole validation set."""
         assert self.evaluator is not None
         scores = self.evaluator.scalars()
-        self._last_scores = {name: float(value) for name, value in scores.items()}
+        self.last_scores = {name: float(value) for name, value in scores.items()}
         self.log_dict(scores, sync_dist=False, rank_zero_only=True)
         self.evaluator.reset()
 
@@ -155,9 +158,10 @@ class MalModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep spec and scores with the weights, so that a checkpoint explains itself."""
-        checkpoint["metrics"] = self._last_scores
+        checkpoint["metrics"] = self.last_scores
         checkpoint["hyper_parameters"] = saved_spec(self.spec, self.student.backbone.stem)
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Refuse a checkpoint of another network in one clear line."""
+        """Refuse a checkpoint of another network in one clear line; go on with its scores."""
         require_same_model(checkpoint.get("hyper_parameters", {}), saved_spec(self.spec, self.student.backbone.stem))
+        self.last_scores = checkpoint.get("metrics", {})
