@@ -18,12 +18,14 @@ class TrainingInputs:
     """Checked inputs of a run.
 
     Attributes:
+        source: the training file with its images.
         training: samples, one a box.
         validation: annotations with masks; None when there are none.
         evaluator: compares with those masks; None when there are none.
         notes: records that were left out or are odd.
     """
 
+    source: AnnotatedImages
     training: TrainBoxes
     validation: AnnotatedImages | None
     evaluator: Evaluator | None
@@ -53,7 +55,7 @@ def read_inputs(spec: ExperimentSpec, seed: int) -> TrainingInputs:
     )
     validation = _validation(spec)
     evaluator = Evaluator(validation.coco, validation.boxes_to_label, spec.train.mask_thres) if validation else None
-    return TrainingInputs(training, validation, evaluator, source.notes)
+    return TrainingInputs(source, training, validation, evaluator, source.notes)
 
 
 def _validation(spec: ExperimentSpec) -> AnnotatedImages | None:
