@@ -10,6 +10,10 @@ class UserError(Exception):
     """A mistake in what the user gave: ``str(error)`` is one line that names the thing at fault and what to do."""
 
 
+class DamagedFile(UserError):
+    """A file is cut off, was changed since it was written, or is not what its name says."""
+
+
 class StoppedBySignal(Exception):  # noqa: N818 -- nobody has made an error
     """A run ended between two steps because it was asked to.
 
