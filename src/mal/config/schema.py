@@ -11,6 +11,7 @@ from mal.config.dataset_config import DatasetConfig
 from mal.config.evaluate_config import EvaluateConfig
 from mal.config.fields import Section, Task, path_field, path_or, spec_field
 from mal.config.inference_config import InferenceConfig
+from mal.config.mlflow_config import MlflowConfig
 from mal.config.model_config import ModelConfig
 from mal.config.train_config import TrainConfig
 from mal.config.wandb_config import WandbConfig
@@ -44,6 +45,7 @@ class ExperimentSpec(Section):
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     inference: InferenceConfig = Field(default_factory=InferenceConfig)
     wandb: WandbConfig = Field(default_factory=WandbConfig)
+    mlflow: MlflowConfig = Field(default_factory=MlflowConfig)
 
 
 def task_results_dir(spec: ExperimentSpec, task: Task) -> Path:

@@ -12,16 +12,30 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from mal.config.schema import ExperimentSpec
 from mal.console import console
+from mal.errors import UserError
 
 _WANDB_HOST = "https://api.wandb.ai"
 
 
-def run_loggers(spec: ExperimentSpec, results_dir: Path) -> list[Logger]:
-    """TensorBoard files in ``<results_dir>/tensorboard``, and Weights & Biases where a person is logged in to it."""
-    loggers: list[Logger] = [TensorBoardLogger(results_dir, name="tensorboard", version="")]
+def run_loggers(spec: ExperimentSpec, results_dir: Path, *, steps_done: int = 0) -> list[Logger]:
+    """TensorBoard files in ``<results_dir>/tensorboard``, and the trackers that the spec asks for.
+
+    Args:
+        spec: sections ``wandb`` (used where a person is logged in to it) and ``mlflow``.
+        results_dir: of the training.
+        steps_done: steps of an earlier run that this one goes on from. What it logged later is hidden, so that each
+            curve is that of one uninterrupted run.
+
+    Raises:
+        UserError: MLflow is asked for and not installed, or its server does not take the run.
+    """
+    loggers: list[Logger] = [TensorBoardLogger(results_dir, name="tensorboard", version="", purge_step=steps_done)]
     if spec.wandb.enable and importlib.util.find_spec("wandb") and _wandb_login():
         loggers.append(_wandb_logger(spec, results_dir))
         console.print(f"Weights & Biases: logging to project {spec.wandb.project} (wandb.enable=false turns it off)")
+    if spec.mlflow.enable:
+        loggers.append(_mlflow_logger(spec))
+        console.print(f"MLflow: logging to experiment {spec.mlflow.experiment_name}", markup=False)
     return loggers
 
 
@@ -38,6 +52,14 @@ def _wandb_logger(spec: ExperimentSpec, results_dir: Path) -> Logger:
         save_code=spec.wandb.save_code,
         save_dir=results_dir,
     )
+
+
+def _mlflow_logger(spec: ExperimentSpec) -> Logger:
+    if importlib.util.find_spec("mlflow") is None:
+        raise UserError("mlflow.enable: MLflow is not installed; pip install 'mask-auto-labeler[mlflow]'")
+    from mal.training.mlflow_log import mlflow_log
+
+    return mlflow_log(spec.mlflow)
 
 
 def _wandb_login() -> bool:

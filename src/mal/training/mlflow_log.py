@@ -1,0 +1,67 @@
+"""The log at an MLflow tracking server, which training must not depend on once it runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from lightning.pytorch.loggers import MLFlowLogger
+from lightning.pytorch.utilities import rank_zero_only
+from mlflow.exceptions import MlflowException
+
+from mal.config.mlflow_config import MlflowConfig
+from mal.console import console
+from mal.errors import UserError
+
+
+class MlflowLog(MLFlowLogger):
+    """Lightning's MLflow logger, which says so and is silent from then on when the server goes away during a run.
+
+    Every start of a run, a resumed one included, is a run of its own at the server.
+    """
+
+    _is_lost = False
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Send figures by name, as they are at a step."""
+        if self._is_lost:
+            return
+        try:
+            super().log_metrics(metrics, step)
+        except MlflowException as error:
+            self._is_lost = True
+            console.print(f"MLflow: {_first_line(error)}; training goes on, nothing more is sent", markup=False)
+
+    @rank_zero_only
+    def finalize(self, status: str = "success") -> None:
+        """Tell the server how the run ended."""
+        if self._is_lost:
+            return
+        try:
+            super().finalize(status)
+        except MlflowException as error:
+            console.print(f"MLflow: {_first_line(error)}; the end of the run is not marked there", markup=False)
+
+
+def mlflow_log(config: MlflowConfig) -> MlflowLog:
+    """Open a run at the tracking server.
+
+    Raises:
+        UserError: no server is named, or the one that is named does not take the run.
+    """
+    uri = config.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        raise UserError(
+            "mlflow.enable: no server is named; set mlflow.tracking_uri or MLFLOW_TRACKING_URI, or mlflow.enable=false"
+        )
+    try:
+        logger = MlflowLog(experiment_name=config.experiment_name, run_name=config.run_name, tracking_uri=uri)
+        _ = logger.experiment  # opens the run now, while a mistake costs nothing
+    except MlflowException as error:
+        raise UserError(f"mlflow.tracking_uri: the run cannot be logged there: {_first_line(error)}") from error
+    return logger
+
+
+def _first_line(error: MlflowException) -> str:
+    return str(error).strip().splitlines()[0]
