@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
-import lightning
-import torch
 from lightning import Callback, Trainer
 
 from mal.checkpoint.store import AtomicCheckpointIO
@@ -22,14 +19,13 @@ from mal.training.inputs import TrainingInputs, read_inputs
 from mal.training.loggers import run_loggers
 from mal.training.module import MalModule, RunSize
 from mal.training.progress import TrainingProgress
+from mal.training.run_checks import run_notes
 from mal.training.start import StartingPoint, starting_point
 from mal.training.status import StatusLog
-from mal.training.step_seeds import StepSeeds
+from mal.training.step_seeds import StepSeeds, seed_everything
 from mal.training.stop_signals import StopSignals
 from mal.training.training_data import TrainingData
 from mal.training.validation_interval import LastEpochValidation
-
-MAX_SEED = 2**32 - 1
 
 
 def run(spec: ExperimentSpec) -> int:
@@ -49,9 +45,10 @@ def run(spec: ExperimentSpec) -> int:
             use_amp=spec.train.use_amp,
         )
         console.print(f"training on {plan.summary}")
-        inputs = read_inputs(spec, _seed_everything(spec))
-        show_notes(inputs.notes, status)
-        run_size = _run_size(spec, plan, len(inputs.training))
+        inputs = read_inputs(spec, seed_everything(spec.train))
+        boxes = inputs.training.boxes
+        show_notes([*run_notes(spec, inputs.source.coco, boxes, plan.world_size), *inputs.notes], status)
+        run_size = RunSize.of(spec.train, len(boxes), plan.world_size)
         start = starting_point(spec, folder)
         if start.spec != spec:
             save_spec(start.spec, folder / "spec.yaml")
@@ -64,22 +61,6 @@ def run(spec: ExperimentSpec) -> int:
         _train(start.spec, plan, inputs, start, run_size, folder, status)
         console.print(f"done: {folder / LATEST_NAME}")
     return 0
-
-
-def _seed_everything(spec: ExperimentSpec) -> int:
-    train = spec.train
-    torch.backends.cudnn.benchmark = train.cudnn.benchmark
-    torch.backends.cudnn.deterministic = train.cudnn.deterministic
-    if train.seed < 0:
-        return int(torch.seed()) % MAX_SEED
-    lightning.seed_everything(train.seed, verbose=False)
-    return train.seed
-
-
-def _run_size(spec: ExperimentSpec, plan: DevicePlan, num_boxes: int) -> RunSize:
-    boxes_per_process = math.ceil(num_boxes / plan.world_size)
-    batches = math.ceil(boxes_per_process / spec.train.batch_size)
-    return RunSize(math.ceil(batches / spec.train.accum_grad_batches), plan.world_size)
 
 
 def _train(

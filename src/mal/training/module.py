@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from mal.config.schema import ExperimentSpec
+from mal.config.train_config import TrainConfig
 from mal.data.crop_stream import CropBatch
 from mal.data.pixels import normalize
 from mal.data.train_boxes import TrainBatch
@@ -36,6 +38,13 @@ class RunSize:
 
     steps_per_epoch: int
     world_size: int
+
+    @classmethod
+    def of(cls, train: TrainConfig, num_boxes: int, world_size: int) -> RunSize:
+        """The size of a run on so many boxes, which every process takes an equal share of."""
+        boxes_per_process = math.ceil(num_boxes / world_size)
+        batches = math.ceil(boxes_per_process / train.batch_size)
+        return cls(math.ceil(batches / train.accum_grad_batches), world_size)
 
 
 class MalModule(LightningModule):

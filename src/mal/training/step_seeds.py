@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import lightning
 import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
 
+from mal.config.train_config import TrainConfig
 from mal.data.train_boxes import TrainBatch, TrainBoxes
+
+MAX_SEED = 2**32 - 1
+
+
+def seed_everything(train: TrainConfig) -> int:
+    """Seed all generators as a spec says, and choose cuDNN's kernels; returns the seed, a fresh one for -1."""
+    torch.backends.cudnn.benchmark = train.cudnn.benchmark
+    torch.backends.cudnn.deterministic = train.cudnn.deterministic
+    if train.seed < 0:
+        return int(torch.seed()) % MAX_SEED
+    lightning.seed_everything(train.seed, verbose=False)
+    return train.seed
 
 
 class StepSeeds(Callback):
