@@ -130,7 +130,8 @@ def test_the_teacher_stays_in_eval_mode_while_the_student_trains():
 
 def losses(trained: MalModule, monkeypatch, batch_idx: int, epoch: int = 0) -> tuple[float, dict]:
     logged: dict = {}
-    trained._trainer = SimpleNamespace(current_epoch=epoch, optimizers=[optimizer_of(trained)])
+    alone = SimpleNamespace(reduce=lambda value, **_: value)
+    trained._trainer = SimpleNamespace(current_epoch=epoch, optimizers=[optimizer_of(trained)], strategy=alone)
     monkeypatch.setattr(trained, "log_dict", lambda values, **_: logged.update(values))
     return float(trained.training_step(batch(), batch_idx)), logged
 

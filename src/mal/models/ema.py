@@ -6,7 +6,8 @@ import copy
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
@@ -23,6 +24,11 @@ def update_teacher(teacher: nn.Module, student: nn.Module, momentum: float) -> N
     Source: MAL (arXiv 2301.03992), section 3.3. The public code leaves the buffers behind, so a teacher with
     batch normalisation would keep its first statistics for ever.
     """
-    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - momentum)
+    torch._foreach_lerp_(_local(teacher), _local(student), 1 - momentum)
     for teacher_buffer, student_buffer in zip(teacher.buffers(), student.buffers(), strict=True):
         teacher_buffer.copy_(student_buffer)
+
+
+def _local(network: nn.Module) -> list[Tensor]:
+    """The parameters; of sharded ones, the part that this process holds."""
+    return [each.to_local() if isinstance(each, DTensor) else each for each in network.parameters()]

@@ -7,7 +7,10 @@ from typing import Any, Literal
 
 import torch
 
+from mal.config.fields import Task
 from mal.errors import UserError
+from mal.training.launch import cpu_processes, this_launch
+from mal.training.sharded_strategy import ShardedStrategy
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -18,9 +21,9 @@ class DevicePlan:
 
     Attributes:
         accelerator: ``gpu``, ``mps`` or ``cpu``.
-        devices: indices of the GPUs, or a number of processes.
+        devices: indices of the GPUs, or a number of processes, on each machine.
         num_nodes: machines.
-        strategy: the trainer's name of the strategy.
+        strategy: ``ddp`` or ``fsdp`` where processes share the work, ``auto`` for one process.
         precision: the trainer's name of the precision.
         summary: one line for people.
     """
@@ -44,36 +47,49 @@ class DevicePlan:
             "accelerator": self.accelerator,
             "devices": self.devices,
             "num_nodes": self.num_nodes,
-            "strategy": self.strategy,
+            "strategy": ShardedStrategy(self.world_size) if self.strategy == "fsdp" else self.strategy,
             "precision": self.precision,
         }
 
 
-def plan_devices(*, gpu_ids: list[int], num_nodes: int, strategy: str, use_amp: bool) -> DevicePlan:
-    """Choose the device for what a spec asks for; without a GPU the same spec runs on Apple's MPS or the CPU.
+def plan_devices(
+    *, gpu_ids: list[int], num_nodes: int, strategy: str, use_amp: bool, task: Task = "train"
+) -> DevicePlan:
+    """Choose the devices for what a spec asks for; without a GPU the same spec runs on Apple's MPS or the CPU.
+
+    GPUs are asked for by the spec. On a CPU the launcher says how many processes there are; without one
+    ``MAL_CPU_PROCESSES`` does, for servers with several sockets and for trying things out.
+
+    Args:
+        gpu_ids: GPUs to use on each machine.
+        num_nodes: machines.
+        strategy: ``ddp`` or ``fsdp``.
+        use_amp: half precision where the hardware gains from it.
+        task: section of the spec, for messages.
 
     Raises:
-        UserError: a GPU that is not there, or a strategy that this version cannot run.
+        UserError: a GPU that is not there, or other processes or machines than those that were started.
     """
-    devices: list[int] | int = 1
+    launch = this_launch()
+    launch.check_nodes(num_nodes, task)
+    devices: list[int] | int
     if torch.cuda.is_available():
-        missing = [gpu for gpu in gpu_ids if gpu >= torch.cuda.device_count()]
-        if missing:
-            raise UserError(
-                f"gpu_ids: {missing} asked for, but this machine has GPUs 0 to {torch.cuda.device_count() - 1}"
-            )
+        _check_gpus(gpu_ids, task)
+        launch.check_gpus(len(gpu_ids), task)
         accelerator, devices, name = "gpu", gpu_ids, f"{len(gpu_ids)} x {torch.cuda.get_device_name(gpu_ids[0])}"
-    elif torch.backends.mps.is_available():
+    elif (devices := cpu_processes(launch)) == num_nodes == 1 and torch.backends.mps.is_available():
         accelerator, name = "mps", "Apple MPS (no CUDA device here)"
     else:
         accelerator, name = "cpu", f"CPU with {torch.get_num_threads()} threads (no CUDA device here)"
     precision = choose_precision(accelerator) if use_amp else "32-true"
-    plan = DevicePlan(accelerator, devices, num_nodes, "auto", precision, f"{name}, precision {precision}")
-    if plan.world_size == 1:
-        return plan
-    if strategy != "ddp":
-        raise UserError(f"strategy: {strategy} over several devices is not available in this version; use strategy=ddp")
-    return DevicePlan(accelerator, devices, num_nodes, "ddp", precision, f"{plan.summary}, ddp over {plan.world_size}")
+    per_node = devices if isinstance(devices, int) else len(devices)
+    if per_node * num_nodes == 1:
+        return DevicePlan(accelerator, devices, 1, "auto", precision, f"{name}, precision {precision}")
+    if strategy == "fsdp" and precision == "16-mixed":
+        precision = "32-true"  # the trainer scales no losses for shards
+    machines = f" on each of {num_nodes} machines" if num_nodes > 1 else ""
+    summary = f"{name}{machines}, precision {precision}, {strategy} over {per_node * num_nodes} processes"
+    return DevicePlan(accelerator, devices, num_nodes, strategy, precision, summary)
 
 
 def choose_precision(accelerator: str) -> Precision:
@@ -83,3 +99,10 @@ def choose_precision(accelerator: str) -> Precision:
     if accelerator == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
         return "bf16-mixed"  # measured: without these instructions bfloat16 is emulated and slower than float32
     return "32-true"
+
+
+def _check_gpus(gpu_ids: list[int], task: Task) -> None:
+    count = torch.cuda.device_count()
+    missing = [gpu for gpu in gpu_ids if gpu >= count]
+    if missing:
+        raise UserError(f"{task}.gpu_ids: {missing} asked for, but this machine has GPUs 0 to {count - 1}")

@@ -25,6 +25,7 @@ from mal.models.network import MaskNetwork
 from mal.models.predict import predict_probs
 from mal.training.saved_spec import require_same_model, saved_spec
 from mal.training.schedule import learning_rate
+from mal.training.sharded_strategy import ShardedStrategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,13 @@ class MalModule(LightningModule):
         self.teacher.eval()
         return self
 
+    def configure_model(self) -> None:
+        """Where the strategy says so, share both networks out between the processes, alike for the teacher's sake."""
+        strategy = self.trainer.strategy
+        if isinstance(strategy, ShardedStrategy):
+            strategy.shard(self.student)
+            strategy.shard(self.teacher)
+
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         """Weighted sum of both losses of a batch."""
         train = self.spec.train
@@ -105,14 +113,17 @@ class MalModule(LightningModule):
         mil = losses.mil.mean() * train.loss_mil_weight * warm_up_factor(self.current_epoch, step, train.loss_mil_step)
         crf = losses.crf.mean() * train.loss_crf_weight * warm_up_factor(self.current_epoch, step, train.loss_crf_step)
         loss = mil + crf
+        figures = torch.stack([loss, losses.mil.mean(), losses.crf.mean()]).detach()
+        loss_of_all, mil_of_all, crf_of_all = self.trainer.strategy.reduce(figures, reduce_op="mean")
         self.log_dict(
             {
-                "train/loss": loss.detach(),
-                "train/mil": losses.mil.detach().mean(),
-                "train/crf": losses.crf.detach().mean(),
+                "train/loss": loss_of_all,
+                "train/mil": mil_of_all,
+                "train/crf": crf_of_all,
                 "train/lr": self.trainer.optimizers[0].param_groups[0]["lr"],
             },
             batch_size=len(batch),
+            logger=False,  # see StepLog
         )
         return loss
 

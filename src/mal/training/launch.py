@@ -1,0 +1,99 @@
+"""Who started this process, and how many others with it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from mal.errors import UserError
+
+CPU_PROCESSES = "MAL_CPU_PROCESSES"
+
+_TORCHRUN, _SLURM = "torchrun", "SLURM"
+_PROCESSES_FLAG = {_TORCHRUN: "--nproc-per-node", _SLURM: "--ntasks-per-node"}
+_NODES_FLAG = {_TORCHRUN: "--nnodes", _SLURM: "--nodes"}
+_SHELLS = ("bash", "interactive")  # names of SLURM jobs that are a person's shell, as the trainer sees it too
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How this process came to be.
+
+    Attributes:
+        launcher: ``torchrun`` or ``SLURM``; None where a person, or the trainer itself, started the process.
+        rank: number of this process among all of the run, 0 for the first.
+        per_node: processes that the launcher started on this machine; None without a launcher.
+        num_nodes: machines that the launcher uses.
+    """
+
+    launcher: str | None
+    rank: int
+    per_node: int | None = None
+    num_nodes: int = 1
+
+    def check_nodes(self, num_nodes: int, task: str) -> None:
+        """Refuse a number of machines other than the launcher's.
+
+        Args:
+            num_nodes: what the spec asks for.
+            task: section of the spec.
+
+        Raises:
+            UserError: the two disagree, or nothing has started the other machines.
+        """
+        if num_nodes == self.num_nodes:
+            return
+        if self.launcher is None:
+            raise UserError(
+                f"{task}.num_nodes: {num_nodes} machines need torchrun or SLURM to start this command on each of them"
+                " (docs/training.md shows both); set it to 1 for this machine alone"
+            )
+        raise UserError(
+            f"{task}.num_nodes: {num_nodes} in the spec, but {self.launcher} uses {self.num_nodes};"
+            f" set it to {self.num_nodes}, or give {self.launcher} {_NODES_FLAG[self.launcher]}={num_nodes}"
+        )
+
+    def check_gpus(self, num_gpus: int, task: str) -> None:
+        """Refuse another number of processes than there are GPUs to use.
+
+        Raises:
+            UserError: the launcher started more or fewer processes than the spec names GPUs.
+        """
+        if self.launcher is not None and self.per_node != num_gpus:
+            flag = _PROCESSES_FLAG[self.launcher]
+            raise UserError(
+                f"{task}.gpu_ids: {num_gpus} GPUs on each machine, but {self.launcher} started {self.per_node}"
+                f" processes there; start it with {flag}={num_gpus}, or name {self.per_node} GPUs in {task}.gpu_ids"
+            )
+
+
+def this_launch() -> Launch:
+    """What the environment says of this process.
+
+    Raises:
+        UserError: SLURM started several tasks in a way that does not say how many there are on each machine.
+    """
+    environment = os.environ
+    if "TORCHELASTIC_RUN_ID" in environment:
+        rank, per_node, nodes = (int(environment[name]) for name in ("RANK", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))
+        return Launch(_TORCHRUN, rank, per_node, nodes)
+    if "SLURM_NTASKS" in environment and environment.get("SLURM_JOB_NAME") not in _SHELLS:
+        tasks, nodes = int(environment["SLURM_NTASKS"]), int(environment.get("SLURM_NNODES", 1))
+        if tasks > 1 and "SLURM_NTASKS_PER_NODE" not in environment:
+            raise UserError(f"SLURM: {tasks} tasks without --ntasks-per-node; give --ntasks-per-node={tasks // nodes}")
+        return Launch(_SLURM, int(environment["SLURM_PROCID"]), int(environment.get("SLURM_NTASKS_PER_NODE", 1)), nodes)
+    return Launch(None, int(environment.get("LOCAL_RANK", 0)))
+
+
+def cpu_processes(launch: Launch) -> int:
+    """Processes on this machine where there is no GPU: the launcher's, else those of ``MAL_CPU_PROCESSES``, else 1.
+
+    Raises:
+        UserError: ``MAL_CPU_PROCESSES`` is no such number.
+    """
+    if launch.per_node is not None:
+        return launch.per_node
+    text = os.environ.get(CPU_PROCESSES, "1")
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError(f"{CPU_PROCESSES}: {text!r} is not a number of processes; set it to 1 or more, or unset it")
+    return int(text)
