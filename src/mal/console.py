@@ -7,50 +7,81 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 console = Console(highlight=False, soft_wrap=True)
 SECONDS_BETWEEN_LINES = 15.0
 
 
 class TaskProgress:
-    """Counts the units of a task; see :func:`task_progress`."""
+    """Counts the units of a task; see :func:`task_progress`.
+
+    Attributes:
+        done: units that are done, those of an earlier run included.
+        seconds_ahead: time that pauses to come will take; it counts for the time left.
+    """
 
     def __init__(self, name: str, total: int, unit: str, bar: Progress | None) -> None:
         self.name = name
         self.total = total
         self.unit = unit
         self.done = 0
+        self.seconds_ahead = 0.0
         self._bar = bar
-        self._row = bar.add_task(name, total=total, rate="", details="") if bar else None
+        self._row = bar.add_task(name, total=total, rate="", left="", details="") if bar else None
         self._start = self._last_line = time.monotonic()
+        self._paused_at: float | None = None
         self._resumed_at = 0
 
     def resume_at(self, done: int) -> None:
         """Begin with some units done by an earlier run; the rate counts only those of this one."""
         self.done = self._resumed_at = done
+        self._update_bar("")
 
     def advance(self, count: int, details: str = "") -> None:
         """Add finished units; ``details`` is shown beside the count."""
         self.done += count
-        if self._bar is not None and self._row is not None:
-            self._bar.update(self._row, completed=self.done, rate=self._rate_text(), details=details)
-        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+        self._update_bar(details)
+        if self._bar is None and time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             self._print_line(details)
 
+    def pause(self, details: str) -> None:
+        """Stop the clock that the rate goes by, for work of another kind; ``details`` say which."""
+        self._paused_at = time.monotonic()
+        self._update_bar(details)
+
+    def go_on(self) -> float:
+        """Start the clock again; returns the seconds of the pause."""
+        assert self._paused_at is not None
+        seconds = time.monotonic() - self._paused_at
+        self._start += seconds
+        self._paused_at = None
+        return seconds
+
     @property
     def rate(self) -> float:
-        """Units a second so far."""
-        return (self.done - self._resumed_at) / max(time.monotonic() - self._start, 1e-9)
+        """Units a second so far, without the pauses."""
+        now = time.monotonic() if self._paused_at is None else self._paused_at
+        return (self.done - self._resumed_at) / max(now - self._start, 1e-9)
+
+    def _update_bar(self, details: str) -> None:
+        if self._bar is not None and self._row is not None:
+            self._bar.update(
+                self._row, completed=self.done, rate=self._rate_text(), left=self._left_text(), details=details
+            )
 
     def _rate_text(self) -> str:
         return f"{self.rate:.1f} {self.unit}/s"
 
+    def _left_text(self) -> str:
+        if not self.rate:
+            return ""
+        return f"{duration_text((self.total - self.done) / self.rate + self.seconds_ahead)} left"
+
     def _print_line(self, details: str) -> None:
-        left = (self.total - self.done) / self.rate if self.rate else 0.0
-        parts = [f"{self.name}: {self.done}/{self.total} {self.unit}", self._rate_text(), f"{_duration(left)} left"]
-        console.print("  ".join([*parts, details] if details else parts))
+        parts = [f"{self.name}: {self.done}/{self.total} {self.unit}", self._rate_text(), self._left_text(), details]
+        console.print("  ".join(part for part in parts if part))
 
 
 @contextmanager
@@ -70,15 +101,15 @@ def task_progress(name: str, total: int, unit: str = "boxes") -> Iterator[TaskPr
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}"),
         TextColumn("{task.fields[details]}"),
     )
     with Progress(*columns, console=console) as bar:
         yield TaskProgress(name, total, unit, bar)
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """Seconds as on a clock, h:mm:ss or m:ss."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
