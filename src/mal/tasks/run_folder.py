@@ -26,9 +26,7 @@ def run_folder(spec: ExperimentSpec, task: Task) -> Iterator[tuple[Path, StatusL
     Raises:
         UserError: the folder cannot be made or written.
     """
-    if spec.encryption_key:
-        raise UserError("encryption_key: encrypted checkpoints are not available in this version; leave it out")
-    _quiet_libraries()
+    quiet_libraries()
     folder = task_results_dir(spec, task)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +58,7 @@ def _line(note: RecordNote) -> str:
     return f"{note.action}: {who}{note.reason}"
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """Keep the trainer's advertising and its advice to programmers off the user's screen."""
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
