@@ -10,7 +10,7 @@ class UserError(Exception):
     """A mistake in what the user gave: ``str(error)`` is one line that names the thing at fault and what to do."""
 
 
-class DamagedFile(UserError):
+class DamagedFile(UserError):  # noqa: N818 -- says what is wrong, as UserError says whose
     """A file is cut off, was changed since it was written, or is not what its name says."""
 
 
@@ -25,6 +25,10 @@ class StoppedBySignal(Exception):  # noqa: N818 -- nobody has made an error
     def __init__(self, number: int, note: str) -> None:
         self.number = number
         super().__init__(f"stopped by {signal.Signals(number).name}: {note}")
+
+
+class LockedFile(UserError):  # noqa: N818
+    """A file is encrypted, and the key to it was not given or is another one."""
 
 
 class SpecError(UserError):

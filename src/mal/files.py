@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,14 @@ from typing import BinaryIO
 
 from mal.errors import UserError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+# What network and FUSE file systems answer that cannot sync a folder.
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF)
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes its name only when it is complete.
+    """Open a file for writing that takes its name only when it is complete and on the disk.
 
     Until the block ends without an error, ``path`` keeps its old content. Missing folders are made.
 
@@ -28,10 +33,31 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise cannot_write(path, error) from error
     finally:
         _remove(draft)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, so that a renamed file keeps its new name after a power cut."""
+    if os.name != "posix":  # elsewhere a folder cannot be opened
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(handle)
+
+
+def cannot_write(path: Path, error: OSError) -> UserError:
+    """The user's error for a file that is written whole or not at all, and now was not."""
+    advice = "; files written before are intact, make room and start again" if error.errno in _FULL else ""
+    return UserError(f"{path} cannot be written: {error.strerror or error}{advice}")
 
 
 def _remove(draft: Path) -> None:

@@ -36,13 +36,14 @@ class HeldNetworks:
     holds: Network = "student"
 
 
-def held_networks(path: Path, spec: ExperimentSpec | None = None) -> HeldNetworks:
+def held_networks(path: Path, spec: ExperimentSpec | None = None, *, encryption_key: str | None = None) -> HeldNetworks:
     """Read the networks of a file.
 
     Args:
         path: a checkpoint of ``mal train``, of NVlabs/mask-auto-labeler or of TAO 5.x and 6.x; or an ONNX file.
         spec: what the user asks for; fields of the network that it leaves open come from the file. None takes the
             file's own spec; a file of another program has none, and gets the public defaults.
+        encryption_key: of an encrypted checkpoint; for other files it has no meaning.
 
     Raises:
         UserError: the file cannot be read, contradicts the spec, or does not tell which network it holds.
@@ -52,7 +53,7 @@ def held_networks(path: Path, spec: ExperimentSpec | None = None) -> HeldNetwork
         own = Weights.of_spec(path, exported.spec)
         found = fitted_spec(spec, own) if spec else spec_from_saved(exported.spec, path)
         return HeldNetworks(found, exported.network, exported.network, exported.network.holds)
-    weights = read_weights(path)
+    weights = read_weights(path, encryption_key)
     found = fitted_spec(spec, weights) if spec else checkpoint_spec(weights)
     return HeldNetworks(found, *checkpoint_networks(found, weights))
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from mal.config.secrets import encryption_key_of
 from mal.data.crop_stream import CropBatch, CropSettings, crop_boxes
 from mal.data.loose_boxes import ImageLike, checked_boxes, image_pixels, visible_boxes
 from mal.data.pixels import normalize
@@ -74,6 +75,7 @@ class MaskAutoLabeler:
         mode: PredictionMode | None = None,
         threshold: float | None = None,
         device: torch.device | str | None = None,
+        encryption_key: str | None = None,
     ) -> MaskAutoLabeler:
         """Load a checkpoint of ``mal train``, of NVlabs/mask-auto-labeler, or of TAO 5.x and 6.x, or an ONNX file.
 
@@ -84,11 +86,12 @@ class MaskAutoLabeler:
             mode: which network is asked, and how; None asks the student once, or the one that an ONNX file holds.
             threshold: probability threshold in 0..1; None takes the checkpoint's.
             device: None takes a GPU where there is one. An ONNX file runs on the CPU whatever it says.
+            encryption_key: of an encrypted checkpoint; None takes the environment's ``MAL_ENCRYPTION_KEY``.
 
         Raises:
-            UserError: the file cannot be read or does not say which network it holds.
+            UserError: the file cannot be read, does not say which network it holds, or needs another key.
         """
-        held = held_networks(Path(path))
+        held = held_networks(Path(path), encryption_key=encryption_key or encryption_key_of())
         return cls(
             held.student,
             held.teacher,

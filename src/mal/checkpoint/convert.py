@@ -8,16 +8,22 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mal.checkpoint.safetensors_file import write_safetensors
+from mal.checkpoint.safetensors_file import SUFFIX, write_safetensors
 from mal.checkpoint.store import write_checkpoint
 from mal.checkpoint.weights import Weights
+from mal.errors import UserError
 
 Networks = Literal["student", "teacher", "both"]
-SAFETENSORS = ".safetensors"
 
 
 def write_converted(
-    weights: Weights, spec: dict[str, Any], path: Path, *, networks: Networks = "both", half: bool = False
+    weights: Weights,
+    spec: dict[str, Any],
+    path: Path,
+    *,
+    networks: Networks = "both",
+    half: bool = False,
+    encryption_key: str | None = None,
 ) -> None:
     """Write weights as safetensors, or in the public ``.pth`` layout (``state_dict`` of ``student.*``, ``teacher.*``).
 
@@ -27,9 +33,10 @@ def write_converted(
         path: its suffix decides the format.
         networks: which of the two to write; a file that holds only one gives that one under the name asked for.
         half: round floats to 16 bit.
+        encryption_key: with one a ``.pth`` file is encrypted.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: the file cannot be written, or its format cannot be encrypted and there is a key.
     """
     chosen: list[Literal["student", "teacher"]] = ["student", "teacher"] if networks == "both" else [networks]
     tensors = {
@@ -39,10 +46,12 @@ def write_converted(
     }
     about: dict[str, Any] = {"hyper_parameters": spec, "metrics": weights.metrics}
     about |= {"epoch": weights.epoch, "global_step": weights.global_step}
-    if path.suffix == SAFETENSORS:
+    if path.suffix == SUFFIX:
+        if encryption_key:
+            raise UserError(f"{path}: safetensors cannot be encrypted; name a .pth file, or leave the key out")
         write_safetensors(tensors, about, path)
     else:
-        write_checkpoint({**about, "state_dict": tensors}, path)
+        write_checkpoint({**about, "state_dict": tensors}, path, encryption_key)
 
 
 def _rounded(value: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import IO, Any
 
 # omegaconf: TAO's specs. lightning: callbacks, versions. nvidia_tao: the classes that TAO's specs are declared with.
@@ -62,12 +62,15 @@ class StandIn:
         self.state = state
 
 
-def stand_ins(path: Path) -> list[Any]:
+def stand_ins(file: IO[bytes]) -> list[Any]:
     """What each listed name that a file asks for is answered with, for :class:`torch.serialization.safe_globals`.
 
-    Names that are not on the list are left to torch's own reader, which refuses them.
+    Names that are not on the list are left to torch's own reader, which refuses them. The file is
+    left at its beginning.
     """
-    return [(_stand_in(name), name) for name in sorted(_names_asked_for(path)) if _is_listed(name)]
+    names = _names_asked_for(file)
+    file.seek(0)
+    return [(_stand_in(name), name) for name in sorted(names) if _is_listed(name)]
 
 
 def plain(value: Any, _seen: dict[int, Any] | None = None) -> Any:
@@ -140,11 +143,11 @@ def _empty_list(*_: Any) -> list[Any]:
     return []
 
 
-def _names_asked_for(path: Path) -> set[str]:
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as file:
-            return {name for _ in range(_LEGACY_PICKLES) for name in _names_in_pickle(file)}
-    with zipfile.ZipFile(path) as archive:
+def _names_asked_for(file: IO[bytes]) -> set[str]:
+    if not zipfile.is_zipfile(file):
+        file.seek(0)
+        return {name for _ in range(_LEGACY_PICKLES) for name in _names_in_pickle(file)}
+    with zipfile.ZipFile(file) as archive:
         records = [record for record in archive.namelist() if record.endswith("/data.pkl")]
         return {name for record in records for name in _names_in_pickle(archive.open(record))}
 

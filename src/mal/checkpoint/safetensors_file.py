@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mal.errors import DamagedFile, UserError
 from mal.files import atomic_file
 
+SUFFIX = ".safetensors"
 METADATA_KEY = "mal"
+DIGEST_KEY = "mal_sha256"
 
 
 def write_safetensors(tensors: dict[str, Tensor], about: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint whole or not at all.
+    """Write a checkpoint whole or not at all, with a digest of everything in it.
 
     Args:
         tensors: by full name.
@@ -26,17 +32,49 @@ def write_safetensors(tensors: dict[str, Tensor], about: dict[str, Any], path: P
     Raises:
         UserError: the file cannot be written.
     """
-    metadata = {"format": "pt", METADATA_KEY: json.dumps(about)}
+    text = json.dumps(about)
+    metadata = {"format": "pt", METADATA_KEY: text, DIGEST_KEY: _digest(tensors, text)}
     with atomic_file(path) as file:
-        save_file(_apart(tensors), file.name, metadata)
+        try:
+            save_file(_apart(tensors), file.name, metadata)
+        except SafetensorError as error:  # also how a full disk is reported
+            raise UserError(f"{path} cannot be written: {str(error).splitlines()[0]}") from error
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
-    """The tensors of a file by name; of one that `write_safetensors` made, the whole checkpoint."""
+    """The tensors of a file by name; of one that `write_safetensors` made, the whole checkpoint.
+
+    Raises:
+        DamagedFile: the file carries a digest, and it is that of something else.
+    """
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- not a dict
-        about = (file.metadata() or {}).get(METADATA_KEY)
-    return tensors if about is None else {**json.loads(about), "state_dict": tensors}
+        metadata = file.metadata() or {}
+    about = metadata.get(METADATA_KEY)
+    if about is None:
+        return tensors
+    if metadata.get(DIGEST_KEY, "") not in ("", _digest(tensors, about)):
+        raise DamagedFile(
+            f"{path}: damaged: it was changed since it was written (its SHA-256 is another); take a copy of it, or"
+            " another checkpoint"
+        )
+    return {**json.loads(about), "state_dict": tensors}
+
+
+def has_safetensors_digest(path: Path) -> bool:
+    """Whether a file carries a digest, right or wrong."""
+    with safe_open(path, "pt") as file:
+        return DIGEST_KEY in (file.metadata() or {})
+
+
+def _digest(tensors: Mapping[str, Tensor], about: str) -> str:
+    """SHA-256 in hexadecimal of names, types, shapes and values, in order of names, and of the text about them."""
+    digest = hashlib.sha256(about.encode("utf-8"))
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

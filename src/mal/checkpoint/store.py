@@ -6,19 +6,24 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
 from mal.checkpoint.foreign_objects import plain, stand_ins
-from mal.checkpoint.safetensors_file import read_safetensors
-from mal.errors import UserError
-from mal.files import atomic_file
+from mal.checkpoint.safetensors_file import SUFFIX, read_safetensors
+from mal.checkpoint.sealed_file import checked_reading, sealed_writing
+from mal.errors import DamagedFile, UserError
+from mal.files import atomic_file, cannot_write, sync_folder
 
 
 def link_atomically(source: Path, target: Path) -> None:
-    """Make ``target`` another name of the file ``source``; a copy where the file system has no links."""
+    """Make ``target`` another name of the file ``source``; a copy where the file system has no links.
+
+    Raises:
+        UserError: neither can be written.
+    """
     draft = target.with_name(f".{target.name}.{os.getpid()}.link")
     draft.unlink(missing_ok=True)
     try:
@@ -27,69 +32,101 @@ def link_atomically(source: Path, target: Path) -> None:
         with source.open("rb") as original, atomic_file(target) as copy:
             shutil.copyfileobj(original, copy)
         return
-    draft.replace(target)
+    try:
+        draft.replace(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise cannot_write(target, error) from error
 
 
-def read_tensors(path: Path) -> dict[str, Any]:
+def read_tensors(path: Path, encryption_key: str | None = None) -> dict[str, Any]:
     """The content of a ``.pth``, ``.ckpt``, ``.pt`` or ``.safetensors`` file, on the CPU.
 
     Only tensors and plain values are read. What Lightning, argparse and OmegaConf leave in a file comes as plain values
-    too; a file that asks for anything else is refused, and nothing in any file is executed.
+    too; a file that asks for anything else is refused, and nothing in any file is executed. What `write_checkpoint`
+    wrote is checked before it is used.
+
+    Args:
+        path: the file.
+        encryption_key: of an encrypted file; for others it has no meaning.
 
     Raises:
-        UserError: no such file, not a checkpoint, damaged, or holding objects that are not plain data.
+        UserError: no such file, or holding objects that are not plain data.
+        LockedFile: encrypted with another key.
+        DamagedFile: not a checkpoint, or not as it was written.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint file")
-    try:
-        content = read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    # Damaged bytes make the readers raise nearly any type of error.
-    except Exception as error:
-        if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            reason = f"holds {refused[1]}, which is not plain data, so it was not loaded"
-            raise UserError(f"{path}: {reason}") from error
-        raise UserError(f"{path}: not a checkpoint, or damaged ({type(error).__name__})") from error
+    with checked_reading(path, encryption_key) as file:
+        try:
+            content = read_safetensors(path) if path.suffix == SUFFIX else _read_pickle(file)
+        except UserError:
+            raise
+        # Damaged bytes make the readers raise nearly any type of error.
+        except Exception as error:
+            if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
+                reason = f"holds {refused[1]}, which is not plain data, so it was not loaded"
+                raise UserError(f"{path}: {reason}") from error
+            raise DamagedFile(f"{path}: not a checkpoint, or damaged ({type(error).__name__})") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__} instead of named weights")
     return content
 
 
-def _read_pickle(path: Path) -> Any:
-    foreign = stand_ins(path)
+def _read_pickle(file: IO[bytes]) -> Any:
+    foreign = stand_ins(file)
     with torch.serialization.safe_globals(foreign):
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(file, map_location="cpu", weights_only=True)
     return plain(content) if foreign else content
 
 
-def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint whole or not at all.
+def write_checkpoint(checkpoint: dict[str, Any], path: Path, encryption_key: str | None = None) -> None:
+    """Write a checkpoint whole or not at all: with its digest, or encrypted where there is a key.
+
+    Nothing in clear is written where there is a key, not even for a moment.
 
     Raises:
         UserError: the file cannot be written.
     """
     try:
-        with atomic_file(path) as file:
-            torch.save(checkpoint, file)
-    except RuntimeError as error:  # how torch reports a full disk
+        with atomic_file(path) as file, sealed_writing(file, encryption_key) as writer:
+            torch.save(checkpoint, writer)
+    except RuntimeError as error:  # torch's archive writer wraps what stopped it
+        if cause := _disk_error(error):
+            raise cannot_write(path, cause) from error
         raise UserError(f"{path}: the checkpoint could not be written ({_first_line(error)})") from error
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """How the trainer writes and reads its checkpoints."""
+    """How the trainer writes and reads its checkpoints.
+
+    Args:
+        encryption_key: with one they are written encrypted; both kinds are read.
+    """
+
+    def __init__(self, encryption_key: str | None = None) -> None:
+        self._encryption_key = encryption_key
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """See `write_checkpoint`."""
-        write_checkpoint(checkpoint, Path(path))
+        write_checkpoint(checkpoint, Path(path), self._encryption_key)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """Read a checkpoint; always as plain data, whatever is asked for."""
-        return read_tensors(Path(path))
+        return read_tensors(Path(path), self._encryption_key)
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete a checkpoint."""
         Path(path).unlink(missing_ok=True)
+
+
+def _disk_error(error: BaseException | None) -> OSError | None:
+    """What the operating system said at the bottom of a chain of errors."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _first_line(error: Exception) -> str:

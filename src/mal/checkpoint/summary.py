@@ -10,24 +10,28 @@ from torch import Tensor
 
 from mal.checkpoint.fitting import held_model
 from mal.checkpoint.origin import origin_of
+from mal.checkpoint.sealed_file import seal_of
 from mal.checkpoint.weights import NETWORK_PREFIXES, Weights, read_weights
 from mal.config.architectures import ARCHITECTURES
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norms: buffers, no parameters
 
 
-def checkpoint_summary(path: Path) -> dict[str, Any]:
+def checkpoint_summary(path: Path, encryption_key: str | None = None) -> dict[str, Any]:
     """The facts about a file, as plain values; those that it does not tell are None.
 
     Returns:
         ``file``, ``file_bytes``, ``origin``, ``licence``, ``holds`` (names of networks, or ``backbone``), ``arch``,
         ``stem``, ``num_blocks``, ``parameters`` of one network, ``dtype``, ``epoch``, ``global_step``, ``can_resume``,
-        ``encrypted``, ``metrics``.
+        ``encrypted``, ``checked_by`` (``sha256``, ``aes-256-gcm``, or None for a file that carries nothing to check it
+        by; a file that fails its check is an error), ``metrics``.
 
     Raises:
-        UserError: the file cannot be read.
+        UserError: the file cannot be read, or needs another key.
+        DamagedFile: it is not as it was written.
     """
-    weights = read_weights(path)
+    weights = read_weights(path, encryption_key)
+    seal = seal_of(path)
     tensors = weights.network("student")
     model, origin = held_model(weights), origin_of(weights)
     return {
@@ -44,7 +48,8 @@ def checkpoint_summary(path: Path) -> dict[str, Any]:
         "epoch": weights.epoch,
         "global_step": weights.global_step,
         "can_resume": weights.place is not None and bool(weights.spec),
-        "encrypted": False,
+        "encrypted": seal == "aes-256-gcm",
+        "checked_by": seal,
         "metrics": weights.metrics,
     }
 

@@ -91,13 +91,15 @@ class Weights:
         return _with_last_norm({f"backbone.{key.removeprefix('backbone.')}": self.tensors[key] for key in self.tensors})
 
 
-def read_weights(path: Path) -> Weights:
+def read_weights(path: Path, encryption_key: str | None = None) -> Weights:
     """Read the weights of a checkpoint, a released backbone, or a safetensors file.
 
     Raises:
         UserError: the file cannot be read, or holds no named tensors.
+        LockedFile: it is encrypted with another key.
+        DamagedFile: it is not as it was written.
     """
-    content = read_tensors(path)
+    content = read_tensors(path, encryption_key)
     named = next((content[key] for key in _TENSOR_KEYS if isinstance(content.get(key), dict)), content)
     tensors = _unwrapped({str(name): value for name, value in named.items() if isinstance(value, Tensor)})
     if not tensors:

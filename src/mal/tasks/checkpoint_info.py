@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from mal.checkpoint.summary import checkpoint_summary
+from mal.config.secrets import encryption_key_of
 from mal.console import console
+
+CHECKS = {
+    "sha256": "as it was written (SHA-256)",
+    "aes-256-gcm": "as it was written (AES-256-GCM)",
+    None: "none: the file carries no digest",
+}
 
 
 def run(path: Path, *, as_json: bool) -> int:
@@ -16,7 +23,7 @@ def run(path: Path, *, as_json: bool) -> int:
     Raises:
         UserError: the file cannot be read.
     """
-    summary = checkpoint_summary(path)
+    summary = checkpoint_summary(path, encryption_key_of())
     if as_json:
         print(json.dumps(summary, indent=2))
         return 0
@@ -26,9 +33,11 @@ def run(path: Path, *, as_json: bool) -> int:
 
 
 def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    encrypted = "encrypted" if summary["encrypted"] else "not encrypted"
     megabytes = summary["file_bytes"] / 1e6
     lines = [
-        ("file", f"{summary['file']} ({megabytes:.1f} MB, not encrypted)"),
+        ("file", f"{summary['file']} ({megabytes:.1f} MB, {encrypted})"),
+        ("check", CHECKS[summary["checked_by"]]),
         ("origin", summary["origin"]),
         ("licence", summary["licence"]),
         ("holds", f"{' and '.join(summary['holds'])}, {_parameters(summary)}"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec
+from mal.config.secrets import encryption_key_of
 from mal.held_networks import held_networks
 from mal.labeler import MaskAutoLabeler
 from mal.models.build import crop_settings
@@ -28,7 +29,7 @@ def labeler_of(
     Raises:
         UserError: the file cannot be read, or contradicts the spec.
     """
-    held = held_networks(Path(path), spec)
+    held = held_networks(Path(path), spec, encryption_key=encryption_key_of(spec))
     if held.spec != spec:
         save_spec(held.spec, folder / "spec.yaml")
     return MaskAutoLabeler(

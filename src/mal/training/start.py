@@ -9,8 +9,9 @@ from mal.checkpoint.fitting import fitted_spec
 from mal.checkpoint.matching import load_matching
 from mal.checkpoint.weights import TrainingPlace, Weights, read_weights
 from mal.config.schema import ExperimentSpec
+from mal.config.secrets import encryption_key_of
 from mal.console import console
-from mal.errors import UserError
+from mal.errors import DamagedFile, LockedFile, UserError
 from mal.models.build import build_network
 from mal.models.ema import make_teacher
 from mal.models.hub import fetch_hub_weights
@@ -31,6 +32,7 @@ class StartingPoint:
         resume_from: checkpoint of the run that goes on; None for a new run.
         place: where in that run.
         steps_done: optimiser steps of that run so far.
+        warning: what the person should know about the checkpoint; None when all is well.
     """
 
     spec: ExperimentSpec
@@ -39,22 +41,30 @@ class StartingPoint:
     resume_from: Path | None
     place: TrainingPlace
     steps_done: int
+    warning: str | None = None
 
 
 def starting_point(spec: ExperimentSpec, results_dir: Path) -> StartingPoint:
     """Choose and read the weights that a run starts with, and say which they are.
 
-    A checkpoint to resume goes before pretrained weights; the given one before the latest in the results folder.
+    A checkpoint to resume goes before pretrained weights; the given one before the latest in the results folder. Where
+    that is damaged, the newest good one beside it takes its place.
 
     Raises:
         UserError: a file cannot be read, fits the spec's network in no tensor, or is to be resumed from and has
             weights only.
+        LockedFile: a file is encrypted with another key.
+        DamagedFile: a file that the spec names is damaged.
     """
-    resume_from = _checkpoint_to_resume(spec, results_dir)
-    path = resume_from or _path(spec.train.pretrained_model_path)
-    if spec.model.pretrained and path and not resume_from:
+    resumed = _weights_to_resume(spec, results_dir)
+    resume_from = resumed.weights.path if resumed else None
+    pretrained = _path(spec.train.pretrained_model_path)
+    if spec.model.pretrained and pretrained and not resumed:
         raise UserError("model.pretrained and train.pretrained_model_path both name weights to start from; keep one")
-    weights = read_weights(path) if path else None
+    if resumed:
+        weights: Weights | None = resumed.weights
+    else:
+        weights = read_weights(pretrained, encryption_key_of(spec)) if pretrained else None
     if weights is not None:
         # A run that resumes compares the whole section itself, later; pretrained weights may fit in part.
         spec = fitted_spec(spec, weights, must_agree=() if resume_from else ("arch",))
@@ -64,20 +74,67 @@ def starting_point(spec: ExperimentSpec, results_dir: Path) -> StartingPoint:
         if spec.model.pretrained:
             _fill_from_hub(student, spec.model.arch)
         return StartingPoint(spec, student, make_teacher(student), None, FROM_THE_START, 0)
-    if resume_from:
+    if resumed:
         if weights.place is None:
             raise UserError(
-                f"{path}: holds weights, but no state of a training run to go on with;"
+                f"{resume_from}: holds weights, but no state of a training run to go on with;"
                 " give it as train.pretrained_model_path"
             )
-        console.print(f"resuming from {resume_from}")
-        return StartingPoint(spec, student, make_teacher(student), resume_from, weights.place, weights.global_step or 0)
+        if resumed.warning:
+            console.print(resumed.warning, markup=False)
+        console.print(f"resuming from {resume_from}", markup=False)
+        teacher, steps_done = make_teacher(student), weights.global_step or 0
+        return StartingPoint(spec, student, teacher, resume_from, weights.place, steps_done, resumed.warning)
     return _filled(spec, student, weights)
 
 
-def _checkpoint_to_resume(spec: ExperimentSpec, results_dir: Path) -> Path | None:
+@dataclass(frozen=True, slots=True)
+class _Resumed:
+    """The checkpoint of a run that goes on, and what is to be said about it."""
+
+    weights: Weights
+    warning: str | None = None
+
+
+def _weights_to_resume(spec: ExperimentSpec, results_dir: Path) -> _Resumed | None:
+    key = encryption_key_of(spec)
+    given = _path(spec.train.resume_training_checkpoint_path)
+    if given:
+        return _Resumed(read_weights(given, key))
     latest = results_dir / LATEST_NAME
-    return _path(spec.train.resume_training_checkpoint_path) or (latest if latest.exists() else None)
+    if not latest.exists():
+        return None
+    try:
+        return _Resumed(read_weights(latest, key))
+    except DamagedFile as error:
+        good, steps = _newest_good(latest, key, error)
+        warning = f"{latest} is damaged; {good.name} (step {steps}) is the newest good checkpoint there"
+        return _Resumed(read_weights(good, key), warning)
+
+
+def _newest_good(latest: Path, key: str | None, error: DamagedFile) -> tuple[Path, int]:
+    """The checkpoint of most steps beside a damaged one, and its steps."""
+    # The latest file is often another name of a numbered one, which is then damaged too. Numbered names come first.
+    others = [path for path in sorted(latest.parent.glob("[!.]*.pth"), reverse=True) if not path.samefile(latest)]
+    steps = {path: count for path in others if (count := _steps_done(path, key)) is not None}
+    if not steps:
+        tried = ", ".join(path.name for path in others)
+        raise UserError(
+            f"{error}; no other checkpoint there is good{f' ({tried})' if tried else ''}: to start afresh, choose a new"
+            " results_dir"
+        ) from error
+    return max(steps.items(), key=lambda item: item[1])
+
+
+def _steps_done(path: Path, key: str | None) -> int | None:
+    """None for a file that no run can go on from."""
+    try:
+        weights = read_weights(path, key)
+    except LockedFile:
+        raise
+    except UserError:
+        return None
+    return weights.global_step if weights.place else None
 
 
 def _filled(spec: ExperimentSpec, student: MaskNetwork, weights: Weights) -> StartingPoint:

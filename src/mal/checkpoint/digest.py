@@ -1,0 +1,95 @@
+"""A checkpoint's digest: SHA-256 of the whole file, in the comment that ends a zip archive.
+
+PyTorch's checkpoints are zip archives. Every reader of them skips the comment, so a file with a digest is as readable
+for other programs as one without.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_PREFIX = b"mal-sha256:"
+_COMMENT_BYTES = len(_PREFIX) + 2 * hashlib.sha256().digest_size
+_LENGTH_BYTES = 2  # the archive's last field, in front of the comment: its length
+_READ_BYTES = 2**20
+
+
+class DigestWriter:
+    """Passes an archive on to a file while it is written, and ends it with its digest.
+
+    Args:
+        file: open for writing.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._end = b""  # of what was written so far: the length of the comment, once all of it was
+
+    def write(self, data: Buffer) -> int:
+        """Add to the archive."""
+        view = memoryview(data).cast("B")
+        start = len(view) - _LENGTH_BYTES
+        if start < 0:
+            ready, self._end = (self._end + bytes(view))[:-_LENGTH_BYTES], (self._end + bytes(view))[-_LENGTH_BYTES:]
+            self._pass_on(ready)
+        else:
+            self._pass_on(self._end)
+            self._pass_on(view[:start])
+            self._end = bytes(view[start:])
+        return len(view)
+
+    def flush(self) -> None:
+        """Nothing to do before the end."""
+
+    def finish(self) -> None:
+        """Write the digest.
+
+        Raises:
+            ValueError: what was written does not end like a zip archive without a comment.
+        """
+        if self._end != bytes(_LENGTH_BYTES):
+            raise ValueError("not a zip archive, or one with a comment of its own")
+        self._pass_on(_COMMENT_BYTES.to_bytes(_LENGTH_BYTES, "little"))
+        self._file.write(_PREFIX + self._digest.hexdigest().encode("ascii"))
+
+    def _pass_on(self, data: bytes | memoryview) -> None:
+        self._digest.update(data)
+        self._file.write(data)
+
+
+def has_digest(file: IO[bytes]) -> bool:
+    """Whether a file ends with a digest, right or wrong."""
+    return _stated(file) is not None
+
+
+def digest_is_wrong(file: IO[bytes]) -> bool:
+    """Whether a file is another than the one that its digest was made of; False where it has none.
+
+    The file is read once, in pieces, and left at its beginning.
+    """
+    stated = _stated(file)
+    if stated is None:
+        return False
+    left = file.seek(0, os.SEEK_END) - _COMMENT_BYTES
+    digest = hashlib.sha256()
+    file.seek(0)
+    while left and (piece := file.read(min(left, _READ_BYTES))):
+        digest.update(piece)
+        left -= len(piece)
+    file.seek(0)
+    return digest.hexdigest() != stated
+
+
+def _stated(file: IO[bytes]) -> str | None:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - _COMMENT_BYTES, 0))
+    comment = file.read(_COMMENT_BYTES)
+    file.seek(0)
+    is_ours = len(comment) == _COMMENT_BYTES and comment.startswith(_PREFIX)
+    return comment.removeprefix(_PREFIX).decode("ascii", "replace") if is_ours else None
