@@ -264,7 +264,8 @@ def test_checkpoints_can_be_counted_in_steps(data, tmp_path, capfd):
     spec = write_spec(data, tmp_path, **changes)
     assert run_mal(capfd, "train", "-e", spec).exit_code == 0
     names = sorted(path.name for path in (tmp_path / "train").glob("*.pth"))
-    assert names == ["mal_model_latest.pth", "model_epoch_001.pth", "model_step_000002.pth", "model_step_000004.pth"]
+    always = ["mal_model_latest.pth", "model_best.pth"]
+    assert names == [*always, "model_epoch_001.pth", "model_step_000002.pth", "model_step_000004.pth"]
 
 
 def test_a_checkpoint_in_steps_is_written_once_when_gradients_are_summed(data, tmp_path, capfd):
@@ -311,6 +312,6 @@ def test_the_sample_spec_of_the_page_trains_and_evaluates_with_its_paths_replace
     assert outcome.exit_code == 0, outcome.err
     folder = tmp_path / "results/train"
     names = sorted(path.name for path in folder.glob("*.pth"))
-    assert names == ["mal_model_latest.pth", "model_epoch_004.pth", "model_epoch_009.pth"]
+    assert names == ["mal_model_latest.pth", "model_best.pth", "model_epoch_004.pth", "model_epoch_009.pth"]
     checkpoint = f"evaluate.checkpoint={folder}/model_epoch_009.pth"
     assert run_mal(capfd, "evaluate", "-e", page, *paths, *small, *quick, checkpoint).exit_code == 0

@@ -9,6 +9,7 @@ from lightning import Callback, Trainer
 from mal.checkpoint.store import AtomicCheckpointIO
 from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec
+from mal.config.secrets import encryption_key_of
 from mal.console import console
 from mal.errors import UserError
 from mal.tasks.run_folder import run_folder, show_notes
@@ -22,6 +23,7 @@ from mal.training.progress import TrainingProgress
 from mal.training.run_checks import run_notes
 from mal.training.start import StartingPoint, starting_point
 from mal.training.status import StatusLog
+from mal.training.step_log import StepLog
 from mal.training.step_seeds import StepSeeds, seed_everything
 from mal.training.stop_signals import StopSignals
 from mal.training.training_data import TrainingData
@@ -50,6 +52,8 @@ def run(spec: ExperimentSpec) -> int:
         show_notes([*run_notes(spec, inputs.source.coco, boxes, plan.world_size), *inputs.notes], status)
         run_size = RunSize.of(spec.train, len(boxes), plan.world_size)
         start = starting_point(spec, folder)
+        if start.warning:
+            status.write(start.warning, level="warning")
         if start.spec != spec:
             save_spec(start.spec, folder / "spec.yaml")
         if start.resume_from and start.steps_done >= run_size.steps_per_epoch * spec.train.num_epochs:
@@ -100,8 +104,7 @@ def _trainer(
         num_sanity_val_steps=0,
         logger=run_loggers(spec, folder),
         callbacks=_callbacks(spec, inputs, folder, status),
-        plugins=[AtomicCheckpointIO()],
-        log_every_n_steps=10,
+        plugins=[AtomicCheckpointIO(encryption_key_of(spec))],
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=False,
@@ -124,4 +127,12 @@ def _callbacks(spec: ExperimentSpec, inputs: TrainingInputs, folder: Path, statu
         files=files,
         status=status,
     )
-    return [signals, StepSeeds(inputs.training), health, TrainingProgress(status), LastEpochValidation(), files]
+    return [
+        signals,
+        StepSeeds(inputs.training),
+        health,
+        StepLog(),
+        TrainingProgress(status),
+        LastEpochValidation(),
+        files,
+    ]

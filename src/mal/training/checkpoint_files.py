@@ -185,6 +185,8 @@ class CheckpointFiles(Callback):
 
     def _save(self, trainer: Trainer, name: str) -> None:
         path = self.results_dir / name
+        for logger in trainer.loggers:
+            logger.save()  # a run that goes on from this file does not write these points again
         trainer.save_checkpoint(path)
         self.newest = path
         self._saved_step = trainer.global_step

@@ -85,7 +85,7 @@ class StepHealth(Callback):
         losses, self._losses = self._losses, []
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = total_grad_norm(parameters)
-        pl_module.log("train/grad_norm", norm)
+        pl_module.log("train/grad_norm", norm, logger=False)
         suspects = [positions for loss, positions in losses if not torch.isfinite(loss)]
         # With float16 a gradient may overflow in good health: its scaler skips the step and takes a smaller scale.
         overflows = getattr(trainer.precision_plugin, "scaler", None) is None and not torch.isfinite(norm)

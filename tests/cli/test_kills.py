@@ -1,0 +1,109 @@
+"""A run that is stopped, at any moment and in any way, ends as one that was never stopped."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.cli import killable_runs
+from tests.cli.killable_runs import (
+    RunStarter,
+    assert_equal_states,
+    kill,
+    kill_worker,
+    logged_curves,
+    terminate,
+    terminate_group,
+    interrupt_group,
+    training_state,
+)
+from tests.cli.small_runs import SmallData, small_data, status_lines, write_spec
+
+pytestmark = pytest.mark.slow
+
+KILLS = 6
+PATIENCE = 120.0  # seconds; only a run that hangs takes them
+
+
+@pytest.fixture(scope="module")
+def starter() -> RunStarter:
+    return RunStarter()
+
+
+@pytest.fixture(scope="module")
+def data(shared, tmp_path_factory) -> SmallData:
+    folder = tmp_path_factory.mktemp("data")
+    return small_data(folder / "coco", shared / "data/nuts", num_train=6, num_val=3, boxes_each=4)
+
+
+def run_spec(data: SmallData, results: Path) -> Path:
+    """A run of seconds with all that has a state: workers, stochastic depth, summed steps, files in the middle."""
+    spec = write_spec(
+        data,
+        results,
+        train__num_epochs=4,
+        train__batch_size=1,
+        train__accum_grad_batches=2,
+        train__checkpoint_every_n_minutes=0.001,
+        train__keep_last_n=2,
+        dataset__num_workers_per_gpu=1,
+    )
+    text = spec.read_text()
+    spec.write_text(text.replace("model:\n", "model:\n  vit_dpr: 0.3\n"))
+    return spec
+
+
+@pytest.fixture(scope="module")
+def whole(starter, data, tmp_path_factory) -> SimpleNamespace:
+    """A run that nobody stops, and how long it takes."""
+    folder = tmp_path_factory.mktemp("whole")
+    process = starter.start(run_spec(data, folder), folder / "log.txt")  # the first one also waits for the imports
+    process.join(PATIENCE)
+    assert process.exitcode == 0, (folder / "log.txt").read_text()
+    entries = status_lines(folder / "train/status.json")
+    return SimpleNamespace(folder=folder / "train", seconds=_seconds_of_a_run(starter, data, tmp_path_factory))
+
+
+def _seconds_of_a_run(starter, data, tmp_path_factory) -> float:
+    folder = tmp_path_factory.mktemp("timed")
+    started = time.monotonic()
+    process = starter.start(run_spec(data, folder), folder / "log.txt")
+    process.join(PATIENCE)
+    return time.monotonic() - started
+
+
+@pytest.mark.parametrize("stop", [kill, terminate, interrupt_group, terminate_group, kill_worker])
+def test_a_run_that_is_stopped_at_random_ends_as_one_that_is_not(stop, starter, data, whole, tmp_path):
+    moments = random.Random(stop.__name__)
+    kills = 0
+    for attempt in range(100):
+        folder = tmp_path / f"run{attempt}"
+        spec = run_spec(data, folder)
+        while True:
+            process = starter.start(spec, folder / "log.txt")
+            if kills < KILLS:
+                process.join(moments.uniform(0.1, 0.9) * whole.seconds)
+                if process.is_alive():
+                    stop(process)
+                    kills += 1
+            process.join(PATIENCE)
+            assert process.exitcode is not None, "the run hangs"
+            if process.exitcode == 0:
+                break
+        assert_same_end(folder / "train", whole.folder)
+        if kills >= KILLS:
+            return
+    pytest.fail("the runs end before they can be stopped")
+
+
+def assert_same_end(folder: Path, whole: Path) -> None:
+    assert_equal_states(training_state(folder / "mal_model_latest.pth"), training_state(whole / "mal_model_latest.pth"))
+    assert logged_curves(folder / "tensorboard") == logged_curves(whole / "tensorboard")
+    names = [sorted(path.name for path in each.glob("*.pth")) for each in (folder, whole)]
+    assert names[0] == names[1]
