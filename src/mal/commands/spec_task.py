@@ -31,7 +31,7 @@ class SpecTaskParser(CommandParser):
 def make_parser(task: Task, summary: str) -> CommandParser:
     """The parser of one of the three tasks."""
     parser = SpecTaskParser(task, summary)
-    parser.set_defaults(task=task)
+    parser.set_defaults(task=task, dry_run=False)
     parser.add_argument(
         "-e",
         "--experiment_spec",
@@ -41,6 +41,12 @@ def make_parser(task: Task, summary: str) -> CommandParser:
         metavar="SPEC.yaml",
         help=f"the spec file; `mal spec {task}` prints one to start from",
     )
+    if task == "train":
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="read everything, try two steps, show counts, time and memory, and stop; no results are written",
+        )
     parser.add_argument(
         "overrides",
         nargs="*",
@@ -57,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     from mal.config.load import load_spec
 
     spec = load_spec(arguments.experiment_spec, arguments.overrides, task=arguments.task)
-    exit_code: int = importlib.import_module(f"mal.tasks.{arguments.task}").run(spec)
+    module = "dry_run" if arguments.dry_run else arguments.task
+    exit_code: int = importlib.import_module(f"mal.tasks.{module}").run(spec)
     return exit_code
 
 

@@ -1,0 +1,111 @@
+"""``mal train --dry-run``: read everything that training would read, try two steps, say what it will take, and stop."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mal.checkpoint.store import read_tensors
+from mal.config.schema import ExperimentSpec, task_results_dir
+from mal.console import console
+from mal.data.box_tables import left_out_groups
+from mal.data.boxes import select_boxes
+from mal.errors import UserError
+from mal.tasks.dry_run_tables import (
+    classes_table,
+    counts_table,
+    disk_table,
+    estimate_table,
+    length_table,
+    notes_tables,
+    run_table,
+    share_line,
+    sizes_table,
+)
+from mal.tasks.run_folder import quiet_libraries
+from mal.training.devices import DevicePlan, plan_devices
+from mal.training.inputs import TrainingInputs, read_inputs
+from mal.training.launch import this_launch
+from mal.training.module import MalModule, RunSize
+from mal.training.run_checks import run_notes
+from mal.training.run_estimate import disk_need, nearest_existing
+from mal.training.start import FROM_THE_START, StartingPoint, starting_point
+from mal.training.step_seeds import seed_everything
+from mal.training.training_data import TrainingData
+from mal.training.trial_steps import Trial, try_steps
+
+
+def run(spec: ExperimentSpec) -> int:
+    """Show what training by this spec would do; nothing is written into the results folder.
+
+    Returns:
+        Exit code 0: training could start.
+
+    Raises:
+        UserError: it could not; one line says what to do.
+    """
+    if this_launch().rank:
+        return 0
+    quiet_libraries()
+    folder = task_results_dir(spec, "train")
+    _require_writable(folder)
+    plan = plan_devices(
+        gpu_ids=spec.train.gpu_ids,
+        num_nodes=spec.train.num_nodes,
+        strategy=spec.strategy,
+        use_amp=spec.train.use_amp,
+    )
+    console.print(f"dry run: nothing is written into {folder}")
+    inputs = read_inputs(spec, seed_everything(spec.train))
+    boxes = inputs.training.boxes
+    for note in run_notes(spec, inputs.source.coco, boxes, plan.world_size):
+        console.print(f"  {note.action}: {note.reason}", markup=False)
+    size = RunSize.of(spec.train, len(boxes), plan.world_size)
+    start = starting_point(spec, folder)
+    _show_plan(start, plan, inputs, size, folder)
+    if start.steps_done >= size.steps_per_epoch * spec.train.num_epochs:
+        console.print(f"nothing to do: all {spec.train.num_epochs} epochs are done; raise train.num_epochs to go on")
+        return 0
+    trial = _try(start, plan, inputs, size)
+    console.print(estimate_table(start, plan, inputs, size, trial))
+    console.print("training can start")
+    return 0
+
+
+def _require_writable(folder: Path) -> None:
+    nearest = nearest_existing(folder)
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        reason = "cannot be written" if nearest.is_dir() else "is no folder"
+        raise UserError(f"{folder}: results cannot be written there ({nearest} {reason}); set results_dir")
+
+
+def _show_plan(start: StartingPoint, plan: DevicePlan, inputs: TrainingInputs, size: RunSize, folder: Path) -> None:
+    """All that is known without a step."""
+    dataset = start.spec.dataset
+    limits = {"min_obj_size": dataset.min_obj_size, "max_obj_size": dataset.max_obj_size}
+    need = disk_need(start.student, start.spec.train, size.steps_per_epoch, folder)
+    console.print(run_table(start, plan, size))
+    console.print(counts_table(inputs))
+    found, notes = select_boxes(inputs.source.coco)
+    for table in notes_tables(left_out_groups(found, notes, **limits), inputs):
+        console.print(table)
+    console.print(classes_table(inputs))
+    console.print(sizes_table(inputs))
+    console.print(share_line(found, inputs, dataset.min_obj_size))
+    console.print(length_table(start.spec, size))
+    console.print(disk_table(need, folder))
+    if not need.fits:
+        console.print(
+            "  warned: the checkpoints will not fit; free some space, set train.keep_last_n,"
+            " or choose another results_dir",
+            markup=False,
+        )
+
+
+def _try(start: StartingPoint, plan: DevicePlan, inputs: TrainingInputs, size: RunSize) -> Trial:
+    module = MalModule(start.student, start.teacher, start.spec, size, evaluator=inputs.evaluator)
+    if start.resume_from:
+        checkpoint = read_tensors(start.resume_from)
+        module.on_load_checkpoint(checkpoint)
+        module.load_state_dict(checkpoint["state_dict"])
+    return try_steps(module, start.spec, plan, inputs, TrainingData(inputs, start.spec, FROM_THE_START))

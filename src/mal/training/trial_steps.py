@@ -1,0 +1,178 @@
+"""A few real steps and a validation batch, to tell what a run will take."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+
+from mal.config.schema import ExperimentSpec
+from mal.data.crop_stream import CropBatch
+from mal.data.train_boxes import EpochSampler, TrainBoxes, collate
+from mal.errors import UserError
+from mal.training.devices import DevicePlan
+from mal.training.inputs import TrainingInputs
+from mal.training.module import MalModule
+from mal.training.step_seeds import StepSeeds
+from mal.training.training_data import TrainingData
+
+TRIAL_STEPS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What was measured, on one device.
+
+    Attributes:
+        first_step: seconds of the first step, which warms up.
+        step: seconds of the second one, its batches being there.
+        reading: seconds in which one process reads and cuts a batch.
+        validation_box: seconds for each box of a validation batch that is there; None without validation.
+        peak_bytes: most memory in use, of the GPU or else of this process.
+    """
+
+    first_step: float
+    step: float
+    reading: float
+    validation_box: float | None
+    peak_bytes: int
+
+    def seconds_per_step(self, *, readers: int, batches_per_step: int) -> float:
+        """A step with the reading of its batches, in which loader processes run beside it and share the work.
+
+        Args:
+            readers: loader processes that run side by side; 0 where the training process reads.
+            batches_per_step: batches that a step sums up.
+        """
+        reading = self.reading * batches_per_step
+        return max(self.step, reading / readers) if readers else self.step + reading
+
+
+def try_steps(
+    module: MalModule, spec: ExperimentSpec, plan: DevicePlan, inputs: TrainingInputs, data: TrainingData
+) -> Trial:
+    """Train two steps on one device of the plan and validate on one batch; nothing that is written stays.
+
+    Args:
+        module: to be trained; it is changed by it.
+        spec: the whole spec.
+        plan: where the run will be.
+        inputs: checked boxes and masks.
+        data: loaders of the run, from its beginning.
+
+    Raises:
+        UserError: the step does not fit into memory, its loss is not finite, or an image cannot be read.
+    """
+    on_gpu = plan.accelerator == "gpu"
+    reading = _seconds_to_read(inputs.training, spec.train.batch_size)
+    clock = _StepClock(torch.cuda.synchronize if on_gpu else lambda: None)
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(_first_device(plan))
+    with tempfile.TemporaryDirectory(prefix="mal_dry_run_") as folder:
+        trainer = Trainer(
+            **_one_device(plan).trainer_arguments(),
+            max_steps=TRIAL_STEPS,
+            accumulate_grad_batches=spec.train.accum_grad_batches,
+            limit_train_batches=TRIAL_STEPS * spec.train.accum_grad_batches,
+            limit_val_batches=1 if inputs.validation else 0,
+            num_sanity_val_steps=0,
+            plugins=[LightningEnvironment()],  # whatever started this process, the trial is its own
+            logger=False,
+            callbacks=[StepSeeds(inputs.training), clock],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+        )
+        try:
+            trainer.fit(module, datamodule=data)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"train.batch_size = {spec.train.batch_size} does not fit into the memory of the GPU at"
+                f" dataset.crop_size = {spec.dataset.crop_size}; lower one of them"
+            ) from error
+    return Trial(
+        first_step=clock.steps[0],
+        step=clock.steps[-1],
+        reading=reading,
+        validation_box=clock.validation_box,
+        peak_bytes=torch.cuda.max_memory_reserved(_first_device(plan)) if on_gpu else process_peak_bytes(),
+    )
+
+
+class _StepClock(Callback):
+    """Times the steps and the validation, the batches being there already."""
+
+    def __init__(self, wait_for_device: Callable[[], None]) -> None:
+        self.steps: list[float] = []
+        self.validation_box: float | None = None
+        self._wait_for_device = wait_for_device
+        self._started = 0.0
+        self._batches: list[float] = []
+
+    def on_train_batch_start(self, *args: Any) -> None:
+        """Start the clock."""
+        self._started = self._now()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        """Stop it; a step may take several batches.
+
+        Raises:
+            UserError: the loss is not finite.
+        """
+        self._batches.append(self._now() - self._started)
+        loss = float(trainer.callback_metrics["train/loss"])
+        if not math.isfinite(loss):
+            raise UserError(f"the loss of step {len(self.steps) + 1} is {loss}: lower train.lr, or check the weights")
+        if trainer.global_step > len(self.steps):
+            self.steps.append(sum(self._batches))
+            self._batches.clear()
+
+    def on_validation_batch_start(self, *args: Any) -> None:
+        """Start the clock."""
+        self._started = self._now()
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: CropBatch, *args: Any
+    ) -> None:
+        """Stop it."""
+        if len(batch):
+            self.validation_box = (self._now() - self._started) / len(batch)
+
+    def _now(self) -> float:
+        self._wait_for_device()
+        return time.perf_counter()
+
+
+def process_peak_bytes() -> int:
+    """Most memory that this process has had in use, without its loader processes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _seconds_to_read(boxes: TrainBoxes, batch_size: int) -> float:
+    """Time to read a batch in this process, its images not being in memory."""
+    keys = list(islice(EpochSampler(len(boxes), seed=boxes.seed), batch_size))
+    started = time.perf_counter()
+    collate([boxes[key] for key in keys])
+    return time.perf_counter() - started
+
+
+def _one_device(plan: DevicePlan) -> DevicePlan:
+    devices = 1 if isinstance(plan.devices, int) else plan.devices[:1]
+    return replace(plan, devices=devices, num_nodes=1, strategy="auto")
+
+
+def _first_device(plan: DevicePlan) -> int:
+    return 0 if isinstance(plan.devices, int) else plan.devices[0]
