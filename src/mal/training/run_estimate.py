@@ -74,9 +74,10 @@ def num_files(train: TrainConfig, steps_per_epoch: int) -> int:
 
 
 def num_validations(train: TrainConfig, from_epoch: int = 0) -> int:
-    """Validations of a run from an epoch on: after every so many epochs, and after the last one."""
-    done = from_epoch // train.validation_interval
-    return -(-train.num_epochs // train.validation_interval) - min(done, train.num_epochs // train.validation_interval)
+    """Validations of a run with some epochs done: after every so many epochs, and after the last one."""
+    interval, num_epochs = train.validation_interval, train.num_epochs
+    is_last_extra = num_epochs % interval != 0 and from_epoch < num_epochs
+    return num_epochs // interval - from_epoch // interval + is_last_extra
 
 
 def checkpoints_present(folder: Path) -> int:
