@@ -11,7 +11,6 @@ from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec
 from mal.config.secrets import encryption_key_of
 from mal.console import console
-from mal.errors import UserError
 from mal.tasks.run_folder import run_folder, show_notes
 from mal.training.checkpoint_files import LATEST_NAME, CheckpointFiles, KeepingRules
 from mal.training.devices import DevicePlan, plan_devices
@@ -56,7 +55,7 @@ def run(spec: ExperimentSpec) -> int:
             status.write(start.warning, level="warning")
         if start.spec != spec:
             save_spec(start.spec, folder / "spec.yaml")
-        if start.resume_from and start.steps_done >= run_size.steps_per_epoch * spec.train.num_epochs:
+        if start.place.epoch >= spec.train.num_epochs:
             console.print(
                 f"nothing to do: all {spec.train.num_epochs} epochs are done; raise train.num_epochs to go on,"
                 " or choose a new results_dir to start afresh"
@@ -86,9 +85,6 @@ def _train(
         if trainer.interrupted:  # the trainer turns Ctrl-C into a silent exit
             raise KeyboardInterrupt from None
         raise
-    except UserError as error:
-        # A loader process sends its traceback along with the error; the last line is the error itself.
-        raise UserError(str(error).strip().splitlines()[-1].removeprefix("mal.errors.UserError: ")) from error
 
 
 def _trainer(
