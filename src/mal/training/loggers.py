@@ -8,11 +8,12 @@ import os
 from pathlib import Path
 from urllib.parse import urlparse
 
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 
 from mal.config.schema import ExperimentSpec
 from mal.console import console
 from mal.errors import UserError
+from mal.training.tensorboard_log import TensorBoardLog
 
 _WANDB_HOST = "https://api.wandb.ai"
 
@@ -23,13 +24,12 @@ def run_loggers(spec: ExperimentSpec, results_dir: Path, *, steps_done: int = 0)
     Args:
         spec: sections ``wandb`` (used where a person is logged in to it) and ``mlflow``.
         results_dir: of the training.
-        steps_done: steps of an earlier run that this one goes on from. What it logged later is hidden, so that each
-            curve is that of one uninterrupted run.
+        steps_done: optimiser steps of the run that this one goes on with; see :class:`TensorBoardLog`.
 
     Raises:
         UserError: MLflow is asked for and not installed, or its server does not take the run.
     """
-    loggers: list[Logger] = [TensorBoardLogger(results_dir, name="tensorboard", version="", purge_step=steps_done)]
+    loggers: list[Logger] = [TensorBoardLog(results_dir, steps_done)]
     if spec.wandb.enable and importlib.util.find_spec("wandb") and _wandb_login():
         loggers.append(_wandb_logger(spec, results_dir))
         console.print(f"Weights & Biases: logging to project {spec.wandb.project} (wandb.enable=false turns it off)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 STEPS_BETWEEN_FIGURES = 10
 
@@ -23,10 +24,10 @@ class StepLog(Callback):
             return
         figures = {name: float(value) for name, value in train_figures(trainer).items()}
         for logger in trainer.loggers:
-            logger.log_metrics({**figures, "epoch": trainer.current_epoch}, step)
+            logger.log_metrics(figures, step)
             logger.save()
 
 
-def train_figures(trainer: Trainer) -> dict[str, Any]:
+def train_figures(trainer: Trainer) -> dict[str, Tensor]:
     """Scalars of the last step by name, ``train/loss`` and the like; still on their device."""
     return {name: value for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
