@@ -16,8 +16,9 @@ from torch.utils.data import IterableDataset, get_worker_info
 from mal.data.boxes import Box
 from mal.data.crop import Border, crop_box_mask, crop_image
 from mal.data.geometry import IntBox, expand_box, label_margins
-from mal.data.images import read_record_image
+from mal.data.images import image_path, read_record_image
 from mal.data.pixels import to_tensor
+from mal.data.reading_board import at_work_on
 from mal.errors import UserError
 
 
@@ -137,14 +138,23 @@ class CropStream(IterableDataset[CropBatch]):
         if waiting:
             yield _join(waiting)
 
+    def image_name(self, position: int) -> str:
+        """Path of the image of a position."""
+        record = next(boxes[0].image for boxes in self.images if boxes[0].image.position == position)
+        return str(image_path(self.img_dir, record.file_name))
+
     def _image_batches(self, boxes: Sequence[Box]) -> Iterator[CropBatch]:
+        record = boxes[0].image
         try:
-            image = read_record_image(self.img_dir, boxes[0].image)
+            with at_work_on(record.position):
+                image = read_record_image(self.img_dir, record)
         except UserError as error:
             yield _failed(boxes, str(error), self.settings.crop_size)
             return
         for start in range(0, len(boxes), self.batch_size):
-            yield crop_boxes(image, boxes[start : start + self.batch_size], self.settings)
+            with at_work_on(record.position):
+                batch = crop_boxes(image, boxes[start : start + self.batch_size], self.settings)
+            yield batch
 
 
 def _failed(boxes: Sequence[Box], reason: str, size: int) -> CropBatch:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from torch.utils.data import DataLoader
 
 from mal.data.boxes import Box, select_boxes, training_boxes
 from mal.data.coco import CocoFile, read_coco
@@ -16,6 +13,7 @@ from mal.data.images import fill_missing_sizes, image_path
 from mal.data.notes import RecordNote
 from mal.data.nothing_to_train_on import nothing_to_train_on
 from mal.data.train_boxes import EpochSampler, TrainBatch, TrainBoxes, collate
+from mal.data.watched_loader import WatchedLoader
 from mal.errors import UserError
 
 
@@ -74,16 +72,17 @@ class AnnotatedImages:
 
 def train_loader(
     dataset: TrainBoxes, *, batch_size: int, num_workers: int, rank: int, world_size: int, pin_memory: bool
-) -> DataLoader[TrainBatch]:
+) -> WatchedLoader[TrainBatch]:
     """Loader of training batches in a new order every epoch; the last batch may be smaller."""
     sampler = EpochSampler(len(dataset), seed=dataset.seed, rank=rank, world_size=world_size)
-    return DataLoader(
+    return WatchedLoader(
         dataset,
+        num_workers=num_workers,
+        image_name=dataset.image_name,
         batch_size=batch_size,
         sampler=sampler,
         collate_fn=collate,
         pin_memory=pin_memory,
-        **_worker_arguments(num_workers),
     )
 
 
@@ -96,12 +95,8 @@ def crop_loader(
     num_workers: int,
     rank: int = 0,
     world_size: int = 1,
-) -> DataLoader[CropBatch]:
+) -> WatchedLoader[CropBatch]:
     """Loader of crops for labelling; see :class:`CropStream`."""
     stream = CropStream(boxes, img_dir, settings, batch_size=batch_size, rank=rank, world_size=world_size)
     workers = min(num_workers, len(stream.images))
-    return DataLoader(stream, batch_size=None, **_worker_arguments(workers))
-
-
-def _worker_arguments(num_workers: int) -> dict[str, Any]:
-    return {"num_workers": num_workers, "persistent_workers": num_workers > 0}
+    return WatchedLoader(stream, num_workers=workers, image_name=stream.image_name, batch_size=None)

@@ -12,22 +12,25 @@ class ImageCache:
     """Keeps the most recently used images, up to a number of bytes.
 
     Args:
-        read: makes the image of a key.
         max_bytes: what the kept images may take together.
     """
 
-    def __init__(self, read: Callable[[int], np.ndarray], max_bytes: int) -> None:
-        self._read = read
+    def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._images: OrderedDict[int, np.ndarray] = OrderedDict()
 
-    def get(self, key: int) -> np.ndarray:
-        """The image of a key, (H, W, 3) uint8; read-only, since others get the same one."""
+    def get(self, key: int, read: Callable[[], np.ndarray]) -> np.ndarray:
+        """The image of a key, (H, W, 3) uint8; read-only, since others get the same one.
+
+        Args:
+            key: names the image.
+            read: makes it, where it is not kept.
+        """
         if key in self._images:
             self._images.move_to_end(key)
             return self._images[key]
-        image = self._read(key)
+        image = read()
         image.setflags(write=False)
         self._images[key] = image
         self._bytes += image.nbytes

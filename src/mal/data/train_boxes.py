@@ -17,8 +17,10 @@ from mal.data.boxes import Box
 from mal.data.crop import Border, crop_box_mask, crop_image
 from mal.data.geometry import expand_box, random_margins
 from mal.data.image_cache import ImageCache
-from mal.data.images import read_record_image
+from mal.data.images import image_path, read_record_image
 from mal.data.pixels import to_tensor
+from mal.data.reading_board import at_work_on
+from mal.errors import UserError
 
 FLIP_PROBABILITY = 0.5
 CACHE_BYTES = 256 * 1024**2  # per worker process: some 300 photos of COCO's size
@@ -99,6 +101,25 @@ class TrainBoxes(Dataset[TrainBatch]):
             UserError: the box's image is missing or damaged.
         """
         epoch, index = key
+        with at_work_on(self.boxes[index].image.position):
+            return self._sample(epoch, index)
+
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[TrainBatch | UserError]:
+        """Several samples; in place of one whose image is missing or damaged the error, for a loader to raise."""
+        return [self._sample_or_error(key) for key in keys]
+
+    def image_name(self, position: int) -> str:
+        """Path of the image of a position."""
+        record = next(box.image for box in self.boxes if box.image.position == position)
+        return str(image_path(self._img_dir, record.file_name))
+
+    def _sample_or_error(self, key: SampleKey) -> TrainBatch | UserError:
+        try:
+            return self[key]
+        except UserError as error:
+            return error
+
+    def _sample(self, epoch: int, index: int) -> TrainBatch:
         box = self.boxes[index]
         rng = np.random.default_rng([self.seed, epoch, index])
         frame = expand_box(box.xyxy, random_margins(rng, self.margin_rate))
@@ -117,15 +138,19 @@ class TrainBoxes(Dataset[TrainBatch]):
 
     def _image(self, box: Box) -> np.ndarray:
         if self._cache is None:  # made on first use, so that each worker process has its own
-            records = {box.image.position: box.image for box in self.boxes}
-            self._cache = ImageCache(lambda position: read_record_image(self._img_dir, records[position]), CACHE_BYTES)
-        return self._cache.get(box.image.position)
+            self._cache = ImageCache(CACHE_BYTES)
+        return self._cache.get(box.image.position, lambda: read_record_image(self._img_dir, box.image))
 
 
-def collate(samples: Sequence[TrainBatch]) -> TrainBatch:
-    """Join batches into one."""
+def collate(samples: Sequence[TrainBatch | UserError]) -> TrainBatch | UserError:
+    """Join batches into one; an error among them is returned in its place."""
+    batches: list[TrainBatch] = []
+    for sample in samples:
+        if isinstance(sample, UserError):
+            return sample
+        batches.append(sample)
     names = [field.name for field in fields(TrainBatch)]
-    return TrainBatch(*(torch.cat([getattr(sample, name) for sample in samples]) for name in names))
+    return TrainBatch(*(torch.cat([getattr(batch, name) for batch in batches]) for name in names))
 
 
 class EpochSampler(Sampler[SampleKey]):
