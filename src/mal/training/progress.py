@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -12,6 +15,9 @@ from mal.console import TaskProgress, console, task_progress
 from mal.data.crop_stream import CropBatch
 from mal.data.train_boxes import TrainBatch
 from mal.training.status import StatusLog
+from mal.training.step_log import train_figures
+
+SECONDS_BETWEEN_FIGURES = 0.5  # to read one makes a GPU wait
 
 
 class TrainingProgress(Callback):
@@ -21,24 +27,51 @@ class TrainingProgress(Callback):
         self.status = status
         self._exit = ExitStack()
         self._progress: TaskProgress | None = None
+        self._figures: Mapping[str, float | Tensor] = {}
+        self._shown = ""
+        self._shown_at = 0.0
+        self._epoch_start = 0.0
         self._has_validated = False
         self._failed: set[int] = set()
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: the figures of the last step, for a run that goes on with a validation."""
+        return {"figures": {name: float(value) for name, value in self._figures.items()}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the figures of the last step."""
+        self._figures = state_dict["figures"]
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the bar at the place where the run resumes."""
+        self._epoch_start = time.monotonic()
         if not trainer.is_global_zero or trainer.max_epochs is None:
             return
-        epoch_boxes = self._boxes_per_epoch(trainer)
-        progress = self._exit.enter_context(task_progress("training", epoch_boxes * trainer.max_epochs))
-        progress.resume_at(trainer.current_epoch * epoch_boxes)
+        total = _boxes_per_epoch(trainer) * trainer.max_epochs
+        progress = self._exit.enter_context(task_progress("training", total))
+        progress.resume_at(boxes_done(trainer))
         self._progress = progress
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of the epoch."""
+        self._epoch_start = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: TrainBatch, batch_idx: int
     ) -> None:
         """Move the bar."""
+        self._figures = train_figures(trainer)
+        if self._progress is None:
+            return
+        if time.monotonic() - self._shown_at >= SECONDS_BETWEEN_FIGURES:
+            self._shown = f"{_epoch(trainer)}  step {trainer.global_step}  {_figures_text(self._figures)}"
+            self._shown_at = time.monotonic()
+        self._progress.advance(len(batch) * trainer.world_size, self._shown)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock that the rate goes by."""
         if self._progress is not None:
-            self._progress.advance(len(batch) * trainer.world_size, self._details(trainer))
+            self._progress.pause(f"{_epoch(trainer)}  validating")
 
     def on_validation_batch_end(
         self,
@@ -58,38 +91,63 @@ class TrainingProgress(Callback):
                 console.print(f"  {line}", markup=False)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that the figures of this epoch are new."""
+        """Note that the figures of this epoch are new, and how long the validations to come will take."""
         self._has_validated = True
+        if self._progress is not None:
+            self._progress.seconds_ahead = self._progress.go_on(self._shown) * _validations_ahead(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say how the epoch ended; runs after the validation of the epoch."""
         if self._progress is None:
             return
-        values = trainer.callback_metrics
-        if not self._has_validated:  # the trainer keeps the figures of the last validation
-            values = {name: value for name, value in values.items() if not name.startswith("val/")}
+        figures = {name: float(value) for name, value in self._figures.items()}
+        if self._has_validated:  # the trainer keeps the figures of the last validation
+            figures |= {name: float(value) for name, value in trainer.callback_metrics.items() if _is_of_val(name)}
         self._has_validated = False
-        metrics = {name: round(float(value), 6) for name, value in values.items()}
+        metrics = {name: round(value, 9) for name, value in figures.items()}
         metrics["boxes_per_second"] = round(self._progress.rate, 2)
+        metrics["seconds"] = round(time.monotonic() - self._epoch_start, 1)
         self.status.write(f"epoch {trainer.current_epoch} done", metrics)
-        console.print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {_metrics_line(values)}")
+        console.print(f"{_epoch(trainer)}: {_figures_text(figures)}")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Close the bar, also after an error."""
         self._exit.close()
         self._progress = None
 
-    def _boxes_per_epoch(self, trainer: Trainer) -> int:
-        loader = trainer.train_dataloader
-        assert loader is not None
-        return len(loader.sampler) * trainer.world_size
 
-    def _details(self, trainer: Trainer) -> str:
-        values = trainer.callback_metrics
-        return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  step {trainer.global_step}  " + _metrics_line(
-            {name: value for name, value in values.items() if name.startswith("train/")}
-        )
+def boxes_done(trainer: Trainer) -> int:
+    """Boxes that all processes have trained on so far, at the start of a run; those of an earlier run included."""
+    loader = trainer.train_dataloader
+    assert loader is not None
+    epochs = trainer.fit_loop.epoch_progress.current
+    done = epochs.processed * _boxes_per_epoch(trainer)
+    if epochs.ready > epochs.processed:  # within an epoch
+        batches = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        done += min(batches * loader.batch_size, len(loader.sampler)) * trainer.world_size
+    return done
 
 
-def _metrics_line(metrics: dict[str, Tensor]) -> str:
-    return "  ".join(f"{name.removeprefix('train/')} {float(value):.3g}" for name, value in sorted(metrics.items()))
+def _boxes_per_epoch(trainer: Trainer) -> int:
+    loader = trainer.train_dataloader
+    assert loader is not None
+    return len(loader.sampler) * trainer.world_size
+
+
+def _validations_ahead(trainer: Trainer) -> int:
+    """Validations after that of the present epoch, the one after the last epoch included."""
+    assert trainer.max_epochs is not None
+    interval = trainer.check_val_every_n_epoch or 1
+    return math.ceil(trainer.max_epochs / interval) - math.ceil((trainer.current_epoch + 1) / interval)
+
+
+def _is_of_val(name: str) -> bool:
+    return name.startswith("val/")
+
+
+def _epoch(trainer: Trainer) -> str:
+    return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+
+
+def _figures_text(figures: Mapping[str, float | Tensor]) -> str:
+    return "  ".join(f"{name.removeprefix('train/')} {float(value):.3g}" for name, value in figures.items())
