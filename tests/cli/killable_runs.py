@@ -81,7 +81,7 @@ def training_state(checkpoint: Path) -> dict[str, Any]:
     content = torch.load(checkpoint, weights_only=True)
     loops = content["loops"]["fit_loop"]
     kept = {name: content[name] for name in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch")}
-    kept["batches"] = {name: loops[f"epoch_loop.batch_progress"]["current"][name] for name in ("ready", "completed")}
+    kept["batches"] = {name: loops["epoch_loop.batch_progress"]["current"][name] for name in ("ready", "completed")}
     kept["logged_steps"] = loops["epoch_loop.state_dict"]["_batches_that_stepped"]
     return dict(_leaves(kept))
 

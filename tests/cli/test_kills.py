@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import random
-import shutil
-import subprocess
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tests.cli import killable_runs
 from tests.cli.killable_runs import (
     RunStarter,
     assert_equal_states,
+    interrupt_group,
     kill,
     kill_worker,
     logged_curves,
     terminate,
     terminate_group,
-    interrupt_group,
     training_state,
 )
 from tests.cli.small_runs import SmallData, small_data, status_lines, write_spec
