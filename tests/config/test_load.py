@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -247,6 +248,27 @@ def test_a_wrong_override_is_quoted(override, expected):
 @pytest.mark.parametrize("override", ["encryption_key=${hunter2", "encription_key=hunter2", "encryption_key.x=hunter2"])
 def test_a_secret_is_never_part_of_a_message(override):
     assert "hunter2" not in problems_of(None, override)[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "*hunter2",
+        "!hunter2 x",
+        "\n  *hunter2",
+        "!!int hunter2",
+        "hunter2: x",
+        '"hunter2',
+        "{hunter2",
+        "@hunter2",
+        "|hunter2",
+    ],
+)
+def test_a_secret_that_is_no_yaml_is_neither_in_the_message_nor_in_the_traceback(spec_file, line):
+    with pytest.raises(SpecError) as caught:
+        load_spec(spec_file(f"results_dir: /x\nencryption_key: {line}\n"))
+    assert "not valid YAML" in str(caught.value)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_secret_of_the_wrong_type_is_not_shown(spec_file):

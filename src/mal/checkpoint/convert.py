@@ -11,7 +11,6 @@ from torch import Tensor
 from mal.checkpoint.safetensors_file import SUFFIX, write_safetensors
 from mal.checkpoint.store import write_checkpoint
 from mal.checkpoint.weights import Weights
-from mal.errors import UserError
 
 Networks = Literal["student", "teacher", "both"]
 
@@ -36,7 +35,8 @@ def write_converted(
         encryption_key: with one a ``.pth`` file is encrypted.
 
     Raises:
-        UserError: the file cannot be written, or its format cannot be encrypted and there is a key.
+        UserError: the file cannot be written.
+        ValueError: there is a key for safetensors, which cannot be encrypted.
     """
     chosen: list[Literal["student", "teacher"]] = ["student", "teacher"] if networks == "both" else [networks]
     tensors = {
@@ -48,7 +48,7 @@ def write_converted(
     about |= {"epoch": weights.epoch, "global_step": weights.global_step}
     if path.suffix == SUFFIX:
         if encryption_key:
-            raise UserError(f"{path}: safetensors cannot be encrypted; name a .pth file, or leave the key out")
+            raise ValueError("safetensors cannot be encrypted")
         write_safetensors(tensors, about, path)
     else:
         write_checkpoint({**about, "state_dict": tensors}, path, encryption_key)

@@ -40,6 +40,11 @@ def make_parser(summary: str) -> CommandParser:
         help="which of the two networks (default: %(default)s)",
     )
     convert.add_argument("--half", action="store_true", help="round the weights to 16 bit: half the size")
+    convert.add_argument(
+        "--decrypt",
+        action="store_true",
+        help="write in clear although there is a key (MAL_ENCRYPTION_KEY); without it a .pth is written encrypted",
+    )
     return parser
 
 
@@ -56,7 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"{source}: IN and OUT are the same file; give OUT another name")
     from mal.tasks import checkpoint_convert
 
-    return checkpoint_convert.run(source, arguments.target, networks=arguments.network, half=arguments.half)
+    return checkpoint_convert.run(
+        source, arguments.target, networks=arguments.network, half=arguments.half, decrypt=arguments.decrypt
+    )
 
 
 def _target(text: str) -> Path:

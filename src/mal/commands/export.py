@@ -40,6 +40,11 @@ def make_parser(summary: str) -> CommandParser:
         metavar="N",
         help="version of the ONNX operators, from %(default)s on (default: %(default)s)",
     )
+    onnx.add_argument(
+        "--decrypt",
+        action="store_true",
+        help="write although there is a key (MAL_ENCRYPTION_KEY): an ONNX file holds its weights in clear",
+    )
     return parser
 
 
@@ -51,7 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"--checkpoint {checkpoint}: {reason}")
     from mal.tasks import export_onnx
 
-    return export_onnx.run(checkpoint, arguments.out, network=arguments.network, opset=arguments.opset)
+    return export_onnx.run(
+        checkpoint, arguments.out, network=arguments.network, opset=arguments.opset, decrypt=arguments.decrypt
+    )
 
 
 def _onnx_path(text: str) -> Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
+_UNKNOWN = "unrecognized arguments:"  # argparse's words
+
 
 class CommandParser(argparse.ArgumentParser):
     """Takes options by their whole names only and tells how spec fields are set where one is given as an option."""
@@ -21,9 +23,15 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Ends with exit code 2 after the usage and one line."""
-        if message.startswith("unrecognized arguments") and self.hint:
-            message = f"{message} ({self.hint})"
+        if message.startswith(_UNKNOWN):
+            message = f"{_without_values(message)} ({self.hint})" if self.hint else _without_values(message)
         super().error(message)
+
+
+def _without_values(message: str) -> str:
+    """The options alone: what follows an unknown one may be a password, as in `-k password`."""
+    options = [word.partition("=")[0] for word in message.removeprefix(_UNKNOWN).split() if word.startswith("-")]
+    return f"{_UNKNOWN} {' '.join(options)}" if options else message
 
 
 def positive_int(text: str) -> int:

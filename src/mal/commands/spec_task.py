@@ -69,6 +69,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _override(text: str) -> str:
-    if "=" not in text:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form key=value, as in train.lr=1e-4")
-    return text
+    if "=" in text:
+        return text
+    from mal.config.catalog import spec_fields
+
+    # What names no field may be a password, as in `-k password`.
+    is_field = any(text in (entry.key, entry.name) for entry in spec_fields())
+    shown = repr(text) if is_field else "an argument"
+    raise argparse.ArgumentTypeError(f"{shown} is not of the form key=value, as in train.lr=1e-4")

@@ -100,8 +100,9 @@ def read_spec_file(path: Path) -> SpecSource:
             raise SpecError([f"{path}:{_line(root)}: a spec is made of `key: value` lines; this is something else"])
         _index(root, "", source, parents=())
         source.values = _with_text_keys(loader.construct_document(root))
-    except yaml.YAMLError as error:
-        raise SpecError([_yaml_problem(path, error)]) from error
+    except (yaml.YAMLError, ValueError) as error:
+        # The cause would show the lines around it, and with them a password.
+        raise SpecError([_yaml_problem(path, text, error)]) from None
     return source
 
 
@@ -157,11 +158,18 @@ def _read_text(path: Path) -> str:
     return text
 
 
-def _yaml_problem(path: Path, error: yaml.YAMLError) -> str:
+def _yaml_problem(path: Path, text: str, error: yaml.YAMLError | ValueError) -> str:
     mark = getattr(error, "problem_mark", None)
     place = f"{path}:{mark.line + 1}" if mark else str(path)
-    reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
+    reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "a value is not what its tag says"
+    near = "\n".join(text.splitlines()[max(mark.line - 1, 0) : mark.line + 1]) if mark else ""
+    if any(name in near for name in _secret_names()):
+        reason = "the value cannot be read; put it in quotes"
     return f"{place}: not valid YAML: {' '.join(str(reason).split())}"
+
+
+def _secret_names() -> list[str]:
+    return [entry.name for entry in field_by_key().values() if entry.is_secret]
 
 
 def _line(node: yaml.Node) -> int:

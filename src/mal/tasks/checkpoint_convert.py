@@ -9,8 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mal.checkpoint.convert import Networks, write_converted
+from mal.checkpoint.safetensors_file import SUFFIX
 from mal.checkpoint.weights import read_weights
+from mal.config.secrets import KEY_VARIABLE, encryption_key_of
 from mal.console import console
+from mal.errors import UserError
 from mal.held_networks import checkpoint_spec
 from mal.labeler import MaskAutoLabeler
 from mal.models.predict import Network, PredictionMode
@@ -23,21 +26,31 @@ LOWEST_IOU = 0.99
 Masks = list[npt.NDArray[np.bool_]]
 
 
-def run(source: Path, target: Path, *, networks: Networks, half: bool) -> int:
+def run(source: Path, target: Path, *, networks: Networks, half: bool, decrypt: bool = False) -> int:
     """Convert a file, compare the masks of both files on a few generated scenes, and keep the new one if they agree.
+
+    With a key in the environment the new file is encrypted with it, unless ``decrypt`` says otherwise.
 
     Returns:
         Exit code: 0 when the masks agree, else 1, and then no file is written.
 
     Raises:
-        UserError: a file cannot be read or written, or the source is no whole network.
+        UserError: a file cannot be read or written, the new one would hold in clear what is encrypted, or the source
+            is no whole network.
     """
-    weights = read_weights(source)
+    key = encryption_key_of()
+    if key and not decrypt and target.suffix == SUFFIX:
+        raise UserError(
+            f"{target}: safetensors cannot be encrypted, and {KEY_VARIABLE} is set; name a .pth file, or give --decrypt"
+            " to write the weights in clear"
+        )
+    weights = read_weights(source, key)
     spec = checkpoint_spec(weights)
     # The network gets its suffix and its place only once it is known to label as before.
     draft = target.with_name(f".{target.stem}.{os.getpid()}.check{target.suffix}")
     try:
-        write_converted(weights, saved_spec(spec, weights.stem), draft, networks=networks, half=half)
+        values, new_key = saved_spec(spec, weights.stem), None if decrypt else key
+        write_converted(weights, values, draft, networks=networks, half=half, encryption_key=new_key)
         lowest, num_boxes = _compare(source, draft, networks)
         if lowest < LOWEST_IOU:
             console.print(

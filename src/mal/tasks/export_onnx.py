@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mal.checkpoint.weights import read_weights
 from mal.config.schema import ExperimentSpec
+from mal.config.secrets import KEY_VARIABLE, encryption_key_of
 from mal.console import console
 from mal.errors import UserError
 from mal.export.check import ExportCheck, compare_labelers
@@ -18,17 +19,27 @@ from mal.models.build import crop_settings
 from mal.models.predict import Network, PredictionMode
 
 
-def run(checkpoint: Path, out: Path, *, network: Network = "student", opset: int = LEAST_OPSET) -> int:
+def run(
+    checkpoint: Path, out: Path, *, network: Network = "student", opset: int = LEAST_OPSET, decrypt: bool = False
+) -> int:
     """Export, compare with PyTorch on generated scenes, and say how they compare.
+
+    An ONNX file cannot be encrypted: with a key in the environment it is written only where ``decrypt`` says so.
 
     Returns:
         Exit code 0.
 
     Raises:
-        UserError: the checkpoint cannot be read or exported, the file cannot be written, or it computes something else.
+        UserError: the checkpoint cannot be read or exported, the file cannot be written or would hold in clear what is
+            encrypted, or it computes something else.
     """
     import_onnx_package("onnxruntime")
-    weights = read_weights(checkpoint)
+    key = encryption_key_of()
+    if key and not decrypt:
+        raise UserError(
+            f"{out}: an ONNX file cannot be encrypted, and {KEY_VARIABLE} is set; --decrypt writes the weights in clear"
+        )
+    weights = read_weights(checkpoint, key)
     spec = checkpoint_spec(weights)
     student, teacher = checkpoint_networks(spec, weights)
     labeler = MaskAutoLabeler(
