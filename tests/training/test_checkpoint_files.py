@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -73,7 +72,7 @@ def test_only_the_newest_files_are_kept_on_request(tmp_path):
 def test_the_best_file_is_kept_however_old(tmp_path):
     epochs(tmp_path, [0.2, 0.5, 0.4, 0.3], last_n=1)
     assert names(tmp_path) == ["model_epoch_001.pth", "model_epoch_003.pth"]
-    assert os.path.samefile(tmp_path / "model_best.pth", tmp_path / "model_epoch_001.pth")
+    assert (tmp_path / "model_best.pth").samefile(tmp_path / "model_epoch_001.pth")
 
 
 def test_as_many_of_the_best_files_are_kept_as_asked_for(tmp_path):
