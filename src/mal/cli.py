@@ -7,6 +7,7 @@ import difflib
 import importlib
 import os
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mal.config.fields import Task
 
 COMPLETE, USER_MISTAKE, WRONG_USAGE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
+_SECONDS_FOR_THE_FIRST_PROCESS = 3.0
 
 _SPEC_TASKS = {
     "train": "Train a network on the boxes of a COCO file.",
@@ -49,10 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as exit_request:  # argparse, after help or a usage error
         return exit_request.code if isinstance(exit_request.code, int) else WRONG_USAGE
     except KeyboardInterrupt:
-        _say("mal: interrupted", is_debug)
+        _say("mal: interrupted", is_debug, by_first_only=True)
         return INTERRUPTED
     except StoppedBySignal as stop:
-        _say(f"mal: {stop}", is_debug)
+        _say(f"mal: {stop}", is_debug, by_first_only=True)
         return 128 + stop.number  # as a shell counts a process that a signal has ended
     except BrokenPipeError:
         # The reader of a pipe has left; Python would complain once more when it flushes at exit.
@@ -128,7 +130,17 @@ def _user_error_text(error: UserError) -> str:
     return f"mal: error: {error}"
 
 
-def _say(text: str, is_debug: bool) -> None:
+def _say(text: str, is_debug: bool, *, by_first_only: bool = False) -> None:
+    """Print to stderr; of several processes the first goes ahead, since most often all have the same to say.
+
+    What starts the processes then ends the others. One that is still there has something of its own to say.
+    """
+    from mal.training.launch import this_launch
+
+    if this_launch().rank:
+        if by_first_only:
+            return
+        time.sleep(_SECONDS_FOR_THE_FIRST_PROCESS)
     if is_debug:
         traceback.print_exc()
     print(text, file=sys.stderr)

@@ -119,3 +119,14 @@ def unused_port():
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return server.getsockname()[1]
+
+
+def test_the_last_digit_does_not_depend_on_the_order_of_arrival():
+    generator = torch.Generator().manual_seed(0)
+    iou, category, area = torch.rand(500, generator=generator), torch.arange(500) % 7, torch.arange(500.0) * 20
+    summaries = []
+    for order in (torch.arange(500), torch.randperm(500, generator=generator)):
+        metric = InstanceIoU()
+        metric.update(iou[order], category[order], area[order])
+        summaries.append(metric.compute())
+    assert summaries[0] == summaries[1]

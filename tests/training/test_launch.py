@@ -61,8 +61,8 @@ def test_a_shell_within_slurm_starts_processes_of_its_own(slurm, monkeypatch):
 
 def test_slurm_tasks_that_are_not_counted_by_machine_are_refused(slurm, monkeypatch):
     monkeypatch.delenv("SLURM_NTASKS_PER_NODE")
-    with pytest.raises(UserError, match="give --ntasks-per-node=4"):
-        this_launch()
+    with pytest.raises(UserError, match="SLURM: several tasks without --ntasks-per-node=N"):
+        this_launch().check_nodes(2, "train")
 
 
 def test_machines_that_nothing_has_started_are_an_error_rather_than_a_long_wait():

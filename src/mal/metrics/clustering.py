@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from torch import Tensor, nn
-from torchmetrics import Metric
-from torchmetrics.clustering import CalinskiHarabaszScore, DaviesBouldinScore
+import torch
+from torch import Tensor
+from torchmetrics.functional.clustering import calinski_harabasz_score, davies_bouldin_score
 
 
-class ClusterQuality(nn.Module):
-    """Two standard scores of labelled clusters, over batches and processes."""
+@dataclass(frozen=True, slots=True)
+class ClassedVectors:
+    """Instance vectors of some boxes.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.scores = nn.ModuleDict(
-            {"calinski_harabasz": CalinskiHarabaszScore(), "davies_bouldin": DaviesBouldinScore()}
-        )
+    Attributes:
+        positions: (B,) int64, places of the annotations in the file.
+        vectors: (B, D) float32.
+        categories: (B,) int64 class numbers.
+    """
 
-    def update(self, vectors: Tensor, categories: Tensor) -> None:
-        """Add instances.
+    positions: Tensor
+    vectors: Tensor
+    categories: Tensor
 
-        Args:
-            vectors: (B, D) float instance vectors.
-            categories: (B,) int64 class numbers.
-        """
-        for score in self._scores():
-            score.update(vectors.float(), categories.to(vectors.device))
 
-    def compute(self) -> dict[str, float]:
-        """``calinski_harabasz`` (larger is better) and ``davies_bouldin`` (smaller is better)."""
-        return {name: float(score.compute()) for name, score in zip(self.scores, self._scores(), strict=True)}
+def cluster_quality(parts: Sequence[ClassedVectors]) -> dict[str, float]:
+    """Two standard scores of labelled clusters, whatever the order in which their members come.
 
-    def _scores(self) -> list[Metric]:
-        return [cast(Metric, score) for score in self.scores.values()]
+    Args:
+        parts: at least one; of at least two classes, one of which has several members.
+
+    Returns:
+        ``calinski_harabasz`` (larger is better) and ``davies_bouldin`` (smaller is better).
+    """
+    order = torch.cat([part.positions for part in parts]).argsort()
+    vectors = torch.cat([part.vectors for part in parts])[order]
+    categories = torch.cat([part.categories for part in parts])[order]
+    return {
+        "calinski_harabasz": float(calinski_harabasz_score(vectors, categories)),
+        "davies_bouldin": float(davies_bouldin_score(vectors, categories)),
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from pycocotools import mask as mask_utils
 from torch import Tensor
@@ -118,7 +119,9 @@ class InstanceIoU(Metric):
     def compute(self) -> IouSummary:
         """Summarise all instances added so far."""
         iou, category, box_area = (_joined(state).cpu() for state in (self.iou, self.category, self.box_area))
-        iou = iou.double()
+        # Boxes arrive in an order that depends on workers and processes; the last digits of a sum would, too.
+        order = torch.from_numpy(np.lexsort((iou, box_area, category)))
+        iou, category, box_area = iou[order].double(), category[order], box_area[order]
         size = torch.bucketize(box_area, torch.tensor(BIN_ENDS))
         by_size = {name: _means(iou[size == index], category[size == index]) for index, name in enumerate(SIZE_NAMES)}
         return IouSummary(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.fabric import Fabric
 
+from mal.config.fields import DeviceSection
 from mal.config.schema import ExperimentSpec
 from mal.console import console, task_progress
 from mal.data.crop_stream import CropBatch
@@ -37,25 +38,25 @@ class Processes:
     autocast_dtype: torch.dtype | None
 
     def gather(self, value: Any) -> list[Any]:
-        """The values of all processes, in order of rank."""
+        """The values of all processes, in order of rank; nothing in all processes but the first."""
         if self.world_size == 1:
             return [value]
-        values: list[Any] = [None] * self.world_size
-        torch.distributed.all_gather_object(values, value)
+        values: list[Any] = [None] * self.world_size if not self.rank else []
+        torch.distributed.gather_object(value, values or None)
         return values
 
 
-def start_processes(spec: ExperimentSpec, *, gpu_ids: list[int], num_nodes: int) -> Processes:
-    """Start what a task's ``gpu_ids`` and ``num_nodes`` ask for.
+def start_processes(spec: ExperimentSpec, task: Literal["evaluate", "inference"]) -> Processes:
+    """Start what a task's ``gpu_ids`` and ``num_nodes`` ask for; each process has a whole network.
 
     On a CPU masks are always computed in float32, so that they are the same on every machine.
     """
+    wanted: DeviceSection = getattr(spec, task)
     use_amp = spec.train.use_amp and torch.cuda.is_available()
-    plan = plan_devices(gpu_ids=gpu_ids, num_nodes=num_nodes, strategy=spec.strategy, use_amp=use_amp)
+    plan = plan_devices(gpu_ids=wanted.gpu_ids, num_nodes=wanted.num_nodes, strategy="ddp", use_amp=use_amp, task=task)
     fabric = Fabric(**plan.trainer_arguments())
     fabric.launch()
-    if fabric.is_global_zero:
-        console.print(f"running on {plan.summary}")
+    console.print(f"running on {plan.summary}")
     return Processes(fabric.global_rank, fabric.world_size, fabric.device, AUTOCAST_DTYPES.get(plan.precision))
 
 

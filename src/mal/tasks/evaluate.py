@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from rich.table import Table
 
 from mal.config.schema import ExperimentSpec
 from mal.console import console
 from mal.data.boxes import Box
+from mal.data.crop_stream import CropBatch
 from mal.data.datamodule import AnnotatedImages
 from mal.data.json_out import write_json
 from mal.data.notes import RecordNote
 from mal.errors import UserError
-from mal.metrics.clustering import ClusterQuality
+from mal.labeler import MaskAutoLabeler
+from mal.metrics.clustering import ClassedVectors, cluster_quality
 from mal.metrics.evaluator import METHODS, Evaluation, Evaluator
 from mal.models.build import prediction_mode
 from mal.size_bins import SIZE_NAMES
@@ -36,7 +39,7 @@ def run(spec: ExperimentSpec) -> int:
     """
     with run_folder(spec, "evaluate") as (folder, status):
         source = _annotations_with_masks(spec)
-        processes = start_processes(spec, gpu_ids=spec.evaluate.gpu_ids, num_nodes=spec.evaluate.num_nodes)
+        processes = start_processes(spec, "evaluate")
         evaluation, cluster, failures, warnings = _evaluate(spec, source, processes, folder)
         if processes.rank:
             return 0
@@ -78,7 +81,7 @@ def _evaluate(
     evaluator = Evaluator(source.coco, source.boxes_to_label, spec.train.mask_thres).to(processes.device)
     if not evaluator.truth.has_masks(source.boxes_to_label):
         raise UserError(f"{source.coco.path}: no annotation has a mask to compare with")
-    clusters = ClusterQuality().to(processes.device) if evaluate.comp_clustering else None
+    vectors: list[ClassedVectors] = []
     failures: list[tuple[Box, str]] = []
     batches = crop_batches(
         source,
@@ -92,12 +95,19 @@ def _evaluate(
         failures += batch.failures
         if len(batch):
             evaluator.update(batch, labeler.probabilities(batch))
-            if clusters is not None:
-                clusters.update(labeler.instance_vectors(batch), evaluator.categories(batch))
+            if evaluate.comp_clustering:
+                vectors.append(_classed_vectors(batch, labeler, evaluator))
     failures = [failure for part in processes.gather(failures) for failure in part]
-    missing = [note for part in processes.gather(list(evaluator.truth.notes.values())) for note in part]
-    quality = clusters.compute() if clusters is not None else None
-    return evaluator.compute(), quality, failures, [*source.notes, *missing]
+    failures.sort(key=lambda failure: failure[0].position)
+    missing = {place: note for part in processes.gather(evaluator.truth.notes) for place, note in part.items()}
+    vectors = [each for part in processes.gather(vectors) for each in part]
+    notes = [*source.notes, *(note for _, note in sorted(missing.items()))]
+    return evaluator.compute(), cluster_quality(vectors) if vectors else None, failures, notes
+
+
+def _classed_vectors(batch: CropBatch, labeler: MaskAutoLabeler, evaluator: Evaluator) -> ClassedVectors:
+    positions = torch.tensor([box.position for box in batch.boxes])
+    return ClassedVectors(positions, labeler.instance_vectors(batch).float().cpu(), evaluator.categories(batch))
 
 
 def _methods_table(evaluation: Evaluation) -> Table:

@@ -40,7 +40,7 @@ def run(spec: ExperimentSpec) -> int:
         output = label_dump_file(spec)
         check_output_path(Path(inference.ann_path), output)
         source = AnnotatedImages(Path(inference.ann_path), Path(inference.img_dir))
-        processes = start_processes(spec, gpu_ids=inference.gpu_ids, num_nodes=inference.num_nodes)
+        processes = start_processes(spec, "inference")
         labeler = labeler_of(inference.checkpoint, spec, prediction_mode(spec, inference), processes, folder)
         labels, notes = label_boxes(
             source,
@@ -75,7 +75,8 @@ def label_boxes(
         truth: true masks to compare with; None leaves the comparison out.
 
     Returns:
-        Labels by position in the annotations, and a note for each box that failed.
+        Labels by position in the annotations, and a note for each box that failed; in the first process those of all,
+        in the others nothing.
     """
     labels: dict[int, Label] = {}
     notes: list[RecordNote] = []
@@ -90,7 +91,7 @@ def label_boxes(
     notes += truth.notes.values() if truth else []
     gathered = processes.gather((labels, notes))
     all_labels = {position: label for part, _ in gathered for position, label in part.items()}
-    return all_labels, [note for _, part in gathered for note in part]
+    return all_labels, sorted((note for _, part in gathered for note in part), key=lambda note: note.position or 0)
 
 
 def write_labels(

@@ -30,7 +30,7 @@ def labeler_of(
         UserError: the file cannot be read, or contradicts the spec.
     """
     held = held_networks(Path(path), spec, encryption_key=encryption_key_of(spec))
-    if held.spec != spec:
+    if held.spec != spec and not processes.rank:
         save_spec(held.spec, folder / "spec.yaml")
     return MaskAutoLabeler(
         held.student,

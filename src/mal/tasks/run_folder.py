@@ -14,6 +14,8 @@ from mal.config.schema import ExperimentSpec, task_results_dir
 from mal.console import console
 from mal.data.notes import RecordNote
 from mal.errors import UserError
+from mal.training.child_processes import end_together, is_loss_of_a_process
+from mal.training.launch import this_launch
 from mal.training.status import StatusLog
 
 NOTES_SHOWN = 5
@@ -23,23 +25,34 @@ NOTES_SHOWN = 5
 def run_folder(spec: ExperimentSpec, task: Task) -> Iterator[tuple[Path, StatusLog]]:
     """Make the results folder of a task, save the resolved spec there, and log how the task ends.
 
+    Of several processes only the first is heard, except that any may log why it stops.
+
     Raises:
         UserError: the folder cannot be made or written.
     """
     quiet_libraries()
+    rank = this_launch().rank
+    if rank:
+        console.quiet = True
+        warnings.simplefilter("ignore")
+    end_together()
     folder = task_results_dir(spec, task)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        status = StatusLog(folder)
+        status = StatusLog(folder, enabled=not rank)
         status.write(f"{task} started")
     except OSError as error:
         raise UserError(f"{folder}: results cannot be written there ({error.strerror}); set results_dir") from error
-    save_spec(spec, folder / "spec.yaml")
+    if not rank:
+        save_spec(spec, folder / "spec.yaml")
     try:
         yield folder, status
     except BaseException as error:
-        status.write(f"{task} stopped: {str(error) or type(error).__name__}", level="error")
-        raise
+        if is_loss_of_a_process(error):
+            error = UserError("another process of this run has stopped; its own message says why")
+        who = f"{task}, process {rank}," if rank else task
+        StatusLog(folder).write(f"{who} stopped: {str(error) or type(error).__name__}", level="error")
+        raise error
     status.write(f"{task} finished")
 
 

@@ -22,7 +22,7 @@ class Launch:
     Attributes:
         launcher: ``torchrun`` or ``SLURM``; None where a person, or the trainer itself, started the process.
         rank: number of this process among all of the run, 0 for the first.
-        per_node: processes that the launcher started on this machine; None without a launcher.
+        per_node: processes that the launcher started on this machine; None where nothing says so.
         num_nodes: machines that the launcher uses.
     """
 
@@ -39,8 +39,11 @@ class Launch:
             task: section of the spec.
 
         Raises:
-            UserError: the two disagree, or nothing has started the other machines.
+            UserError: the two disagree, nothing has started the other machines, or SLURM does not say how many
+                processes each of them runs.
         """
+        if self.launcher is not None and self.per_node is None:
+            raise UserError(f"{self.launcher}: several tasks without {_PROCESSES_FLAG[self.launcher]}=N; give it that")
         if num_nodes == self.num_nodes:
             return
         if self.launcher is None:
@@ -68,20 +71,16 @@ class Launch:
 
 
 def this_launch() -> Launch:
-    """What the environment says of this process.
-
-    Raises:
-        UserError: SLURM started several tasks in a way that does not say how many there are on each machine.
-    """
+    """What the environment says of this process."""
     environment = os.environ
     if "TORCHELASTIC_RUN_ID" in environment:
-        rank, per_node, nodes = (int(environment[name]) for name in ("RANK", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"))
-        return Launch(_TORCHRUN, rank, per_node, nodes)
+        names = ("RANK", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE")
+        return Launch(_TORCHRUN, *(int(environment[name]) for name in names))
     if "SLURM_NTASKS" in environment and environment.get("SLURM_JOB_NAME") not in _SHELLS:
-        tasks, nodes = int(environment["SLURM_NTASKS"]), int(environment.get("SLURM_NNODES", 1))
-        if tasks > 1 and "SLURM_NTASKS_PER_NODE" not in environment:
-            raise UserError(f"SLURM: {tasks} tasks without --ntasks-per-node; give --ntasks-per-node={tasks // nodes}")
-        return Launch(_SLURM, int(environment["SLURM_PROCID"]), int(environment.get("SLURM_NTASKS_PER_NODE", 1)), nodes)
+        alone = "1" if environment["SLURM_NTASKS"] == "1" else None
+        per_node = environment.get("SLURM_NTASKS_PER_NODE", alone)
+        nodes = int(environment.get("SLURM_NNODES", 1))
+        return Launch(_SLURM, int(environment["SLURM_PROCID"]), int(per_node) if per_node else None, nodes)
     return Launch(None, int(environment.get("LOCAL_RANK", 0)))
 
 
