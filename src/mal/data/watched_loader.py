@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,6 +61,8 @@ class WatchedLoader(DataLoader[T_co]):
             dataset,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
+            # Forked workers share what has been read with the main process; Python 3.14 would not fork by itself.
+            multiprocessing_context="fork" if num_workers and sys.platform == "linux" else None,
             worker_init_fn=partial(start_worker, self.board, os.getpid()),
             **options,
         )
