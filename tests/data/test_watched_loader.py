@@ -25,6 +25,17 @@ from mal.errors import UserError
 from tests.data.photos import photos
 
 NUM_IMAGES = 6
+opened: list[WatchedLoader] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed_loaders():
+    """A failed test's loader would be left to the garbage collector, where PyTorch waits 5 s for each process."""
+    yield
+    while opened:
+        iterator = opened.pop()._iterator
+        if iterator is not None:
+            iterator._shutdown_workers()
 
 
 def end(number: int) -> None:
@@ -56,19 +67,21 @@ def reader(monkeypatch) -> Callable[[Callable[[], object]], None]:
 
 def training(boxes, folder, num_workers=2) -> WatchedLoader:
     dataset = TrainBoxes(boxes, folder, crop_size=32, margin_rate=[0.0, 1.2], border="wrap", seed=3)
-    return train_loader(dataset, batch_size=2, num_workers=num_workers, rank=0, world_size=1, pin_memory=False)
+    loader = train_loader(dataset, batch_size=2, num_workers=num_workers, rank=0, world_size=1, pin_memory=False)
+    opened.append(loader)
+    return loader
 
 
 def labelling(boxes, folder, num_workers=2) -> WatchedLoader:
-    return crop_loader(boxes, folder, CropSettings(crop_size=32), batch_size=2, num_workers=num_workers)
+    loader = crop_loader(boxes, folder, CropSettings(crop_size=32), batch_size=2, num_workers=num_workers)
+    opened.append(loader)
+    return loader
 
 
 def failure_of(loader: WatchedLoader) -> str:
     with pytest.raises(UserError) as failure:
         list(loader)
     text = str(failure.value)
-    if loader._iterator is not None:  # left to the garbage collector, PyTorch waits 5 s for each
-        loader._iterator._shutdown_workers()
     assert "\n" not in text
     assert "Traceback" not in text
     return text
