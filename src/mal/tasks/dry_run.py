@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from mal.checkpoint.store import read_tensors
 from mal.config.schema import ExperimentSpec, task_results_dir
+from mal.config.secrets import encryption_key_of
 from mal.console import console
 from mal.data.box_tables import left_out_groups
 from mal.data.boxes import select_boxes
-from mal.errors import UserError
 from mal.tasks.dry_run_tables import (
     classes_table,
     counts_table,
@@ -28,7 +27,7 @@ from mal.training.inputs import TrainingInputs, read_inputs
 from mal.training.launch import this_launch
 from mal.training.module import MalModule, RunSize
 from mal.training.run_checks import run_notes
-from mal.training.run_estimate import disk_need, nearest_existing
+from mal.training.run_estimate import disk_need
 from mal.training.start import FROM_THE_START, StartingPoint, starting_point
 from mal.training.step_seeds import seed_everything
 from mal.training.training_data import TrainingData
@@ -48,7 +47,6 @@ def run(spec: ExperimentSpec) -> int:
         return 0
     quiet_libraries()
     folder = task_results_dir(spec, "train")
-    _require_writable(folder)
     plan = plan_devices(
         gpu_ids=spec.train.gpu_ids,
         num_nodes=spec.train.num_nodes,
@@ -63,20 +61,13 @@ def run(spec: ExperimentSpec) -> int:
     size = RunSize.of(spec.train, len(boxes), plan.world_size)
     start = starting_point(spec, folder)
     _show_plan(start, plan, inputs, size, folder)
-    if start.steps_done >= size.steps_per_epoch * spec.train.num_epochs:
+    if start.place.epoch >= spec.train.num_epochs:
         console.print(f"nothing to do: all {spec.train.num_epochs} epochs are done; raise train.num_epochs to go on")
         return 0
     trial = _try(start, plan, inputs, size)
     console.print(estimate_table(start, plan, inputs, size, trial))
     console.print("training can start")
     return 0
-
-
-def _require_writable(folder: Path) -> None:
-    nearest = nearest_existing(folder)
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        reason = "cannot be written" if nearest.is_dir() else "is no folder"
-        raise UserError(f"{folder}: results cannot be written there ({nearest} {reason}); set results_dir")
 
 
 def _show_plan(start: StartingPoint, plan: DevicePlan, inputs: TrainingInputs, size: RunSize, folder: Path) -> None:
@@ -93,7 +84,7 @@ def _show_plan(start: StartingPoint, plan: DevicePlan, inputs: TrainingInputs, s
     console.print(sizes_table(inputs))
     console.print(share_line(found, inputs, dataset.min_obj_size))
     console.print(length_table(start.spec, size))
-    console.print(disk_table(need, folder))
+    console.print(disk_table(need))
     if not need.fits:
         console.print(
             "  warned: the checkpoints will not fit; free some space, set train.keep_last_n,"
@@ -105,7 +96,7 @@ def _show_plan(start: StartingPoint, plan: DevicePlan, inputs: TrainingInputs, s
 def _try(start: StartingPoint, plan: DevicePlan, inputs: TrainingInputs, size: RunSize) -> Trial:
     module = MalModule(start.student, start.teacher, start.spec, size, evaluator=inputs.evaluator)
     if start.resume_from:
-        checkpoint = read_tensors(start.resume_from)
+        checkpoint = read_tensors(start.resume_from, encryption_key_of(start.spec))
         module.on_load_checkpoint(checkpoint)
         module.load_state_dict(checkpoint["state_dict"])
     return try_steps(module, start.spec, plan, inputs, TrainingData(inputs, start.spec, FROM_THE_START))

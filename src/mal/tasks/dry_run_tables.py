@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
@@ -117,14 +116,14 @@ def length_table(spec: ExperimentSpec, size: RunSize) -> Table:
     )
 
 
-def disk_table(need: DiskNeed, folder: Path) -> Table:
+def disk_table(need: DiskNeed) -> Table:
     """Checkpoint files beside the room for them."""
     present = f", of which {bytes_text(need.present_bytes)} are there" if need.present_bytes else ""
     return _facts(
         "disk",
         ("a checkpoint", bytes_text(need.file_bytes)),
         ("the run", f"up to {need.num_files} files, {bytes_text(need.run_bytes)}{present}"),
-        ("free", f"{bytes_text(need.free_bytes)} at {folder}"),
+        ("free", f"{bytes_text(need.free_bytes)} on the disk of the results folder"),
     )
 
 
@@ -176,8 +175,9 @@ def _start(start: StartingPoint, size: RunSize) -> str:
     spec = start.spec
     if start.resume_from:
         total = size.steps_per_epoch * spec.train.num_epochs
-        place = f"epoch {start.place.epoch + 1} of {spec.train.num_epochs}, {start.steps_done} of {total} steps done"
-        return f"goes on from {start.resume_from}: {place}"
+        return (
+            f"goes on in epoch {start.place.epoch + 1} of {spec.train.num_epochs}, step {start.steps_done} of {total}"
+        )
     if spec.train.pretrained_model_path:
         return f"with the weights of {spec.train.pretrained_model_path}"
     return f"with the hub's weights of {spec.model.arch}" if spec.model.pretrained else "with random weights"

@@ -75,7 +75,7 @@ def try_steps(
     """
     on_gpu = plan.accelerator == "gpu"
     reading = _seconds_to_read(inputs.training, spec.train.batch_size)
-    clock = _StepClock(torch.cuda.synchronize if on_gpu else lambda: None)
+    clock = StepClock(torch.cuda.synchronize if on_gpu else lambda: None)
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(_first_device(plan))
     with tempfile.TemporaryDirectory(prefix="mal_dry_run_") as folder:
@@ -111,7 +111,7 @@ def try_steps(
     )
 
 
-class _StepClock(Callback):
+class StepClock(Callback):
     """Times the steps and the validation, the batches being there already."""
 
     def __init__(self, wait_for_device: Callable[[], None]) -> None:
