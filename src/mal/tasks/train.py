@@ -17,6 +17,7 @@ from mal.training.devices import DevicePlan, plan_devices
 from mal.training.health import StepHealth
 from mal.training.inputs import TrainingInputs, read_inputs
 from mal.training.loggers import run_loggers
+from mal.training.mask_pictures import MaskPictures
 from mal.training.module import MalModule, RunSize
 from mal.training.progress import TrainingProgress
 from mal.training.run_checks import run_notes
@@ -25,6 +26,7 @@ from mal.training.status import StatusLog
 from mal.training.step_log import StepLog
 from mal.training.step_seeds import StepSeeds, seed_everything
 from mal.training.stop_signals import StopSignals
+from mal.training.summary import TrainingSummary
 from mal.training.training_data import TrainingData
 from mal.training.validation_interval import LastEpochValidation
 
@@ -75,7 +77,7 @@ def _train(
     folder: Path,
     status: StatusLog,
 ) -> None:
-    trainer = _trainer(spec, plan, inputs, folder, status)
+    trainer = _trainer(spec, plan, inputs, start.steps_done, folder, status)
     status.enabled = trainer.is_global_zero
     module = MalModule(start.student, start.teacher, spec, run_size, evaluator=inputs.evaluator)
     data = TrainingData(inputs, spec, start.place)
@@ -88,7 +90,12 @@ def _train(
 
 
 def _trainer(
-    spec: ExperimentSpec, plan: DevicePlan, inputs: TrainingInputs, folder: Path, status: StatusLog
+    spec: ExperimentSpec,
+    plan: DevicePlan,
+    inputs: TrainingInputs,
+    steps_done: int,
+    folder: Path,
+    status: StatusLog,
 ) -> Trainer:
     train = spec.train
     return Trainer(
@@ -98,7 +105,7 @@ def _trainer(
         check_val_every_n_epoch=min(train.validation_interval, train.num_epochs),
         limit_val_batches=1.0 if inputs.validation else 0,
         num_sanity_val_steps=0,
-        logger=run_loggers(spec, folder),
+        logger=run_loggers(spec, folder, steps_done=steps_done),
         callbacks=_callbacks(spec, inputs, folder, status),
         plugins=[AtomicCheckpointIO(encryption_key_of(spec))],
         enable_progress_bar=False,
@@ -123,12 +130,19 @@ def _callbacks(spec: ExperimentSpec, inputs: TrainingInputs, folder: Path, statu
         files=files,
         status=status,
     )
+    pictures = (
+        [MaskPictures(inputs.validation.boxes_to_label, inputs.evaluator)]
+        if inputs.validation and inputs.evaluator
+        else []
+    )
     return [
         signals,
         StepSeeds(inputs.training),
         health,
         StepLog(),
+        *pictures,
         TrainingProgress(status),
         LastEpochValidation(),
+        TrainingSummary(folder, status),
         files,
     ]

@@ -157,11 +157,14 @@ class MalModule(LightningModule):
             num_wave=train.num_wave,
         )
 
-    def validation_step(self, batch: CropBatch, batch_idx: int) -> None:
-        """Compare the masks of a batch with the true ones."""
+    def validation_step(self, batch: CropBatch, batch_idx: int) -> Tensor | None:
+        """Compare the masks of a batch with the true ones; gives its probabilities to the callbacks."""
         assert self.evaluator is not None
-        if len(batch):  # else none of its images could be read
-            self.evaluator.update(batch, self.predict_step(batch, batch_idx))
+        if not len(batch):  # none of its images could be read
+            return None
+        probs = self.predict_step(batch, batch_idx)
+        self.evaluator.update(batch, probs)
+        return probs
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the whole validation set."""

@@ -110,19 +110,22 @@ class TrainingProgress(Callback):
         self.status.write(f"epoch {trainer.current_epoch} done", metrics)
         console.print(f"{_epoch(trainer)}: {_figures_text(figures)}")
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Close the bar, also after an error."""
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the bar."""
         self._exit.close()
         self._progress = None
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Close the bar after an error."""
+        self._exit.close()
 
 
 def boxes_done(trainer: Trainer) -> int:
     """Boxes that all processes have trained on so far, at the start of a run; those of an earlier run included."""
     loader = trainer.train_dataloader
     assert loader is not None
-    epochs = trainer.fit_loop.epoch_progress.current
-    done = epochs.processed * _boxes_per_epoch(trainer)
-    if epochs.ready > epochs.processed:  # within an epoch
+    done = trainer.current_epoch * _boxes_per_epoch(trainer)
+    if trainer.fit_loop.epoch_progress.current.ready > trainer.current_epoch:  # within an epoch
         batches = trainer.fit_loop.epoch_loop.batch_progress.current.ready
         done += min(batches * loader.batch_size, len(loader.sampler)) * trainer.world_size
     return done

@@ -1,0 +1,127 @@
+"""A few masks of the validation set as a picture in TensorBoard, the same boxes every time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from lightning import Callback, LightningModule, Trainer
+from PIL import Image
+from torch import Tensor
+
+from mal.data.boxes import Box
+from mal.data.crop_stream import CropBatch
+from mal.masks.paste import PastedMask
+from mal.masks.rle import mask_from_rle
+from mal.metrics.evaluator import Evaluator
+from mal.metrics.iou import mask_iou
+from mal.report.contact_sheet import PAPER, contact_sheet
+from mal.report.mask_tile import mask_tile
+from mal.report.overlay import Pixels
+from mal.size_bins import SIZE_NAMES, size_bin
+from mal.training.tensorboard_log import TensorBoardLog
+
+TAG = "val/masks"
+NUM_TILES, COLUMNS = 8, 4
+LEGEND = "Tinted: the predicted mask. White line: the true one. In the corner: their IoU."
+
+
+class MaskPictures(Callback):
+    """Draws some of the masks of each validation, small objects first, without asking the network again.
+
+    The first process draws those of the chosen boxes that it validates on; nothing is gathered from the others. So the
+    number of tiles differs a little where several processes share the work.
+
+    Args:
+        boxes: what is validated on.
+        evaluator: makes the masks and knows the true ones.
+    """
+
+    def __init__(self, boxes: Sequence[Box], evaluator: Evaluator) -> None:
+        self._boxes = boxes
+        self._evaluator = evaluator
+        self._chosen: set[int] | None = None
+        self._tiles: dict[int, Pixels] = {}
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Choose the boxes, once."""
+        if self._chosen is None and trainer.is_global_zero:
+            count = NUM_TILES * trainer.world_size
+            with_mask = [box for box in self._boxes if self._evaluator.truth.has_masks([box])]
+            self._chosen = {box.position for box in spread_over_sizes(with_mask, count)}
+        self._tiles = {}
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: CropBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Draw what was chosen of this batch; ``outputs`` are its probabilities, (B, 1, S, S)."""
+        for index, box in enumerate(batch.boxes):
+            if self._chosen is not None and box.position in self._chosen:
+                self._draw(batch, index, outputs)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the tiles into one picture."""
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLog)]
+        if not self._tiles or not loggers:
+            return
+        by_size = sorted((box for box in self._boxes if box.position in self._tiles), key=lambda box: box.area)
+        picture = mask_sheet([self._tiles[box.position] for box in by_size], f"Epoch {trainer.current_epoch + 1}")
+        for logger in loggers:
+            logger.log_picture(TAG, picture, trainer.global_step - 1)  # as the trainer counts for the figures
+        self._tiles = {}
+
+    def _draw(self, batch: CropBatch, index: int, probs: Tensor) -> None:
+        box = batch.boxes[index]
+        truth = self._evaluator.truth.rle(box)
+        if truth is None:
+            return
+        mask = self._evaluator.mask(batch, index, probs[index, 0].float())
+        height, width = mask.window.shape
+        x0, y0, x1, y1 = box.xyxy
+        self._tiles[box.position] = mask_tile(
+            _visible_part(batch, index, mask),
+            mask.window,
+            mask_from_rle(truth)[mask.y0 : mask.y0 + height, mask.x0 : mask.x0 + width],
+            (x0 - mask.x0, y0 - mask.y0, x1 - mask.x0, y1 - mask.y0),
+            iou=mask_iou(mask.rle(), truth),
+            caption=f"{SIZE_NAMES[size_bin(box.area)]}, {x1 - x0:.0f} x {y1 - y0:.0f}, annotation {box.annotation_id}",
+        )
+
+
+def spread_over_sizes(boxes: Sequence[Box], count: int) -> list[Box]:
+    """At most ``count`` boxes from the smallest to the largest, at even distances in their order of size."""
+    by_size = sorted(boxes, key=lambda box: (box.area, box.position))
+    if len(by_size) <= count:
+        return by_size
+    return [by_size[(2 * number + 1) * len(by_size) // (2 * count)] for number in range(count)]
+
+
+def mask_sheet(tiles: Sequence[Pixels], heading: str) -> Pixels:
+    """Tiles of equal size in rows under a heading, (H, W, 3) uint8; some are left out where there are many."""
+    if len(tiles) > NUM_TILES:
+        tiles = [tiles[number * len(tiles) // NUM_TILES] for number in range(NUM_TILES)]
+    columns = min(COLUMNS, len(tiles))
+    tiles = [*tiles, *[np.full_like(tiles[0], PAPER)] * (-len(tiles) % columns)]
+    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
+    return contact_sheet(
+        rows, heading=heading, lines=[LEGEND], column_titles=[""] * columns, row_notes=[""] * len(rows)
+    )
+
+
+def _visible_part(batch: CropBatch, index: int, mask: PastedMask) -> Pixels:
+    """The part of a crop that the mask's window covers, which is the part inside the image; (S, S, 3)."""
+    x0, y0, x1, y1 = batch.frames[index]
+    height, width = mask.window.shape
+    pixels = batch.images[index].permute(1, 2, 0).contiguous().cpu().numpy()
+    size = pixels.shape[0]
+    left, right = (size * (mask.x0 - x0 + part) / (x1 - x0) for part in (0, width))
+    top, bottom = (size * (mask.y0 - y0 + part) / (y1 - y0) for part in (0, height))
+    part = Image.fromarray(pixels).resize((size, size), box=(left, top, right, bottom))
+    return np.asarray(part)
