@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
+from multiprocessing.context import ForkServerProcess as Process
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,10 +23,11 @@ from tests.cli.killable_runs import (
     training_state,
 )
 from tests.cli.small_runs import SmallData, small_data, write_spec
+from tests.small_disk import fill, small_disk
 
 pytestmark = pytest.mark.slow
 
-KILLS = 6
+KILLS = 5  # of each kind
 PATIENCE = 120.0  # seconds; only a run that hangs takes them
 
 
@@ -90,6 +93,57 @@ def test_a_run_that_is_stopped_at_random_ends_as_one_that_is_not(stop, starter, 
         if kills >= KILLS:
             return
     pytest.fail("the runs end before they can be stopped")
+
+
+def test_a_run_on_a_disk_that_was_full_ends_as_one_that_had_room(starter, data, whole, tmp_path):
+    with small_disk(tmp_path / "disk", megabytes=200) as folder:
+        spec, log = run_spec(data, folder), tmp_path / "log.txt"
+        process = starter.start(spec, log)
+        wait_for(folder / "train/model_epoch_000.pth")
+        filler = fill(folder)
+        process.join(PATIENCE)
+        assert process.exitcode == 1
+        assert "cannot be written" in error_line(log)
+        filler.unlink()
+        assert finished(starter.start(spec, log), log)
+        assert_same_end(folder / "train", whole.folder)
+
+
+def test_a_run_that_met_a_damaged_photo_ends_as_one_that_did_not(starter, data, whole, tmp_path):
+    spec, log = run_spec(data, tmp_path), tmp_path / "log.txt"
+    process = starter.start(spec, log)
+    wait_for(tmp_path / "train/model_epoch_000.pth")
+    terminate(process)
+    process.join(PATIENCE)
+    photo = data.images / json.loads(data.boxes.read_text())["images"][0]["file_name"]
+    content = photo.read_bytes()
+    photo.write_bytes(content[: len(content) // 2])
+    process = starter.start(spec, log)
+    process.join(PATIENCE)
+    photo.write_bytes(content)
+    assert process.exitcode == 1
+    assert photo.name in error_line(log)
+    assert finished(starter.start(spec, log), log)
+    assert_same_end(tmp_path / "train", whole.folder)
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} does not come"
+        time.sleep(0.02)
+
+
+def finished(process: Process, log: Path) -> bool:
+    process.join(PATIENCE)
+    return process.exitcode == 0 or pytest.fail(log.read_text())
+
+
+def error_line(log: Path) -> str:
+    lines = log.read_text().splitlines()
+    assert not any("Traceback" in line for line in lines), log.read_text()
+    (line,) = [line for line in lines if line.startswith("mal: error: ")]
+    return line
 
 
 def assert_same_end(folder: Path, whole: Path) -> None:
