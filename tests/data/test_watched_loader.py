@@ -151,6 +151,20 @@ def test_a_death_between_two_epochs_is_told_at_the_next_one(boxes, tmp_path):
     assert "SIGKILL" in failure_of(loader)
 
 
+def test_a_death_is_told_where_this_process_was_started_to_ignore_its_children(boxes, tmp_path):
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        batches = iter(training(boxes, tmp_path))
+        next(batches)
+        victim = opened[-1]._iterator._workers[0]
+        os.kill(victim.pid, signal.SIGKILL)
+        victim.join()
+        with pytest.raises(UserError, match="SIGKILL"):
+            next(batches)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_damaged_training_image_is_the_line_that_its_reader_gave(boxes, tmp_path, num_workers):
     path = tmp_path / "4.png"

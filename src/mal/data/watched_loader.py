@@ -126,8 +126,9 @@ def _dead_of(workers: list[BaseProcess]) -> list[int]:
 def _starting_workers() -> Iterator[None]:
     """Lets no signal catch a new process before it knows which ones are not for it.
 
-    Torch's own handler, which raises wherever the main thread happens to be, is taken out: amid a step of the
-    optimiser there is no state worth saving.
+    PyTorch's own handler, which raises wherever the main thread happens to be, is taken out: amid a step of the
+    optimiser there is no state worth saving. Nor may the end of a child be ignored, as some parents leave it: its exit
+    code would be lost.
     """
     is_main_thread = threading.current_thread() is threading.main_thread()
     child_handler = signal.getsignal(signal.SIGCHLD)
@@ -137,7 +138,7 @@ def _starting_workers() -> Iterator[None]:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if is_main_thread:
-            signal.signal(signal.SIGCHLD, child_handler)
+            signal.signal(signal.SIGCHLD, child_handler if callable(child_handler) else signal.SIG_DFL)
 
 
 @contextmanager
