@@ -1,17 +1,23 @@
 """Mean-field refinement: pulls a soft mask towards the colour edges of its image.
 
-Shape letters: B maps, H x W pixels, P pixels of one flattened, padded map.
+This is the front door. ``mean_field_plain`` holds the formula for every device and is the reference; the others compute
+the same, faster: ``mean_field_numba`` on a CPU, ``mean_field_triton`` on a GPU.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-# Added to the normaliser of the two classes. Not a guard against zero: with 5 x 5 windows both products fall far
-# below it, and the value is then pulled to the lower clamp. Trained models rely on that.
-NORMALISER = 1e-6
+from mal.ops.mean_field_plain import mean_field_plain
+
+LOG = logging.getLogger(__name__)
+FAST_VERSIONS = {"cpu": "mean_field_numba", "cuda": "mean_field_triton"}  # by device: a module and its function
 
 
 @torch.no_grad()
@@ -29,8 +35,8 @@ def mean_field(
     """Refine foreground probabilities by the colours of neighbouring pixels.
 
     Pixels of similar colour inside a ``kernel_size`` window pull each other to the same side; everything outside the
-    box is background. Nothing is unfolded: each map is laid out as one padded row, so that a neighbour is a shift of
-    that row, and a pair of neighbours shares its weight.
+    box is background. The fastest version that the inputs' device and the settings allow computes it; all agree up to
+    float rounding.
 
     Source: MAL (arXiv 2301.03992), section 3.3, conditional random field loss.
 
@@ -47,53 +53,41 @@ def mean_field(
     Returns:
         (B, H, W) float32 in ``low``..``high``: the foreground probability after the last iteration. The refined
         mask is where it exceeds 0.5.
+
+    Raises:
+        ValueError: ``kernel_size`` is not odd and positive.
     """
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(f"kernel_size must be odd and positive, not {kernel_size}")
-    image, prob, box_mask = image.float(), prob.float(), box_mask.float()
-    height, width = prob.shape[-2:]
-    radius = kernel_size // 2
-    row_length = width + radius  # the padding at a row's end also serves the next row's start
-    steps = [(dy, dx) for dy, dx in _half_window(radius) if dy < height and abs(dx) < width]
-    offsets = [dy * row_length + dx for dy, dx in steps]
-    weights = [_pair_weight(image, dy, dx, row_length, zeta) for dy, dx in steps]
-
-    def flatten(map_bhw: Tensor) -> Tensor:
-        return F.pad(map_bhw, (0, radius)).flatten(1)
-
-    inside = flatten(box_mask)
-    x = (flatten(prob) * inside).clamp_(low, high)
-    log_x = torch.empty(2, *x.shape, device=x.device)  # foreground and background side by side: one kernel for both
-    energy = torch.empty_like(log_x)
-    for _ in range(num_iter):
-        torch.log(x, out=log_x[0])
-        torch.log1p(torch.neg(x, out=x), out=log_x[1])
-        energy.copy_(log_x)
-        for offset, weight in zip(offsets, weights, strict=True):
-            energy[:, :, :-offset].addcmul_(log_x[:, :, offset:], weight)
-            energy[:, :, offset:].addcmul_(log_x[:, :, :-offset], weight)
-        foreground, background = energy.exp_()
-        foreground.mul_(inside)
-        torch.div(foreground, background.add_(foreground).add_(NORMALISER), out=x).clamp_(low, high)
-    return x.unflatten(1, (height, row_length))[:, :, :width].contiguous()
+    image, prob, box_mask = (tensor.detach().float() for tensor in (image, prob, box_mask))
+    fast = fast_version(prob.device.type)
+    suits = fast is not None and 0 < low <= high < 1 and zeta > 0 and _are_plain_maps(image, prob, box_mask)
+    compute = fast if fast is not None and suits else mean_field_plain
+    return compute(image, prob, box_mask, kernel_size=kernel_size, num_iter=num_iter, zeta=zeta, low=low, high=high)
 
 
-def _half_window(radius: int) -> list[tuple[int, int]]:
-    """The (row, column) steps to one neighbour of each symmetric pair in a window, the centre left out."""
-    steps = [(dy, dx) for dy in range(radius + 1) for dx in range(-radius, radius + 1)]
-    return [(dy, dx) for dy, dx in steps if dy > 0 or dx > 0]
+@cache
+def fast_version(device_type: str) -> Callable[..., Tensor] | None:
+    """The faster version for a kind of device, None where there is none or where what it needs is missing or broken.
 
-
-def _pair_weight(image: Tensor, dy: int, dx: int, row_length: int, zeta: float) -> Tensor:
-    """Colour similarity of each pixel and the one (dy, dx) further, 0 where that one lies outside the image.
-
-    Returns:
-        (B, P - offset) float: entry p joins the pixels p and p + offset of the flattened padded map.
+    The first call for the CPU compiles it, which takes some seconds; later processes find it in numba's cache.
     """
-    batch, _, height, width = image.shape
-    weight = image.new_zeros(batch, height, row_length)
-    left, right = max(0, -dx), min(width, width - dx)
-    here = image[:, :, : height - dy, left:right]
-    there = image[:, :, dy:, left + dx : right + dx]
-    weight[:, : height - dy, left:right] = (here - there).square().sum(1).div_(-2 * zeta**2).exp_()
-    return weight.flatten(1)[:, : height * row_length - (dy * row_length + dx)].contiguous()
+    name = FAST_VERSIONS.get(device_type)
+    if name is None:
+        return None
+    try:
+        return getattr(import_module(f"mal.ops.{name}"), name)
+    except Exception as error:  # noqa: BLE001 - a compiler fails in many ways, and the plain version needs none
+        LOG.debug("mean field goes the plain way on %s: %s", device_type, error)
+        return None
+
+
+def _are_plain_maps(image: Tensor, prob: Tensor, box_mask: Tensor) -> bool:
+    """Whether the three are what the fast versions read without looking: maps of one size, finite, on one device."""
+    batch, height, width = prob.shape if prob.dim() == 3 else (0, 0, 0)
+    if prob.numel() == 0 or image.shape != (batch, 3, height, width) or box_mask.shape != prob.shape:
+        return False
+    if not image.device == prob.device == box_mask.device:
+        return False
+    # A sum is finite only where all is; of what is not, the plain version carries NaN on.
+    return bool((image.sum() + prob.sum() + box_mask.sum()).isfinite()) if prob.device.type == "cpu" else True
