@@ -177,6 +177,7 @@ class DecryptingReader(io.RawIOBase):
 
     def _block(self, index: int) -> bytes:
         if self._held[0] != index:
+            self._held = (-1, b"")  # or two would be held while the next one is read
             self._held = (index, self._read_block(index))
         return self._held[1]
 
