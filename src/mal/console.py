@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
 
 console = Console(highlight=False, soft_wrap=True)
 SECONDS_BETWEEN_LINES = 15.0
@@ -39,7 +40,7 @@ class TaskProgress:
         self._update_bar("")
 
     def advance(self, count: int, details: str = "") -> None:
-        """Add finished units; ``details`` is shown beside the count."""
+        """Add finished units; ``details`` is shown below or beside the count."""
         self.done += count
         self._update_bar(details)
         if self._bar is None and time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
@@ -85,6 +86,15 @@ class TaskProgress:
         console.print("  ".join(part for part in parts if part))
 
 
+class _BarAboveDetails(Progress):
+    """The bar of a task, and its details on a line of their own, cut off where the terminal ends."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        for task in self.tasks:
+            yield Text(task.fields["details"], no_wrap=True, overflow="ellipsis")
+
+
 @contextmanager
 def task_progress(name: str, total: int, unit: str = "boxes") -> Iterator[TaskProgress]:
     """Show the progress of a task: count, rate, time left, details.
@@ -99,13 +109,12 @@ def task_progress(name: str, total: int, unit: str = "boxes") -> Iterator[TaskPr
         return
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=24),  # the line fits into 80 columns up to millions of units
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TextColumn("{task.fields[left]}"),
-        TextColumn("{task.fields[details]}"),
     )
-    with Progress(*columns, console=console) as bar:
+    with _BarAboveDetails(*columns, console=console) as bar:
         yield TaskProgress(name, total, unit, bar)
 
 

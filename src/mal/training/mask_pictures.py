@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from lightning import Callback, LightningModule, Trainer
 from PIL import Image
 from torch import Tensor
 
-from mal.data.boxes import Box
+from mal.data.box import Boxes
 from mal.data.crop_stream import CropBatch
 from mal.masks.paste import PastedMask
 from mal.masks.rle import mask_from_rle
@@ -24,7 +26,7 @@ from mal.training.tensorboard_log import TensorBoardLog
 
 TAG = "val/masks"
 NUM_TILES, COLUMNS = 8, 4
-LEGEND = "Tinted: the predicted mask. White line: the true one. In the corner: their IoU."
+LEGEND = "Tinted: the predicted mask. White line: the true one. Frame: the box. In the corner: the IoU of both masks."
 
 
 class MaskPictures(Callback):
@@ -38,19 +40,20 @@ class MaskPictures(Callback):
         evaluator: makes the masks and knows the true ones.
     """
 
-    def __init__(self, boxes: Sequence[Box], evaluator: Evaluator) -> None:
+    def __init__(self, boxes: Boxes, evaluator: Evaluator) -> None:
         self._boxes = boxes
         self._evaluator = evaluator
         self._chosen: set[int] | None = None
-        self._tiles: dict[int, Pixels] = {}
+        self._tiles: list[tuple[float, Pixels]] = []
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the boxes, once."""
         if self._chosen is None and trainer.is_global_zero:
-            count = NUM_TILES * trainer.world_size
-            with_mask = [box for box in self._boxes if self._evaluator.truth.has_masks([box])]
-            self._chosen = {box.position for box in spread_over_sizes(with_mask, count)}
-        self._tiles = {}
+            rows = np.flatnonzero(self._boxes.has_mask)
+            areas = self._boxes.visible_sizes[rows].prod(axis=1)
+            rows = rows[spread_over_sizes(areas, NUM_TILES * trainer.world_size)]
+            self._chosen = set(self._boxes.positions[rows].tolist())
+        self._tiles = []
 
     def on_validation_batch_end(
         self,
@@ -71,11 +74,11 @@ class MaskPictures(Callback):
         loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLog)]
         if not self._tiles or not loggers:
             return
-        by_size = sorted((box for box in self._boxes if box.position in self._tiles), key=lambda box: box.area)
-        picture = mask_sheet([self._tiles[box.position] for box in by_size], f"Epoch {trainer.current_epoch + 1}")
+        by_size = [tile for _, tile in sorted(self._tiles, key=itemgetter(0))]
+        picture = mask_sheet(by_size, f"Epoch {trainer.current_epoch + 1}")
         for logger in loggers:
             logger.log_picture(TAG, picture, trainer.global_step - 1)  # as the trainer counts for the figures
-        self._tiles = {}
+        self._tiles = []
 
     def _draw(self, batch: CropBatch, index: int, probs: Tensor) -> None:
         box = batch.boxes[index]
@@ -85,7 +88,7 @@ class MaskPictures(Callback):
         mask = self._evaluator.mask(batch, index, probs[index, 0].float())
         height, width = mask.window.shape
         x0, y0, x1, y1 = box.xyxy
-        self._tiles[box.position] = mask_tile(
+        tile = mask_tile(
             _visible_part(batch, index, mask),
             mask.window,
             mask_from_rle(truth)[mask.y0 : mask.y0 + height, mask.x0 : mask.x0 + width],
@@ -93,14 +96,15 @@ class MaskPictures(Callback):
             iou=mask_iou(mask.rle(), truth),
             caption=f"{SIZE_NAMES[size_bin(box.area)]}, {x1 - x0:.0f} x {y1 - y0:.0f}, annotation {box.annotation_id}",
         )
+        self._tiles.append((box.area, tile))
 
 
-def spread_over_sizes(boxes: Sequence[Box], count: int) -> list[Box]:
-    """At most ``count`` boxes from the smallest to the largest, at even distances in their order of size."""
-    by_size = sorted(boxes, key=lambda box: (box.area, box.position))
+def spread_over_sizes(areas: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.int64]:
+    """Indices of at most ``count`` of (N,) areas, from small to large, at even distances in their order of size."""
+    by_size = np.argsort(areas, kind="stable")
     if len(by_size) <= count:
         return by_size
-    return [by_size[(2 * number + 1) * len(by_size) // (2 * count)] for number in range(count)]
+    return by_size[(2 * np.arange(count) + 1) * len(by_size) // (2 * count)]
 
 
 def mask_sheet(tiles: Sequence[Pixels], heading: str) -> Pixels:
