@@ -60,6 +60,13 @@ def cannot_write(path: Path, error: OSError) -> UserError:
     return UserError(f"{path} cannot be written: {error.strerror or error}{advice}")
 
 
+def disk_error(error: BaseException | None) -> OSError | None:
+    """What the operating system said at the bottom of a chain of errors; None where it said nothing."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 def _remove(draft: Path) -> None:
     # After success the draft is gone; where its folder could not be made or read, it never existed.
     if os.access(draft, os.F_OK):

@@ -15,7 +15,7 @@ from mal.checkpoint.foreign_objects import plain, stand_ins
 from mal.checkpoint.safetensors_file import SUFFIX, read_safetensors
 from mal.checkpoint.sealed_file import checked_reading, sealed_writing
 from mal.errors import DamagedFile, UserError
-from mal.files import atomic_file, cannot_write, sync_folder
+from mal.files import atomic_file, cannot_write, disk_error, sync_folder
 
 
 def link_atomically(source: Path, target: Path) -> None:
@@ -92,7 +92,7 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path, encryption_key: str
         with atomic_file(path) as file, sealed_writing(file, encryption_key) as writer:
             torch.save(checkpoint, writer)
     except RuntimeError as error:  # torch's archive writer wraps what stopped it
-        if cause := _disk_error(error):
+        if cause := disk_error(error):
             raise cannot_write(path, cause) from error
         raise UserError(f"{path}: the checkpoint could not be written ({_first_line(error)})") from error
 
@@ -120,13 +120,6 @@ class AtomicCheckpointIO(CheckpointIO):
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete a checkpoint."""
         Path(path).unlink(missing_ok=True)
-
-
-def _disk_error(error: BaseException | None) -> OSError | None:
-    """What the operating system said at the bottom of a chain of errors."""
-    while error is not None and not isinstance(error, OSError):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 def _first_line(error: Exception) -> str:

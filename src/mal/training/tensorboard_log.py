@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.compat.proto.event_pb2 import SessionLog
 
+from mal.training.event_files import EventFiles
 
-class TensorBoardLog(TensorBoardLogger):
+
+class TensorBoardLog(EventFiles):
     """Writes to ``<results_dir>/tensorboard``.
 
     What an earlier run logged after the step that this one goes on from is hidden. What it logged at that step stays,
@@ -38,8 +39,7 @@ class TensorBoardLog(TensorBoardLogger):
     def log_picture(self, tag: str, picture: npt.NDArray[np.uint8], step: int) -> None:
         """Write a picture, (H, W, 3) uint8, as it is at a step."""
         if not self._is_there(tag, step):
-            self.experiment.add_image(tag, picture, step, dataformats="HWC")
-            self.save()
+            self.add_picture(tag, picture, step)
 
     def _is_there(self, tag: str, step: int | None) -> bool:
         return step == self._last_step and tag in self._earlier_tags
