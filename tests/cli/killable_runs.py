@@ -103,7 +103,11 @@ def assert_equal_states(left: Mapping[str, Any], right: Mapping[str, Any]) -> No
 
 
 def logged_curves(folder: Path) -> dict[str, dict[int, float]]:
-    """Points of all curves in a TensorBoard folder, by name and step."""
+    """Points of all curves in a TensorBoard folder, by name and step, each of them there once."""
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     events.Reload()
-    return {tag: {point.step: point.value for point in events.Scalars(tag)} for tag in events.Tags()["scalars"]}
+    curves = {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
+    for tag, points in curves.items():
+        steps = [point.step for point in points]
+        assert len(steps) == len(set(steps)), f"{tag} is there twice at a step: {steps}"
+    return {tag: {point.step: point.value for point in points} for tag, points in curves.items()}
