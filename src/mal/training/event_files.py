@@ -52,6 +52,13 @@ class EventFiles(TensorBoardLogger):
                 self.save()
 
     @rank_zero_only
+    def save(self) -> None:
+        """Bring what was logged to the disk."""
+        if not self._is_broken:
+            with self._telling_of_the_disk():
+                super().save()
+
+    @rank_zero_only
     def finalize(self, status: str) -> None:
         """Close the files; a run that failed has an error of its own to tell."""
         if threading.excepthook is self._hook:
