@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mal.config.schema import ExperimentSpec
@@ -22,7 +22,7 @@ class TrainingInputs:
         training: samples, one a box.
         validation: annotations with masks; None when there are none.
         evaluator: compares with those masks; None when there are none.
-        notes: records that were left out or are odd.
+        notes: records of either file that were left out or are odd.
     """
 
     source: AnnotatedImages
@@ -55,7 +55,12 @@ def read_inputs(spec: ExperimentSpec, seed: int) -> TrainingInputs:
     )
     validation = _validation(spec)
     evaluator = Evaluator(validation.coco, validation.boxes_to_label, spec.train.mask_thres) if validation else None
-    return TrainingInputs(source, training, validation, evaluator, source.notes)
+    notes = [*source.notes, *(_of_validation(note) for note in (validation.notes if validation else []))]
+    return TrainingInputs(source, training, validation, evaluator, notes)
+
+
+def _of_validation(note: RecordNote) -> RecordNote:
+    return replace(note, reason=f"in the validation file: {note.reason}")
 
 
 def _validation(spec: ExperimentSpec) -> AnnotatedImages | None:
