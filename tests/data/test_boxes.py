@@ -5,7 +5,8 @@ import json
 import pytest
 
 from mal.data.boxes import Box, select_boxes, training_boxes
-from mal.data.coco import ImageRecord, read_coco
+from mal.data.coco import read_coco
+from mal.data.image_table import ImageRecord
 from tests.data.coco_samples import annotation, coco_file, document
 
 
@@ -46,7 +47,7 @@ def test_a_sound_box_becomes_corners_and_no_note(tmp_path):
 )
 def test_an_annotation_without_a_usable_box_is_skipped_with_the_bad_value_named(tmp_path, changes, said):
     boxes, (note,) = selected(tmp_path, annotation(**changes))
-    assert boxes == []
+    assert not boxes
     assert (note.position, note.annotation_id, note.action) == (0, 10, "skipped")
     assert said in note.reason
 
@@ -54,13 +55,13 @@ def test_an_annotation_without_a_usable_box_is_skipped_with_the_bad_value_named(
 def test_a_number_does_not_match_the_text_of_an_image_id(tmp_path):
     images = [{"id": "1", "file_name": "a.png", "width": 9, "height": 9}]
     boxes, (note,) = selected(tmp_path, annotation(), images=images)
-    assert boxes == []
+    assert not boxes
     assert 'which has "1"' in note.reason
 
 
 def test_an_entry_that_is_no_object_is_skipped(tmp_path):
     boxes, (note,) = selected(tmp_path, 7)
-    assert boxes == []
+    assert not boxes
     assert (note.position, note.action) == (0, "skipped")
 
 
@@ -88,7 +89,7 @@ def test_rounding_at_the_border_is_clipped_without_a_note(tmp_path):
 
 def test_a_group_region_is_passed_and_never_labelled(tmp_path):
     boxes, (note,) = selected(tmp_path, annotation(iscrowd=1, image_id=77, bbox=None))
-    assert boxes == []
+    assert not boxes
     assert note.action == "passed"
 
 
@@ -144,7 +145,7 @@ def test_training_leaves_out_boxes_by_size_and_counts_them_once_per_rule(tmp_pat
 def test_the_size_rules_look_at_what_is_visible_of_a_box(tmp_path):
     content = document(annotation(bbox=[99, 10, 30, 30]))
     boxes, notes = training_boxes(coco_file(tmp_path, content), min_obj_size=100, max_obj_size=1e10)
-    assert boxes == []
+    assert not boxes
     assert [note.action for note in notes] == ["clipped", "skipped"]
 
 

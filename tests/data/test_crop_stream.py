@@ -85,7 +85,7 @@ def test_processes_and_workers_together_crop_every_box_once(boxes, tmp_path, wor
 
 
 def test_no_boxes_give_no_batches(tmp_path):
-    assert list(crop_loader([], tmp_path, SETTINGS, batch_size=4, num_workers=2)) == []
+    assert list(crop_loader(photos(tmp_path, []), tmp_path, SETTINGS, batch_size=4, num_workers=2)) == []
 
 
 def test_images_are_bytes_and_box_masks_are_0_or_1(boxes, tmp_path):

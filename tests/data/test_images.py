@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mal.data.boxes import select_boxes
-from mal.data.coco import ImageRecord, read_coco
+from mal.data.coco import read_coco
+from mal.data.image_table import ImageRecord
 from mal.data.images import fill_missing_sizes, image_path, read_image, read_record_image
 from mal.errors import UserError
 from tests.data.coco_samples import annotation, coco_file, document

@@ -254,6 +254,6 @@ def test_the_nasty_file_comes_out_whole_and_loads_in_pycocotools(shared, tmp_pat
     for old, new in zip(before, after, strict=True):
         assert (new["id"], new["image_id"], new["category_id"]) == (old["id"], old["image_id"], old["category_id"])
     assert result.annToMask(after[0]).sum() == after[0]["area"] > 0
-    assert result.dataset["images"] == coco.document["images"]
+    assert result.dataset["images"] == list(coco.document["images"])
     assert after[33]["segmentation"] == before[33]["segmentation"]
     assert after[35] == before[35]

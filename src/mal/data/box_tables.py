@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mal.data.boxes import Box, broken_size_rule, size_rules
+from mal.data.boxes import Box, Boxes, broken_size_rules, size_rules
 from mal.data.coco import CocoFile, category_is_known, category_name, show
 from mal.data.notes import Action, RecordNote
 from mal.size_bins import SIZE_NAMES, size_bin
@@ -71,7 +71,7 @@ def left_out_records(notes: Iterable[RecordNote]) -> list[NoteGroup]:
 
 
 def left_out_groups(
-    boxes: Sequence[Box], notes: Iterable[RecordNote], *, min_obj_size: float, max_obj_size: float
+    boxes: Boxes, notes: Iterable[RecordNote], *, min_obj_size: float, max_obj_size: float
 ) -> list[NoteGroup]:
     """Why annotations are not trained on; the counts add up to their number.
 
@@ -81,12 +81,12 @@ def left_out_groups(
         min_obj_size, max_obj_size: as of `mal.data.boxes.training_boxes`.
     """
     rules = size_rules(min_obj_size=min_obj_size, max_obj_size=max_obj_size)
-    broken = [(box, broken_size_rule(box, min_obj_size=min_obj_size, max_obj_size=max_obj_size)) for box in boxes]
+    broken = broken_size_rules(boxes, min_obj_size=min_obj_size, max_obj_size=max_obj_size)
     groups = left_out_records(notes)
     for name, rule in rules.items():
-        found = [box for box, broken_rule in broken if broken_rule == name]
-        if found:
-            groups.append(NoteGroup("skipped", len(found), found[0].annotation_id, f"boxes that {rule}"))
+        if count := broken.count(name):
+            example = boxes[broken.index(name)].annotation_id
+            groups.append(NoteGroup("skipped", count, example, f"boxes that {rule}"))
     return sorted(groups, key=lambda group: group.count, reverse=True)
 
 

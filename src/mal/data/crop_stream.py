@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from mal.data.boxes import Box
+from mal.data.box import Box, Boxes
 from mal.data.crop import Border, crop_box_mask, crop_image
 from mal.data.geometry import IntBox, expand_box, label_margins
 from mal.data.images import image_path, read_record_image
@@ -109,7 +108,7 @@ class CropStream(IterableDataset[CropBatch]):
 
     def __init__(
         self,
-        boxes: Sequence[Box],
+        boxes: Boxes,
         img_dir: Path,
         settings: CropSettings,
         *,
@@ -117,20 +116,26 @@ class CropStream(IterableDataset[CropBatch]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.images = [list(group) for _, group in groupby(boxes, key=lambda box: box.image.position)]
+        self.boxes = boxes
+        self._starts = np.flatnonzero(np.diff(boxes.image_rows, prepend=-1))  # of the boxes of an image
         self.img_dir = img_dir
         self.settings = settings
         self.batch_size = batch_size
         self.rank = rank
         self.world_size = world_size
 
+    @property
+    def num_images(self) -> int:
+        """How many images all processes together will read."""
+        return len(self._starts)
+
     def __iter__(self) -> Iterator[CropBatch]:
         worker = get_worker_info()
         workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
-        share = self.images[self.rank * workers + number :: self.world_size * workers]
+        share = range(self.num_images)[self.rank * workers + number :: self.world_size * workers]
         waiting: list[CropBatch] = []
-        for boxes in share:
-            for batch in self._image_batches(boxes):
+        for image in share:
+            for batch in self._image_batches(self._boxes_of(image)):
                 waiting.append(batch)
                 while sum(map(len, waiting)) >= self.batch_size:
                     full, waiting = _split(_join(waiting), self.batch_size)
@@ -140,8 +145,12 @@ class CropStream(IterableDataset[CropBatch]):
 
     def image_name(self, position: int) -> str:
         """Path of the image of a position."""
-        record = next(boxes[0].image for boxes in self.images if boxes[0].image.position == position)
+        record = next(image for image in self.boxes.images if image.position == position)
         return str(image_path(self.img_dir, record.file_name))
+
+    def _boxes_of(self, image: int) -> list[Box]:
+        end = self._starts[image + 1] if image + 1 < self.num_images else len(self.boxes)
+        return self.boxes[self._starts[image] : end]
 
     def _image_batches(self, boxes: Sequence[Box]) -> Iterator[CropBatch]:
         record = boxes[0].image

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from mal.data.boxes import Box, select_boxes, training_boxes
+from mal.data.boxes import Boxes, select_boxes, training_boxes
 from mal.data.coco import CocoFile, read_coco
 from mal.data.crop_stream import CropBatch, CropSettings, CropStream
 from mal.data.images import fill_missing_sizes, image_path
@@ -39,13 +38,13 @@ class AnnotatedImages:
         self.notes: list[RecordNote] = [*self.coco.notes, *fill_missing_sizes(self.coco, img_dir)]
 
     @cached_property
-    def boxes_to_label(self) -> list[Box]:
+    def boxes_to_label(self) -> Boxes:
         """All boxes that can be labelled; the others are in ``notes``."""
         boxes, notes = select_boxes(self.coco)
         self.notes += notes
         return boxes
 
-    def boxes_to_train_on(self, *, min_obj_size: float, max_obj_size: float) -> list[Box]:
+    def boxes_to_train_on(self, *, min_obj_size: float, max_obj_size: float) -> Boxes:
         """The boxes to train on; what was left out is in ``notes``.
 
         Raises:
@@ -60,8 +59,8 @@ class AnnotatedImages:
         self._require_images(boxes)
         return boxes
 
-    def _require_images(self, boxes: Sequence[Box]) -> None:
-        names = {box.image.file_name for box in boxes}
+    def _require_images(self, boxes: Boxes) -> None:
+        names = {image.file_name for image in boxes.images}
         missing = sorted(name for name in names if not image_path(self.img_dir, name).is_file())
         if missing:
             raise UserError(
@@ -87,7 +86,7 @@ def train_loader(
 
 
 def crop_loader(
-    boxes: Sequence[Box],
+    boxes: Boxes,
     img_dir: Path,
     settings: CropSettings,
     *,
@@ -98,5 +97,5 @@ def crop_loader(
 ) -> WatchedLoader[CropBatch]:
     """Loader of crops for labelling; see :class:`CropStream`."""
     stream = CropStream(boxes, img_dir, settings, batch_size=batch_size, rank=rank, world_size=world_size)
-    workers = min(num_workers, len(stream.images))
+    workers = min(num_workers, stream.num_images)
     return WatchedLoader(stream, num_workers=workers, image_name=stream.image_name, batch_size=None)

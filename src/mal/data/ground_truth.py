@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mal.data.boxes import Box
+from mal.data.box import Box
 from mal.data.coco import CocoFile
 from mal.data.notes import RecordNote
 from mal.masks.rle import Rle, rle_from_segmentation
@@ -33,10 +33,6 @@ class GroundTruth:
         except ValueError as error:
             self._note(box, f"mask not readable: {error}")
             return None
-
-    def has_masks(self, boxes: list[Box]) -> bool:
-        """Whether any of these boxes comes with a mask."""
-        return any(self._annotations[box.position].get("segmentation") for box in boxes)
 
     def _note(self, box: Box, reason: str) -> None:
         self.notes[box.position] = RecordNote(box.position, box.annotation_id, box.image.id, "warned", reason)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 
@@ -10,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from mal.data.coco import CocoFile, ImageRecord, show
+from mal.data.coco import CocoFile, show
+from mal.data.image_table import ImageRecord
 from mal.data.notes import RecordNote
 from mal.errors import UserError
 
@@ -86,7 +86,7 @@ def fill_missing_sizes(coco: CocoFile, img_dir: Path) -> list[RecordNote]:
         try:
             with _open(image_path(img_dir, record.file_name)) as image:
                 width, height = image.size
-            coco.images[image_id] = dataclasses.replace(record, width=width, height=height)
+            coco.images.set_size(image_id, width, height)
             reason = f"the size of image {show(image_id)} is taken from its file: {width} x {height}"
         except UserError as error:
             reason = f"the size of image {show(image_id)} is unknown: {error}"

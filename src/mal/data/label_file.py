@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from mal.data.coco import CocoFile, is_id, show
 from mal.data.json_out import dumps, without_non_finite
+from mal.data.json_records import JsonRecords
 from mal.data.label_report import outcomes
 from mal.data.notes import RecordNote
 from mal.errors import UserError
@@ -83,17 +84,23 @@ def write_label_file(
         for index, (key, value) in enumerate(coco.document.items()):
             file.write((b",\n" if index else b"") + dumps(key) + b": ")
             if key == "annotations":
-                file.write(b"[")
-                for number, record in enumerate(_records(coco, labels, unlabelled, changes)):
-                    file.write((b",\n" if number else b"\n") + dumps(record))
-                file.write(b"]")
+                _write_list(file, _annotations(coco, labels, unlabelled, changes))
+            elif isinstance(value, JsonRecords):
+                _write_list(file, (_strict(coco, record, f'"{key}"', changes) for record in value))
             else:
                 file.write(dumps(_strict(coco, value, f'"{key}"', changes)))
         file.write(b"}\n")
     return changes
 
 
-def _records(
+def _write_list(file: BinaryIO, records: Iterable[Any]) -> None:
+    file.write(b"[")
+    for number, record in enumerate(records):
+        file.write((b",\n" if number else b"\n") + dumps(record))
+    file.write(b"]")
+
+
+def _annotations(
     coco: CocoFile, labels: Mapping[int, Label], unlabelled: Mapping[int, RecordNote], changes: list[RecordNote]
 ) -> Iterator[dict[str, Any]]:
     for position, record in enumerate(coco.annotations):

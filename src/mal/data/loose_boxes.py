@@ -9,8 +9,8 @@ import numpy.typing as npt
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from mal.data.boxes import Box
-from mal.data.coco import ImageRecord
+from mal.data.box import Box
+from mal.data.image_table import ImageRecord
 from mal.data.images import pixels_of, read_image
 
 ImageLike = str | Path | Image.Image | npt.NDArray[np.uint8]

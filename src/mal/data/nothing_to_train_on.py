@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from mal.data.box_tables import left_out_records
-from mal.data.boxes import Box, broken_size_rule, size_rules
+from mal.data.boxes import Boxes, broken_size_rules, size_rules
 from mal.data.coco import CocoFile, show
 from mal.data.notes import RecordNote
 
@@ -14,7 +14,7 @@ REASONS_SHOWN = 3
 
 
 def nothing_to_train_on(
-    coco: CocoFile, boxes: Sequence[Box], notes: Sequence[RecordNote], *, min_obj_size: float, max_obj_size: float
+    coco: CocoFile, boxes: Boxes, notes: Sequence[RecordNote], *, min_obj_size: float, max_obj_size: float
 ) -> str:
     """One line for the user.
 
@@ -38,7 +38,7 @@ def nothing_to_train_on(
         )
         return f"{start}: of {count} annotations none can be used ({reasons})"
     limits = {"min_obj_size": min_obj_size, "max_obj_size": max_obj_size}
-    broken = [broken_size_rule(box, **limits) for box in boxes]
+    broken = broken_size_rules(boxes, **limits)
     reasons = "; ".join(f"{broken.count(name)} {rule}" for name, rule in size_rules(**limits).items() if name in broken)
     small = sorted(box.area for box, rule in zip(boxes, broken, strict=True) if rule == "small")
     large = sorted(box.area for box, rule in zip(boxes, broken, strict=True) if rule == "large")

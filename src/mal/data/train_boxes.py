@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from mal.data.augment import change_colours
-from mal.data.boxes import Box
+from mal.data.box import Box, Boxes
 from mal.data.crop import Border, crop_box_mask, crop_image
 from mal.data.geometry import expand_box, random_margins
 from mal.data.image_cache import ImageCache
@@ -75,7 +75,7 @@ class TrainBoxes(Dataset[TrainBatch]):
 
     def __init__(
         self,
-        boxes: Sequence[Box],
+        boxes: Boxes,
         img_dir: Path,
         *,
         crop_size: int,
@@ -110,7 +110,7 @@ class TrainBoxes(Dataset[TrainBatch]):
 
     def image_name(self, position: int) -> str:
         """Path of the image of a position."""
-        record = next(box.image for box in self.boxes if box.image.position == position)
+        record = next(image for image in self.boxes.images if image.position == position)
         return str(image_path(self._img_dir, record.file_name))
 
     def _sample_or_error(self, key: SampleKey) -> TrainBatch | UserError:

@@ -49,7 +49,7 @@ def counts_table(inputs: TrainingInputs) -> Table:
         return table
     coco, boxes = inputs.validation.coco, inputs.validation.boxes_to_label
     annotations = len(coco.annotations)
-    masks = sum(bool(coco.annotations[box.position].get("segmentation")) for box in boxes)
+    masks = int(boxes.has_mask.sum())
     counts = (len(coco.images), annotations, len(boxes), annotations - len(boxes), masks, len(boxes) - masks)
     table.add_row("validation", *_texts(*counts))
     return table

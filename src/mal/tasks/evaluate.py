@@ -79,7 +79,7 @@ def _evaluate(
     assert evaluate.checkpoint
     labeler = labeler_of(evaluate.checkpoint, spec, prediction_mode(spec, evaluate), processes, folder)
     evaluator = Evaluator(source.coco, source.boxes_to_label, spec.train.mask_thres).to(processes.device)
-    if not evaluator.truth.has_masks(source.boxes_to_label):
+    if not source.boxes_to_label.has_mask.any():
         raise UserError(f"{source.coco.path}: no annotation has a mask to compare with")
     vectors: list[ClassedVectors] = []
     failures: list[tuple[Box, str]] = []

@@ -43,8 +43,8 @@ def read_inputs(spec: ExperimentSpec, seed: int) -> TrainingInputs:
     assert dataset.train_img_dir is not None
     source = AnnotatedImages(Path(dataset.train_ann_path), Path(dataset.train_img_dir))
     boxes = source.boxes_to_train_on(min_obj_size=dataset.min_obj_size, max_obj_size=dataset.max_obj_size)
-    images = len({box.image.position for box in boxes})
-    console.print(f"{len(boxes)} of {len(source.coco.annotations)} boxes in {images} images to train on")
+    read, images = len(source.coco.annotations), len(boxes.images)
+    console.print(f"{len(boxes)} of {read} boxes in {images} images to train on")
     training = TrainBoxes(
         boxes,
         source.img_dir,
@@ -69,7 +69,7 @@ def _validation(spec: ExperimentSpec) -> AnnotatedImages | None:
         console.print("no validation: it takes dataset.val_ann_path, val_img_dir and load_mask=true")
         return None
     source = AnnotatedImages(Path(dataset.val_ann_path), Path(dataset.val_img_dir))
-    if any(source.coco.annotations[box.position].get("segmentation") for box in source.boxes_to_label):
+    if source.boxes_to_label.has_mask.any():
         return source
     console.print(f"no validation: {source.coco.path} holds no masks to compare with")
     return None
