@@ -11,9 +11,12 @@ import pytest
 import torch
 
 from mal.ops.mean_field import mean_field
+from mal.ops.mean_field_plain import mean_field_plain
 from tests.conformance.pack import assert_within, network_input, read_npz
 
 SECTION = "mean field"
+DEFAULTS: dict[str, Any] = {"kernel_size": 3, "num_iter": 100, "zeta": 0.1, "low": 0.1, "high": 0.9}
+VERSIONS = {"front door": mean_field, "plain": mean_field_plain}
 SYNTHETIC: dict[str, dict[str, Any]] = {
     "default": {},
     "k5": {"kernel_size": 5},
@@ -24,32 +27,35 @@ SYNTHETIC: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", ["photo_64x64", "photo_128x96", "photo_256x256"])
-def test_photos_are_refined_as_by_the_public_code(public, name):
+def test_photos_are_refined_as_by_the_public_code(public, name, version):
     golden = read_npz(_file(public, name))
     tags = [re.fullmatch(r"soft_(k(\d)_i(\d+)_t[01])", key) for key in golden]
     cases = {tag[1]: {"kernel_size": int(tag[2]), "num_iter": int(tag[3])} for tag in tags if tag}
     assert cases
     for tag, options in cases.items():
-        _check(golden, tag, options)
+        _check(golden, tag, options, version)
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", SYNTHETIC)
 @pytest.mark.parametrize("targets", ["t0", "t1"])
-def test_other_settings_are_followed_as_by_the_public_code(public, name, targets):
+def test_other_settings_are_followed_as_by_the_public_code(public, name, targets, version):
     golden = read_npz(_file(public, "synthetic_64x80"))
-    _check(golden, f"{name}_{targets}", SYNTHETIC[name])
+    _check(golden, f"{name}_{targets}", SYNTHETIC[name], version)
 
 
 def _file(public: Path, name: str) -> Path:
     return public / "03_meanfield" / f"{name}.npz"
 
 
-def _check(golden: dict[str, np.ndarray], tag: str, options: dict[str, Any]) -> None:
+def _check(golden: dict[str, np.ndarray], tag: str, options: dict[str, Any], version: str) -> None:
     image = network_input(golden["image_u8"]) if "image_u8" in golden else torch.from_numpy(golden["image"])
     prob = torch.from_numpy(golden["seg"].astype(np.float32))
     box_mask = torch.from_numpy(golden["targets"])
-    soft = mean_field(image, prob, box_mask if tag.endswith("t1") else torch.ones_like(box_mask), **options).numpy()
+    box_mask = box_mask.float() if tag.endswith("t1") else torch.ones_like(box_mask, dtype=torch.float32)
+    soft = VERSIONS[version](image, prob, box_mask, **(DEFAULTS | options)).numpy()
     expected, expected_mask = golden[f"soft_{tag}"], golden[f"mask_{tag}"] > 0
     step = soft.shape[-1] // expected.shape[-1]  # the largest files hold every 4th pixel
     difference = np.abs(soft[:, ::step, ::step] - expected)

@@ -56,7 +56,7 @@ def mean_field_numba(
     low: float,
     high: float,
 ) -> Tensor:
-    """Refine foreground probabilities by colour. Arguments, all float32 and finite, and result as in ``mal.ops``.
+    """Refine foreground probabilities by colour. Arguments, all float32, and result as in ``mal.ops.mean_field``.
 
     The maps of a batch are shared out to as many threads as torch may use. They live for one call: nothing is left
     behind that a fork could break, and numba's own thread pools stay untouched.
@@ -82,6 +82,16 @@ def mean_field_numba(
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(refine_map, range(len(prob))))
     return result
+
+
+@njit(fastmath={"reassoc"})
+def _sum(array):  # type: ignore[no-untyped-def]
+    """The sum in any order, which LLVM can vectorise."""
+    flat = array.ravel()
+    total = np.float32(0)
+    for i in range(flat.size):
+        total += flat[i]
+    return total
 
 
 @njit
@@ -178,6 +188,9 @@ def _refine_map(image, prob, box_mask, result, radius, num_iter, exponent_scale,
 
     The box's window lies in flat planes, with ``radius`` rows above and below it and a vector on its left and right.
     """
+    if not math.isfinite(_sum(image) + _sum(prob) + _sum(box_mask)):
+        result[:] = math.nan
+        return
     result[:] = low
     top, bottom, left, right = _box_window(box_mask)
     rows = bottom - top + 2 * radius
