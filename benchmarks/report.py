@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -17,8 +18,13 @@ from benchmarks.timing import Comparison
 
 @dataclass(frozen=True)
 class Row:
+    """Times of both sides."""
+
     name: str
     times: Comparison
+
+    note: ClassVar[str] = "Median (range) of interleaved runs; ratio pair by pair."
+    columns: ClassVar[Sequence[str]] = ("case", "baseline, ms", "product, ms", "times faster")
 
     def as_markdown(self) -> str:
         """One line of the table: median and range of each side in milliseconds, and the ratio."""
@@ -41,16 +47,46 @@ class Row:
         }
 
 
-def markdown_table(question: str, device: torch.device, rows: list[Row]) -> str:
+@dataclass(frozen=True)
+class MemoryRow:
+    """Peak memory of each process of both sides, in bytes."""
+
+    name: str
+    baseline: tuple[int, ...]
+    product: tuple[int, ...]
+
+    note: ClassVar[str] = "Peak memory, median (range) of processes of their own; ratio of the medians."
+    columns: ClassVar[Sequence[str]] = ("case", "baseline, MiB", "product, MiB", "times less")
+
+    @property
+    def ratio(self) -> float:
+        """How many times less memory the product takes."""
+        return median(self.baseline) / median(self.product)
+
+    def as_markdown(self) -> str:
+        """One line of the table."""
+        return f"| {self.name} | {_mebibytes(self.baseline)} | {_mebibytes(self.product)} | {self.ratio:.2f} × |"
+
+    def as_json(self) -> dict[str, Any]:
+        """Every single peak, and the ratio."""
+        return {
+            "name": self.name,
+            "baseline_bytes": self.baseline,
+            "product_bytes": self.product,
+            "ratio": self.ratio,
+        }
+
+
+def markdown_table(question: str, device: torch.device, rows: Sequence[Row] | Sequence[MemoryRow]) -> str:
     """A heading and a table of all rows."""
     return "\n".join(
         [
             f"## {question}",
             "",
-            f"On {device_name(device)}. Median (range) of interleaved runs; ratio pair by pair.",
+            f"On {device_name(device)}. {rows[0].note}",
             "",
-            "| case | baseline, ms | product, ms | times faster |",
-            "| --- | --- | --- | --- |",
+            f"| {' | '.join(rows[0].columns)} |",
+            f"| {' | '.join('---' for _ in rows[0].columns)} |",
             *(row.as_markdown() for row in rows),
         ]
     )
@@ -78,6 +114,11 @@ def _milliseconds(seconds: tuple[float, ...]) -> str:
     middle, low, high = (1000 * value for value in (median(seconds), min(seconds), max(seconds)))
     digits = 0 if middle >= 100 else 1 if middle >= 10 else 2
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _mebibytes(peaks: tuple[int, ...]) -> str:
+    middle, low, high = (value / 1024**2 for value in (median(peaks), min(peaks), max(peaks)))
+    return f"{middle:.0f} ({low:.0f} to {high:.0f})"
 
 
 def _cpu_name() -> str:

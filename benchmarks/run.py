@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import mean_field
+from benchmarks import mean_field, teacher_memory
 from benchmarks.report import device_name, environment, markdown_table
 
-BENCHMARKS = {"mean_field": mean_field}
+BENCHMARKS = {"mean_field": mean_field, "teacher_memory": teacher_memory}
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from benchmarks.baselines.unfold_mean_field import unfold_mean_field
+from benchmarks.baselines.wasteful_teacher import WastefulTeacherStep
 from benchmarks.mean_field import assert_same_result, make_inputs
+from benchmarks.teacher_memory import SETTINGS, FreeTeacherStep, inputs
 from mal.ops.mean_field import mean_field
+from tests.small_networks import small_network
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 5])
@@ -38,6 +41,16 @@ def test_a_benchmark_refuses_results_that_differ():
     ones = torch.ones(1, 8, 8)
     with pytest.raises(AssertionError, match="pixels agree"):
         assert_same_result(ones, 0.9 * ones)
+
+
+def test_a_free_teacher_and_a_wasteful_one_come_to_the_same_weights():
+    steps = [side(small_network().train(), SETTINGS) for side in (WastefulTeacherStep, FreeTeacherStep)]
+    for step in steps:
+        for _ in range(2):
+            step(*inputs(batch=2, side=32))
+    for name in ("student", "teacher"):
+        ours, theirs = (getattr(step, name).state_dict() for step in steps)
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
 
 
 @pytest.mark.gpu
