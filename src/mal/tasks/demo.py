@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ from mal.tasks import evaluate, inference, train
 from mal.tasks.crop_run import Processes
 from mal.tasks.inference import label_boxes
 from mal.training.checkpoint_files import LATEST_NAME
+from mal.training.launch import CPU_PROCESSES
 
 CASES_SHOWN = 12
 SPEC_NAME = "demo.yaml"
@@ -65,6 +67,7 @@ def run(out_dir: Path, *, quick: bool = False) -> int:
         UserError: the folder holds something else than an earlier demo.
     """
     size = QUICK if quick else FULL
+    os.environ.pop(CPU_PROCESSES, None)  # other processes would begin the whole demo again
     _clear(out_dir)
     _say(1, f"generating {size.num_train_images + size.num_val_images} pictures in {out_dir / 'sample'}")
     sample = make_sample(out_dir / "sample", num_train_images=size.num_train_images, num_val_images=size.num_val_images)

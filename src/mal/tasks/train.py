@@ -55,7 +55,7 @@ def run(spec: ExperimentSpec) -> int:
         start = starting_point(spec, folder)
         if start.warning:
             status.write(start.warning, level="warning")
-        if start.spec != spec:
+        if start.spec != spec and status.enabled:
             save_spec(start.spec, folder / "spec.yaml")
         if start.place.epoch >= spec.train.num_epochs:
             console.print(
