@@ -71,13 +71,16 @@ def mean_field(
 def fast_version(device_type: str) -> Callable[..., Tensor] | None:
     """The faster version for a kind of device, None where there is none or where what it needs is missing or broken.
 
-    The first call for the CPU compiles it, which takes some seconds; later processes find it in numba's cache.
+    The first call compiles it and tries it out, which takes some seconds; later processes find it in a cache on disk.
     """
     name = FAST_VERSIONS.get(device_type)
     if name is None:
         return None
     try:
-        return getattr(import_module(f"mal.ops.{name}"), name)
+        version: Callable[..., Tensor] = getattr(import_module(f"mal.ops.{name}"), name)
+        nothing = torch.zeros(1, 5, 8, 8, device=device_type)
+        version(nothing[:, :3], nothing[:, 3], nothing[:, 4], kernel_size=3, num_iter=1, zeta=0.1, low=0.1, high=0.9)
+        return version
     except Exception as error:  # noqa: BLE001 - a compiler fails in many ways, and the plain version needs none
         LOG.debug("mean field goes the plain way on %s: %s", device_type, error)
         return None
