@@ -40,9 +40,9 @@ def test_a_checkpoint_is_exported_with_the_defaults(asked, folder):
     assert asked == [((Path("m.pth"), Path("m.onnx")), {"network": "student", "opset": 18, "decrypt": False})]
 
 
-def test_the_network_and_the_opset_can_be_chosen(asked, folder):
-    assert export("onnx --checkpoint m.pth --out m.onnx --network mixed --opset 20") == 0
-    assert asked[0][1] == {"network": "mixed", "opset": 20, "decrypt": False}
+def test_the_network_the_opset_and_the_clear_text_can_be_chosen(asked, folder):
+    assert export("onnx --checkpoint m.pth --out m.onnx --network mixed --opset 20 --decrypt") == 0
+    assert asked[0][1] == {"network": "mixed", "opset": 20, "decrypt": True}
 
 
 @pytest.mark.parametrize(

@@ -182,11 +182,27 @@ def test_a_truncated_checkpoint_is_named(labelling, checkpoint, tmp_path, capfd,
     assert "damaged.pth" in only_line(run_mal(capfd, task, "-e", labelling, f"{task}.checkpoint={damaged}"))
 
 
-def test_a_truncated_latest_checkpoint_stops_a_resumed_run(data, checkpoint, tmp_path, capfd):
+def test_a_truncated_latest_checkpoint_with_none_beside_it_stops_a_resumed_run(data, checkpoint, tmp_path, capfd):
     folder = tmp_path / "results/train"
     folder.mkdir(parents=True)
     (folder / "mal_model_latest.pth").write_bytes(checkpoint.read_bytes()[:5000])
-    assert "mal_model_latest.pth" in only_line(run_mal(capfd, "train", "-e", write_spec(data, tmp_path / "results")))
+    line = only_line(run_mal(capfd, "train", "-e", write_spec(data, tmp_path / "results")))
+    assert "mal_model_latest.pth" in line
+    assert "results_dir" in line
+
+
+def test_a_truncated_latest_checkpoint_is_named_and_the_run_goes_on_from_the_one_beside_it(
+    data, checkpoint, tmp_path, capfd
+):
+    folder = tmp_path / "results/train"
+    folder.mkdir(parents=True)
+    (folder / "model_epoch_000.pth").write_bytes(checkpoint.read_bytes())
+    (folder / "mal_model_latest.pth").write_bytes(checkpoint.read_bytes()[:5000])
+    outcome = run_mal(capfd, "train", "-e", write_spec(data, tmp_path / "results"))
+    assert outcome.exit_code == 0, outcome.err
+    assert "mal_model_latest.pth is damaged; model_epoch_000.pth (step 3)" in outcome.out
+    warnings = [entry["message"] for entry in status_lines(folder / "status.json") if entry["level"] == "warning"]
+    assert any("mal_model_latest.pth is damaged" in message for message in warnings)
 
 
 def test_the_output_may_not_be_the_input(data, labelling, capfd):
@@ -299,13 +315,6 @@ def test_a_device_that_is_not_there_is_named_by_label(data, checkpoint, tmp_path
     photo = first_photo(data.truth, data)
     arguments = ["--image", photo, "--box", "1,1,50,50", "--checkpoint", checkpoint, "--device", "cuda:1"]
     assert "no CUDA device" in only_line(run_mal(capfd, "label", *arguments))
-
-
-def test_a_key_for_encrypted_checkpoints_is_refused_before_anything_is_written(data, tmp_path, capfd):
-    results = tmp_path / "results"
-    line = only_line(run_mal(capfd, "train", "-e", write_spec(data, results), "encryption_key=secret"))
-    assert "encryption_key" in line
-    assert not (results / "train").exists()
 
 
 def test_a_frozen_stage_beyond_the_last_block_is_named(data, tmp_path, capfd):
