@@ -49,6 +49,18 @@ def test_info_tells_a_person_what_a_file_is(checkpoint, capfd):
         assert text in outcome.out
 
 
+def test_info_tells_whether_a_file_is_as_it_was_written(checkpoint, tmp_path, capfd):
+    assert "the file carries no digest" in run_mal(capfd, "checkpoint", "info", checkpoint).out
+    ours = tmp_path / "ours.pth"
+    assert run_mal(capfd, "checkpoint", "convert", checkpoint, ours).exit_code == 0
+    assert "as it was written (SHA-256)" in run_mal(capfd, "checkpoint", "info", ours).out
+    content = bytearray(ours.read_bytes())
+    content[len(content) // 2] ^= 1
+    ours.write_bytes(content)
+    (line,) = run_mal(capfd, "checkpoint", "info", ours).error_lines
+    assert "ours.pth: damaged: it was changed since it was written" in line
+
+
 def test_info_as_json_is_json(checkpoint, capfd):
     summary = json.loads(run_mal(capfd, "checkpoint", "info", checkpoint, "--json").out)
     assert (summary["arch"], summary["epoch"], summary["encrypted"]) == ("vit-deit-tiny/16", 9, False)
