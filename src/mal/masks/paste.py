@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
-from torch.nn import functional as F
 
 from mal.masks.rle import Rle, rle_from_window
 from mal.size_bins import size_bin
+
+PIXELS_AT_ONCE = 2**16  # of float32: they stay in a core's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +49,85 @@ class PastedMask:
         return mask
 
 
-def paste_mask(prob: Tensor, frame: Sequence[int], image_size: tuple[int, int], threshold: float) -> PastedMask:
+def paste_mask(
+    prob: Tensor | npt.NDArray[np.float32], frame: Sequence[int], image_size: tuple[int, int], threshold: float
+) -> PastedMask:
     """Resize a crop's probabilities to its frame, drop what falls outside the image, and threshold.
+
+    The resize is bilinear with pixel centres at halves (``align_corners=False``). Only the part around the box is
+    computed, some rows at a time, so that a mask on a large image takes little more memory than its window.
 
     Args:
         prob: (S, S) float32 in 0..1, 0 outside the box.
         frame: x0, y0, x1, y1 of the crop in pixels of the full image, end exclusive.
         image_size: width and height of the full image.
-        threshold: a pixel is in the mask where its probability exceeds this.
+        threshold: a pixel is in the mask where its probability exceeds this; at least 0.
     """
     x0, y0, x1, y1 = frame
     width, height = image_size
     left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
-    resized = F.interpolate(prob[None, None], size=(y1 - y0, x1 - x0), mode="bilinear", align_corners=False)
-    visible = resized[0, 0, top - y0 : bottom - y0, left - x0 : right - x0].cpu().numpy()
-    window = visible > threshold
-    return PastedMask(
-        window=window,
-        x0=left,
-        y0=top,
-        image_width=width,
-        image_height=height,
-        score=float(visible[window].mean()) if window.any() else 0.0,
-    )
+    crop = prob.cpu().numpy() if isinstance(prob, Tensor) else prob
+    window = np.zeros((bottom - top, right - left), dtype=np.bool_)
+    rows = _Neighbours.along(crop.any(axis=1), (y0, y1), (top, bottom))
+    columns = _Neighbours.along(crop.any(axis=0), (x0, x1), (left, right))
+    score = _fill(window, crop, rows, columns, threshold) if len(rows) and len(columns) else 0.0
+    return PastedMask(window=window, x0=left, y0=top, image_width=width, image_height=height, score=score)
+
+
+@dataclass(frozen=True, slots=True)
+class _Neighbours:
+    """Along one axis: between which pixels of the crop each pixel of the window lies, where these are not all 0.
+
+    Attributes:
+        start: the first such pixel of the window.
+        lower, upper: (N,) int, pixels of the crop.
+        weight: (N,) float32, of the upper one; that of the lower one is 1 less this.
+    """
+
+    start: int
+    lower: npt.NDArray[np.intp]
+    upper: npt.NDArray[np.intp]
+    weight: npt.NDArray[np.float32]
+
+    @classmethod
+    def along(cls, filled: npt.NDArray[np.bool_], frame: tuple[int, int], window: tuple[int, int]) -> _Neighbours:
+        """Of a crop with values in ``filled``, resized to ``frame``, for the part of it in ``window``."""
+        scale = np.float32(len(filled)) / np.float32(frame[1] - frame[0])
+        pixels = np.arange(window[0] - frame[0], window[1] - frame[0], dtype=np.float32)
+        places = np.maximum(scale * (pixels + np.float32(0.5)) - np.float32(0.5), np.float32(0))
+        lower = np.minimum(places.astype(np.intp), len(filled) - 1)
+        upper = np.minimum(lower + 1, len(filled) - 1)
+        inside = np.flatnonzero(filled)
+        first, last = (inside[0], inside[-1]) if len(inside) else (len(filled), -1)
+        start, stop = np.searchsorted(upper, first), np.searchsorted(lower, last, side="right")
+        part = slice(start, max(start, stop))
+        return cls(int(start), lower[part], upper[part], (places - lower.astype(np.float32))[part])
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+
+def _fill(
+    window: npt.NDArray[np.bool_],
+    crop: npt.NDArray[np.float32],
+    rows: _Neighbours,
+    columns: _Neighbours,
+    threshold: float,
+) -> float:
+    """Write the mask into the window; returns the mean probability of its pixels, 0 where there are none."""
+    across = crop.take(columns.lower, axis=1) * (1 - columns.weight) + crop.take(columns.upper, axis=1) * columns.weight
+    height = max(1, PIXELS_AT_ONCE // len(columns))
+    total, count = 0.0, 0
+    for start in range(0, len(rows), height):
+        strip = slice(start, min(start + height, len(rows)))
+        weight = rows.weight[strip, None]
+        resized = across[rows.lower[strip]] * (1 - weight)
+        resized += across[rows.upper[strip]] * weight
+        mask = window[rows.start + strip.start : rows.start + strip.stop, columns.start :][:, : len(columns)]
+        np.greater(resized, threshold, out=mask)
+        total += float(resized.sum(where=mask, dtype=np.float64))
+        count += int(np.count_nonzero(mask))
+    return total / count if count else 0.0
 
 
 def threshold_for(box_area: float, thresholds: Sequence[float]) -> float:
