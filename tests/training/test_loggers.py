@@ -41,6 +41,13 @@ def test_wandb_is_used_by_who_is_logged_in_to_it(wandb_installed, monkeypatch, t
     assert wandb_installed[0]["save_dir"] == tmp_path
 
 
+@pytest.mark.parametrize(("key", "settings"), [(None, None), ("hunter2", {"x_disable_meta": True})])
+def test_wandb_does_not_store_a_command_line_with_a_key_in_it(wandb_installed, monkeypatch, tmp_path, key, settings):
+    monkeypatch.setenv("WANDB_API_KEY", "x")
+    names(small_spec(encryption_key=key), tmp_path)
+    assert wandb_installed[0]["settings"] == settings
+
+
 def test_a_login_file_counts_as_logged_in(wandb_installed, tmp_path):
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine api.wandb.ai login user password x\n")

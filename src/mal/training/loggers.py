@@ -51,6 +51,8 @@ def _wandb_logger(spec: ExperimentSpec, results_dir: Path) -> Logger:
         sync_tensorboard=spec.wandb.sync_tensorboard,
         save_code=spec.wandb.save_code,
         save_dir=results_dir,
+        # It would store the command line, and with it `encryption_key=...`.
+        settings={"x_disable_meta": True} if spec.encryption_key else None,
     )
 
 
