@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -95,3 +97,34 @@ def test_masks_from_the_gpu_are_those_from_the_cpu(trained):
         assert on_gpu is not None
         if on_cpu.window.any():
             assert mask_iou(on_cpu.rle(), on_gpu.rle()) > 0.98
+
+
+def test_the_scale_of_float16_losses_goes_on_where_a_run_resumes(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
+    _, arguments, _ = trained
+    arguments = [*arguments, "train.num_epochs=2"]
+    assert main(["train", *arguments, f"train.results_dir={tmp_path / 'whole'}"]) == 0
+    first = tmp_path / "whole" / "model_epoch_000.pth"
+    resumed = [f"train.results_dir={tmp_path / 'resumed'}", f"train.resume_training_checkpoint_path={first}"]
+    assert main(["train", *arguments, *resumed]) == 0
+    scales = [
+        torch.load(tmp_path / run / "mal_model_latest.pth", weights_only=True)["MixedPrecision"]
+        for run in ("whole", "resumed")
+    ]
+    assert scales[0] == scales[1]
+    assert scales[0]["_growth_tracker"] > 0
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_gpus_share_the_work_and_leave_a_checkpoint_that_one_goes_on_from(trained, tmp_path, strategy):
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    _, arguments, _ = trained
+    arguments = [*arguments, f"train.results_dir={tmp_path}"]
+    command = [sys.executable, "-m", "mal", "train", *arguments, f"strategy={strategy}", "train.num_gpus=2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert f"{strategy} over 2 processes" in done.stdout
+    checkpoint = torch.load(tmp_path / "mal_model_latest.pth", weights_only=True)
+    assert all(torch.isfinite(value).all() for value in checkpoint["state_dict"].values() if value.is_floating_point())
+    assert main(["train", *arguments, "train.num_epochs=3"]) == 0
