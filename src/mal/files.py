@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,14 +22,16 @@ _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF)
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that takes its name only when it is complete and on the disk.
 
-    Until the block ends without an error, ``path`` keeps its old content. Missing folders are made.
+    Until the block ends without an error, ``path`` keeps its old content. Missing folders are made. What a process that
+    was killed left of the same file is removed.
 
     Raises:
         UserError: it cannot be written (no permission, full disk, ``path`` is a folder).
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    draft = path.with_name(f"{_draft_prefix(path)}{os.getpid()}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_drafts_of_the_dead(path)
         with draft.open("wb") as file:
             yield file
             file.flush()
@@ -65,6 +69,30 @@ def disk_error(error: BaseException | None) -> OSError | None:
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__ or error.__context__
     return error
+
+
+def _draft_prefix(path: Path) -> str:
+    # With the machine's name: the numbers of its processes mean nothing on another one that shares the folder.
+    return f".{path.name}.{socket.gethostname()}."
+
+
+def _remove_drafts_of_the_dead(path: Path) -> None:
+    for draft in path.parent.glob(f"{glob.escape(_draft_prefix(path))}*.draft"):
+        number = draft.name.split(".")[-2]
+        if number.isdecimal() and not _is_running(int(number)):
+            draft.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":  # elsewhere asking would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _remove(draft: Path) -> None:
