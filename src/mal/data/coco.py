@@ -51,7 +51,7 @@ def read_coco(path: Path) -> CocoFile:
         path: a JSON file; a UTF-8 byte-order mark and the bare tokens NaN and Infinity are accepted.
 
     Returns:
-        The file with its index. Damaged records are left in place: `mal.data.box_selection.select_boxes` names them.
+        The file with its index. Damaged records are left in place: `mal.data.boxes.select_boxes` names them.
 
     Raises:
         UserError: the file is missing, empty, not JSON (with line and column) or not a COCO file.

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+import os
+import threading
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mal.data import json_outline, json_records
+from mal.data.coco_document import read_document
+from mal.data.json_records import JsonRecords
+from mal.errors import UserError
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+record_lists = st.lists(
+    st.dictionaries(st.sampled_from(["id", "bbox", '"', "\\"]), json_values, max_size=3), max_size=6
+)
+documents = st.dictionaries(st.sampled_from(["info", "images", "annotations", "\\"]), json_values | record_lists)
+
+
+def read(tmp_path, text: str):
+    path = tmp_path / "boxes.json"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    return read_document(path)
+
+
+def parsed(value):
+    return list(value) if isinstance(value, JsonRecords) else value
+
+
+@pytest.fixture(params=[1, 7, 10_000])
+def small_pieces(request, monkeypatch):
+    """Chunks and blocks so small that their borders fall anywhere."""
+    monkeypatch.setattr(json_outline, "_CHUNK", request.param)
+    monkeypatch.setattr(json_records, "_BLOCK", request.param)
+
+
+@given(content=documents, indent=st.sampled_from([None, 1]), ascii_only=st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_document_read_in_parts_is_the_document(small_pieces, tmp_path, content, indent, ascii_only):
+    document, strict = read(tmp_path, json.dumps(content, indent=indent, ensure_ascii=ascii_only))
+    assert list(document) == list(content)
+    assert json.dumps({key: parsed(value) for key, value in document.items()}) == json.dumps(content)
+    for key, value in document.items():
+        if isinstance(value, JsonRecords):
+            assert [value[index] for index in range(len(value))] == content[key]
+    assert strict or any("\ud800" <= character <= "\udfff" for character in json.dumps(content, ensure_ascii=False))
+
+
+def test_lists_of_objects_stay_on_the_disk_and_all_else_is_parsed(tmp_path):
+    text = '{"a": [{"x": 1}, {"x": [{}]}], "b": [], "c": [1, 2], "d": {"e": [{}]}, "f": null, "g": [{}, 3]}'
+    document, _ = read(tmp_path, text)
+    assert [key for key, value in document.items() if isinstance(value, JsonRecords)] == ["a"]
+    assert {key: parsed(value) for key, value in document.items()} == json.loads(text)
+
+
+def test_of_a_doubled_key_the_last_value_counts(tmp_path):
+    document, _ = read(tmp_path, '{"a": [{"x": 1}], "b": 0, "a": [{"x": 2, "x": 3}]}')
+    assert {key: parsed(value) for key, value in document.items()} == {"a": [{"x": 3}], "b": 0}
+
+
+def test_nan_in_one_record_is_read_and_told(tmp_path):
+    document, strict = read(tmp_path, '{"a": [{"x": 1}, {"x": NaN}, {"x": -Infinity}]}')
+    assert not strict
+    assert isinstance(document["a"], JsonRecords)
+    assert str(list(document["a"])) == "[{'x': 1}, {'x': nan}, {'x': -inf}]"
+
+
+def test_integers_of_any_length_stay_exact(tmp_path):
+    content = {"a": [{"id": 2**63}, {"id": -(2**90), "area": 10**30}], "b": 10**40}
+    document, strict = read(tmp_path, json.dumps(content))
+    assert strict
+    assert {key: parsed(value) for key, value in document.items()} == content
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        '{"x": 1} {"x": 2}',
+        '{"x": 1},, {"x": 2}',
+        ', {"x": 1}',
+        '{"x": 1},',
+        '{"x": 1]',
+        '{"x": "}"}, {"x": "',
+        '{"x": 1}}, {"x": 2',
+        '{"x": 1}], [{"x": 2}',
+    ],
+)
+def test_damage_between_and_in_records_is_found_when_the_file_is_read(small_pieces, tmp_path, inside):
+    with pytest.raises(UserError, match=r"line 1, column \d"):
+        read(tmp_path, f'{{"a": [{inside}]}}')
+
+
+def test_a_record_can_be_read_after_the_file_is_gone(tmp_path):
+    document, _ = read(tmp_path, '{"a": [{"x": 1}]}')
+    (tmp_path / "boxes.json").unlink()
+    assert document["a"][0] == {"x": 1}
+
+
+def test_a_file_that_changes_while_it_is_in_use_is_an_error(tmp_path):
+    document, _ = read(tmp_path, '{"a": [{"x": 1}]}')
+    (tmp_path / "boxes.json").write_text('{"a": [{"x": 11}]}')
+    with pytest.raises(UserError, match="was changed while it was in use"):
+        document["a"][0]
+
+
+def test_a_pipe_is_read_as_a_whole(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=['{"a": [{"x": 1}]}'])
+    writer.start()
+    assert read_document(tmp_path / "pipe") == ({"a": [{"x": 1}]}, True)
+    writer.join()
