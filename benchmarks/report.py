@@ -9,11 +9,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 
 from benchmarks.timing import Comparison
+
+
+class TableRow(Protocol):
+    """A line of a table."""
+
+    note: ClassVar[str]
+    columns: ClassVar[Sequence[str]]
+
+    def as_markdown(self) -> str:
+        """The line."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Every single figure."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,7 @@ class MemoryRow:
         }
 
 
-def markdown_table(question: str, device: torch.device, rows: Sequence[Row] | Sequence[MemoryRow]) -> str:
+def markdown_table(question: str, device: torch.device, rows: Sequence[TableRow]) -> str:
     """A heading and a table of all rows."""
     return "\n".join(
         [

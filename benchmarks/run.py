@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import mean_field, teacher_memory
+from benchmarks import coco_loading, mean_field, teacher_memory
 from benchmarks.report import device_name, environment, markdown_table
 
-BENCHMARKS = {"mean_field": mean_field, "teacher_memory": teacher_memory}
+BENCHMARKS = {"mean_field": mean_field, "teacher_memory": teacher_memory, "coco_loading": coco_loading}
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -35,6 +35,8 @@ def main() -> None:
 def _answer(name: str, device: torch.device, repeats: int, machine: dict[str, str]) -> None:
     benchmark = BENCHMARKS[name]
     rows = benchmark.measure(device, repeats=repeats)
+    if not rows:
+        return
     table = markdown_table(benchmark.QUESTION, device, rows)
     print(f"\n{table}", flush=True)
     found = {"question": benchmark.QUESTION, "device": device_name(device), "environment": machine}
