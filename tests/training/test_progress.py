@@ -110,5 +110,6 @@ def test_a_box_that_cannot_be_read_is_named_once(tmp_path, screen):
     batch = SimpleNamespace(failures=((SimpleNamespace(position=3, annotation_id=17), "a.jpg: damaged"),))
     for _ in range(2):
         shown.on_validation_batch_end(None, None, None, batch, 0)
+        shown.on_validation_epoch_end(SimpleNamespace(world_size=1), None)
     assert screen.getvalue() == "  not validated on: annotation 17: a.jpg: damaged\n"
     assert len(entries(tmp_path, "annotation 17")) == 1

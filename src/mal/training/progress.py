@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
+import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
@@ -32,6 +33,7 @@ class TrainingProgress(Callback):
         self._shown_at = 0.0
         self._epoch_start = 0.0
         self._has_validated = False
+        self._failures: list[tuple[int, str]] = []
         self._failed: set[int] = set()
 
     def state_dict(self) -> dict[str, Any]:
@@ -82,13 +84,23 @@ class TrainingProgress(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Name each box that could not be validated on, once in a run."""
-        for box, reason in batch.failures:
-            if box.position not in self._failed:
-                self._failed.add(box.position)
-                line = f"not validated on: annotation {box.annotation_id}: {reason}"
-                self.status.write(line, level="warning")
-                console.print(f"  {line}", markup=False)
+        """Remember each box that could not be validated on."""
+        self._failures += [
+            (box.position, f"annotation {box.annotation_id}: {reason}") for box, reason in batch.failures
+        ]
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Name the boxes that this or any other process could not validate on, once in a run."""
+        parts = [self._failures]
+        if trainer.world_size > 1:
+            parts = [[] for _ in range(trainer.world_size)]
+            torch.distributed.all_gather_object(parts, self._failures)
+        for position, text in sorted(failure for part in parts for failure in part):
+            if position not in self._failed:
+                self._failed.add(position)
+                self.status.write(f"not validated on: {text}", level="warning")
+                console.print(f"  not validated on: {text}", markup=False)
+        self._failures = []
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note that the figures of this epoch are new, and how long the validations to come will take."""
