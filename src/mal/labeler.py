@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,10 @@ from mal.export.onnx_network import OnnxNetwork
 from mal.held_networks import AnyNetwork, held_networks
 from mal.masks.paste import PastedMask, paste_mask, threshold_for
 from mal.models.build import crop_settings
+from mal.models.fast import fast_dtype, fast_network
+from mal.models.network import MaskNetwork
 from mal.models.predict import PredictionMode, predict_logits, predict_probs
+from mal.size_bins import size_bin
 
 
 class MaskAutoLabeler:
@@ -42,7 +46,8 @@ class MaskAutoLabeler:
         autocast_dtype: half precision to compute in; None computes in float32.
 
     Raises:
-        UserError: an exported network is another than the mode asks for, or takes crops of another size.
+        UserError: an exported network is another than the mode asks for, or takes crops of another size; or the
+            profile is ``fast`` and the network an exported one or no ViT.
     """
 
     def __init__(
@@ -59,6 +64,9 @@ class MaskAutoLabeler:
         if isinstance(student, OnnxNetwork):
             _check_export(student, crop, mode)
             device, autocast_dtype, mode = "cpu", None, replace(mode, network="student")
+        elif mode.profile == "fast":
+            student, teacher = fast_network(student), fast_network(cast(MaskNetwork, teacher))
+            autocast_dtype = autocast_dtype or fast_dtype(torch.device(device))
         self.device = torch.device(device)
         self.student = student.to(self.device).eval()
         self.teacher = teacher.to(self.device).eval()
@@ -163,23 +171,24 @@ class MaskAutoLabeler:
 
     def masks(self, batch: CropBatch) -> list[PastedMask]:
         """The masks of a batch of crops, each at its place in its image."""
-        if not len(batch):
-            return []
-        probs = self.probabilities(batch)
-        return [
-            paste_mask(
-                probs[index, 0],
-                batch.frames[index],
-                (box.image.width, box.image.height),
-                threshold_for(float(batch.box_area[index]), self.thresholds),
-            )
-            for index, box in enumerate(batch.boxes)
-        ]
+        return list(self.pasted(batch, self.probabilities(batch).cpu().numpy())) if len(batch) else []
+
+    def pasted(self, batch: CropBatch, probs: npt.NDArray[np.float32]) -> Iterator[PastedMask]:
+        """The masks of a batch, one at a time, since a large one takes a byte for each pixel of its image.
+
+        Args:
+            batch: crops.
+            probs: (B, 1, S, S), what :meth:`probabilities` gave for them.
+        """
+        for prob, frame, area, box in zip(probs, batch.frames, batch.box_area.tolist(), batch.boxes, strict=True):
+            size = (box.image.width, box.image.height)
+            yield paste_mask(prob[0], frame, size, threshold_for(area, self.thresholds))
 
     def crops(self, image: ImageLike, boxes_xyxy: ArrayLike, *, batch_size: int = 8) -> Iterator[CropBatch]:
-        """What the network is shown of an image: batches of crops around the boxes that touch it."""
+        """What the network is shown of an image: batches of crops around the boxes that touch it, small boxes first."""
         pixels = image_pixels(image)
         boxes = visible_boxes(checked_boxes(boxes_xyxy), width=pixels.shape[1], height=pixels.shape[0])
+        boxes.sort(key=lambda box: size_bin(box.area))  # the network treats boxes of one bin alike, so at one go
         for start in range(0, len(boxes), batch_size):
             yield crop_boxes(pixels, boxes[start : start + batch_size], self.crop)
 
@@ -191,6 +200,11 @@ class MaskAutoLabeler:
 
 
 def _check_export(network: OnnxNetwork, crop: CropSettings, mode: PredictionMode) -> None:
+    if mode.profile != "exact":
+        raise UserError(
+            f"{network.path}: an exported network has no profile {mode.profile}; use exact, or the checkpoint that it"
+            " was made from"
+        )
     if mode.network != network.holds:
         raise UserError(
             f"{network.path}: holds the {network.holds} network, but the {mode.network} is asked for; export that one,"

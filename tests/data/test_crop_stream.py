@@ -8,7 +8,8 @@ from mal.data import crop_stream
 from mal.data.crop_stream import CropSettings, CropStream, crop_boxes
 from mal.data.datamodule import crop_loader
 from mal.data.images import read_image
-from tests.data.photos import photos
+from mal.size_bins import size_bin
+from tests.data.photos import THREE_SIZES, photos
 
 SETTINGS = CropSettings(crop_size=32)
 
@@ -63,6 +64,39 @@ def test_boxes_of_an_image_that_cannot_be_read_are_failures_each_with_the_reason
     assert sorted([*failed, *labelled]) == list(range(len(boxes)))
     assert failed.keys() == {box.position for box in boxes if box.image.position == image}
     assert all(f"{image}.png" in reason for reason in failed.values())
+
+
+@pytest.fixture
+def mixed_boxes(tmp_path):
+    """Five boxes of each size, in turn, on three images; the first box of an image is a small one."""
+    return photos(tmp_path, [6, 3, 6], THREE_SIZES)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 100])
+def test_boxes_of_one_size_share_a_batch_in_their_order_but_the_last_batches_take_what_is_left(
+    mixed_boxes, tmp_path, batch_size
+):
+    batches = [[box.position for box in batch.boxes] for batch in stream(mixed_boxes, tmp_path, batch_size)]
+    bins = [[size_bin(mixed_boxes[position].area) for position in batch] for batch in batches]
+    of_one_size = 3 * (5 // batch_size)
+    assert all(len(set(of_batch)) == 1 for of_batch in bins[:of_one_size])
+    assert all(len(batch) == batch_size for batch in batches[:-1])
+    assert sorted(place for batch in batches for place in batch) == list(range(15))
+    for each in range(3):
+        alike = [place for batch in batches for place in batch if size_bin(mixed_boxes[place].area) == each]
+        assert alike == sorted(alike)
+
+
+def test_no_more_than_a_batch_of_each_size_waits(tmp_path, monkeypatch):
+    boxes = photos(tmp_path, [60], THREE_SIZES)
+    cut = []
+    original = crop_stream.crop_boxes
+    monkeypatch.setattr(crop_stream, "crop_boxes", lambda *args: cut.append(args) or original(*args))
+    given = 0
+    for batch in stream(boxes, tmp_path, 4):
+        assert len(cut) - given <= 3 * 4
+        given += len(batch)
+    assert given == 60
 
 
 def test_a_folder_without_a_readable_image_gives_failures_only(boxes, tmp_path):

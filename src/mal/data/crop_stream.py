@@ -19,6 +19,7 @@ from mal.data.images import image_path, read_record_image
 from mal.data.pixels import to_tensor
 from mal.data.reading_board import at_work_on
 from mal.errors import UserError
+from mal.size_bins import SIZE_NAMES, size_bin
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,15 @@ class CropBatch:
             images=self.images.to(*args, **kwargs),
             box_mask=self.box_mask.to(*args, **kwargs),
             box_area=self.box_area.to(*args, **kwargs),
+        )
+
+    def pin_memory(self) -> CropBatch:
+        """The same batch in memory that a GPU copies from while the process goes on."""
+        return replace(
+            self,
+            images=self.images.pin_memory(),
+            box_mask=self.box_mask.pin_memory(),
+            box_area=self.box_area.pin_memory(),
         )
 
     def __len__(self) -> int:
@@ -95,13 +105,15 @@ class CropStream(IterableDataset[CropBatch]):
     """Batches of crops from a folder of images; to be loaded with ``batch_size=None``.
 
     Images are shared out between processes and their loader workers; a worker reads each of its images once and fills
-    its batches across images. A missing or damaged image becomes failures of its boxes, never an exception.
+    its batches across images. Boxes of one size bin share a batch, since the network treats them alike; only a
+    worker's last batches are mixed, so at most three batches of crops wait at a time. A missing or damaged image
+    becomes failures of its boxes, in a batch of its own, never an exception.
 
     Args:
         boxes: what to crop, the boxes of an image next to each other.
         img_dir: folder of the images.
         settings: how to cut.
-        batch_size: crops in a batch; the last batch of a worker may be smaller.
+        batch_size: crops in a batch; the last batch of a worker and those of failures may be smaller.
         rank: number of this process.
         world_size: number of processes.
     """
@@ -133,15 +145,20 @@ class CropStream(IterableDataset[CropBatch]):
         worker = get_worker_info()
         workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
         share = range(self.num_images)[self.rank * workers + number :: self.world_size * workers]
-        waiting: list[CropBatch] = []
+        waiting: tuple[list[CropBatch], ...] = tuple([] for _ in SIZE_NAMES)
         for image in share:
-            for batch in self._image_batches(self._boxes_of(image)):
-                waiting.append(batch)
-                while sum(map(len, waiting)) >= self.batch_size:
-                    full, waiting = _split(_join(waiting), self.batch_size)
-                    yield full
-        if waiting:
-            yield _join(waiting)
+            for crop in self._image_crops(self._boxes_of(image)):
+                if crop.failures:
+                    yield crop
+                    continue
+                alike = waiting[size_bin(crop.boxes[0].area)]
+                alike.append(crop)
+                if len(alike) == self.batch_size:
+                    yield _join(alike)
+                    alike.clear()
+        rest = [crop for alike in waiting for crop in alike]
+        for start in range(0, len(rest), self.batch_size):
+            yield _join(rest[start : start + self.batch_size])
 
     def image_name(self, position: int) -> str:
         """Path of the image of a position."""
@@ -152,7 +169,8 @@ class CropStream(IterableDataset[CropBatch]):
         end = self._starts[image + 1] if image + 1 < self.num_images else len(self.boxes)
         return self.boxes[self._starts[image] : end]
 
-    def _image_batches(self, boxes: Sequence[Box]) -> Iterator[CropBatch]:
+    def _image_crops(self, boxes: Sequence[Box]) -> Iterator[CropBatch]:
+        """The boxes of an image, one at a time, or their failures."""
         record = boxes[0].image
         try:
             with at_work_on(record.position):
@@ -160,10 +178,10 @@ class CropStream(IterableDataset[CropBatch]):
         except UserError as error:
             yield _failed(boxes, str(error), self.settings.crop_size)
             return
-        for start in range(0, len(boxes), self.batch_size):
+        for box in boxes:
             with at_work_on(record.position):
-                batch = crop_boxes(image, boxes[start : start + self.batch_size], self.settings)
-            yield batch
+                crop = crop_boxes(image, [box], self.settings)
+            yield crop
 
 
 def _failed(boxes: Sequence[Box], reason: str, size: int) -> CropBatch:
@@ -177,34 +195,11 @@ def _failed(boxes: Sequence[Box], reason: str, size: int) -> CropBatch:
     )
 
 
-def _join(batches: Sequence[CropBatch]) -> CropBatch:
+def _join(crops: Sequence[CropBatch]) -> CropBatch:
     return CropBatch(
-        images=torch.cat([batch.images for batch in batches]),
-        box_mask=torch.cat([batch.box_mask for batch in batches]),
-        box_area=torch.cat([batch.box_area for batch in batches]),
-        frames=tuple(frame for batch in batches for frame in batch.frames),
-        boxes=tuple(box for batch in batches for box in batch.boxes),
-        failures=tuple(failure for batch in batches for failure in batch.failures),
+        images=torch.cat([crop.images for crop in crops]),
+        box_mask=torch.cat([crop.box_mask for crop in crops]),
+        box_area=torch.cat([crop.box_area for crop in crops]),
+        frames=tuple(frame for crop in crops for frame in crop.frames),
+        boxes=tuple(box for crop in crops for box in crop.boxes),
     )
-
-
-def _split(batch: CropBatch, size: int) -> tuple[CropBatch, list[CropBatch]]:
-    """The first ``size`` crops with all failures, and the rest (if any)."""
-    head = CropBatch(
-        images=batch.images[:size],
-        box_mask=batch.box_mask[:size],
-        box_area=batch.box_area[:size],
-        frames=batch.frames[:size],
-        boxes=batch.boxes[:size],
-        failures=batch.failures,
-    )
-    if len(batch) == size:
-        return head, []
-    tail = CropBatch(
-        images=batch.images[size:],
-        box_mask=batch.box_mask[size:],
-        box_area=batch.box_area[size:],
-        frames=batch.frames[size:],
-        boxes=batch.boxes[size:],
-    )
-    return head, [tail]

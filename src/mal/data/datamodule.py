@@ -94,8 +94,11 @@ def crop_loader(
     num_workers: int,
     rank: int = 0,
     world_size: int = 1,
+    pin_memory: bool = False,
 ) -> WatchedLoader[CropBatch]:
     """Loader of crops for labelling; see :class:`CropStream`."""
     stream = CropStream(boxes, img_dir, settings, batch_size=batch_size, rank=rank, world_size=world_size)
     workers = min(num_workers, stream.num_images)
-    return WatchedLoader(stream, num_workers=workers, image_name=stream.image_name, batch_size=None)
+    return WatchedLoader(
+        stream, num_workers=workers, image_name=stream.image_name, batch_size=None, pin_memory=pin_memory
+    )

@@ -68,8 +68,8 @@ def paste_mask(
     left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
     crop = prob.cpu().numpy() if isinstance(prob, Tensor) else prob
     window = np.zeros((bottom - top, right - left), dtype=np.bool_)
-    rows = _Neighbours.along(crop.any(axis=1), (y0, y1), (top, bottom))
-    columns = _Neighbours.along(crop.any(axis=0), (x0, x1), (left, right))
+    rows = _Neighbours.along(np.flatnonzero(crop.any(axis=1)), len(crop), (y0, y1), (top, bottom))
+    columns = _Neighbours.along(np.flatnonzero(crop.any(axis=0)), len(crop), (x0, x1), (left, right))
     score = _fill(window, crop, rows, columns, threshold) if len(rows) and len(columns) else 0.0
     return PastedMask(window=window, x0=left, y0=top, image_width=width, image_height=height, score=score)
 
@@ -90,15 +90,16 @@ class _Neighbours:
     weight: npt.NDArray[np.float32]
 
     @classmethod
-    def along(cls, filled: npt.NDArray[np.bool_], frame: tuple[int, int], window: tuple[int, int]) -> _Neighbours:
-        """Of a crop with values in ``filled``, resized to ``frame``, for the part of it in ``window``."""
-        scale = np.float32(len(filled)) / np.float32(frame[1] - frame[0])
+    def along(
+        cls, filled: npt.NDArray[np.intp], size: int, frame: tuple[int, int], window: tuple[int, int]
+    ) -> _Neighbours:
+        """Of a crop of ``size`` pixels, of which ``filled`` are not 0, resized to a frame, for a part of that."""
+        scale = np.float32(size) / np.float32(frame[1] - frame[0])
         pixels = np.arange(window[0] - frame[0], window[1] - frame[0], dtype=np.float32)
         places = np.maximum(scale * (pixels + np.float32(0.5)) - np.float32(0.5), np.float32(0))
-        lower = np.minimum(places.astype(np.intp), len(filled) - 1)
-        upper = np.minimum(lower + 1, len(filled) - 1)
-        inside = np.flatnonzero(filled)
-        first, last = (inside[0], inside[-1]) if len(inside) else (len(filled), -1)
+        lower = np.minimum(places.astype(np.intp), size - 1)
+        upper = np.minimum(lower + 1, size - 1)
+        first, last = (filled[0], filled[-1]) if len(filled) else (size, -1)
         start, stop = np.searchsorted(upper, first), np.searchsorted(lower, last, side="right")
         part = slice(start, max(start, stop))
         return cls(int(start), lower[part], upper[part], (places - lower.astype(np.float32))[part])

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -49,6 +51,21 @@ class Evaluation:
         return values
 
 
+@dataclass(frozen=True, slots=True)
+class BoxScores:
+    """How N boxes with true masks did.
+
+    Attributes:
+        ious: (N, 3) float32, with the true mask, of each of :data:`METHODS`.
+        categories: (N,) int64, class numbers.
+        box_areas: (N,) float32, pixels of the image.
+    """
+
+    ious: Tensor
+    categories: Tensor
+    box_areas: Tensor
+
+
 class Evaluator(nn.Module):
     """Collects the IoU of every box that has a true mask, over batches and processes.
 
@@ -68,33 +85,57 @@ class Evaluator(nn.Module):
         self.category_names = list(categories.values())
 
     def update(self, batch: CropBatch, probs: Tensor) -> None:
-        """Add a batch.
+        """Measure a batch and add what was found.
 
         Args:
             batch: crops with their boxes.
             probs: (B, 1, S, S) foreground probabilities in the crops' pixels.
         """
+        self.add(self.measure(batch, probs.float().cpu().numpy()))
+
+    def measure(self, batch: CropBatch, probs: npt.NDArray[np.float32]) -> BoxScores:
+        """Compare a batch with the true masks; several threads may do so at a time.
+
+        Args:
+            batch: as of :meth:`update`.
+            probs: likewise.
+        """
+        measured, ious = [], []
         for index, box in enumerate(batch.boxes):
             truth = self.truth.rle(box)
             if truth is not None:
-                self._add(box, truth, self.mask(batch, index, probs[index, 0]))
+                measured.append(box)
+                ious.append(
+                    [mask_iou(mask, truth) for mask in self._masks(box, self.mask(batch, index, probs[index, 0]))]
+                )
+        return BoxScores(
+            ious=torch.tensor(ious).reshape(-1, len(METHODS)),
+            categories=self._categories(measured),
+            box_areas=torch.tensor([box.area for box in measured]),
+        )
+
+    def add(self, scores: BoxScores) -> None:
+        """Add what was measured."""
+        for method, ious in zip(METHODS, scores.ious.unbind(1), strict=True):
+            self._metric(method).update(ious, scores.categories, scores.box_areas)
 
     def categories(self, batch: CropBatch) -> Tensor:
         """Class numbers of a batch, (B,) int64."""
-        return torch.tensor([self._numbers[repr(box.category_id)] for box in batch.boxes])
+        return self._categories(batch.boxes)
 
-    def mask(self, batch: CropBatch, index: int, prob: Tensor) -> PastedMask:
+    def mask(self, batch: CropBatch, index: int, prob: Tensor | npt.NDArray[np.float32]) -> PastedMask:
         """The mask of one crop of a batch, at its place in the image."""
         image = batch.boxes[index].image
         threshold = threshold_for(float(batch.box_area[index]), self.thresholds)
         return paste_mask(prob, batch.frames[index], (image.width, image.height), threshold)
 
-    def _add(self, box: Box, truth: Rle, mask: PastedMask) -> None:
+    def _masks(self, box: Box, mask: PastedMask) -> tuple[Rle, ...]:
+        """One for each of the methods."""
         size = (box.image.width, box.image.height)
-        masks = {MODEL: mask.rle(), FILLED_BOX: box_mask(box.xywh, *size), ELLIPSE: ellipse_mask(box.xywh, *size)}
-        category = torch.tensor([self._numbers[repr(box.category_id)]])
-        for method, rle in masks.items():
-            self._metric(method).update(torch.tensor([mask_iou(rle, truth)]), category, torch.tensor([box.area]))
+        return mask.rle(), box_mask(box.xywh, *size), ellipse_mask(box.xywh, *size)
+
+    def _categories(self, boxes: Sequence[Box]) -> Tensor:
+        return torch.tensor([self._numbers[repr(box.category_id)] for box in boxes], dtype=torch.int64)
 
     def compute(self) -> Evaluation:
         """Summarise what was added so far, over all processes."""

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from mal.losses.crf import MeanFieldSettings, refined_mask
 
 Network = Literal["student", "teacher", "mixed"]
+Profile = Literal["exact", "fast"]
 LogitsFunction = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -24,11 +25,13 @@ class PredictionMode:
         network: ``student``, ``teacher``, or ``mixed``: the mean of both networks' logits.
         flip: average with the logits of the mirrored crop.
         crf: refine the result by the colours of the crop; None leaves it.
+        profile: ``fast`` computes less for nearly the same masks, see :mod:`mal.models.fast`.
     """
 
     network: Network = "student"
     flip: bool = False
     crf: MeanFieldSettings | None = None
+    profile: Profile = "exact"
 
 
 def predict_probs(
@@ -53,9 +56,9 @@ def predict_probs(
         (B, 1, S, S) float32 in 0..1; 0 outside the box.
     """
     logits = predict_logits(student, teacher, images, box_area, mode)
-    box_mask = box_mask.float()
     if mode.crf is None:
-        return _resize(logits, images.shape[-2:]).sigmoid() * box_mask
+        return _resize(logits, images.shape[-2:]).sigmoid().mul_(box_mask)
+    box_mask = box_mask.float()
     size = logits.shape[-2:]
     refined = refined_mask(
         _resize(images.float(), size), logits.sigmoid()[:, 0], _resize(box_mask, size)[:, 0], mode.crf

@@ -79,6 +79,7 @@ def crop_batches(
         num_workers=num_workers,
         rank=processes.rank,
         world_size=processes.world_size,
+        pin_memory=labeler.device.type == "cuda",
     )
     with _progress_of_first(name, len(boxes), processes) as advance:
         for batch in loader:

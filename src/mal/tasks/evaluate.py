@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -17,10 +18,11 @@ from mal.data.notes import RecordNote
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
 from mal.metrics.clustering import ClassedVectors, cluster_quality
-from mal.metrics.evaluator import METHODS, Evaluation, Evaluator
+from mal.metrics.evaluator import METHODS, BoxScores, Evaluation, Evaluator
 from mal.models.build import prediction_mode
 from mal.size_bins import SIZE_NAMES
 from mal.tasks.crop_run import Processes, crop_batches, start_processes
+from mal.tasks.in_background import Arriving, done_in_background, encoders_beside, on_its_way_to_the_cpu
 from mal.tasks.labeler_of import labeler_of
 from mal.tasks.run_folder import run_folder, show_notes
 
@@ -91,18 +93,27 @@ def _evaluate(
         batch_size=evaluate.batch_size,
         num_workers=spec.dataset.num_workers_per_gpu,
     )
-    for batch in batches:
-        failures += batch.failures
-        if len(batch):
-            evaluator.update(batch, labeler.probabilities(batch))
-            if evaluate.comp_clustering:
-                vectors.append(_classed_vectors(batch, labeler, evaluator))
-    failures = [failure for part in processes.gather(failures) for failure in part]
-    failures.sort(key=lambda failure: failure[0].position)
+
+    def computed() -> Iterator[tuple[CropBatch, Arriving]]:
+        for batch in batches:
+            failures.extend(batch.failures)
+            if len(batch):
+                if evaluate.comp_clustering:
+                    vectors.append(_classed_vectors(batch, labeler, evaluator))
+                yield batch, on_its_way_to_the_cpu(labeler.probabilities(batch))
+
+    def measured(job: tuple[CropBatch, Arriving]) -> BoxScores:
+        batch, probs = job
+        return evaluator.measure(batch, probs())
+
+    for scores in done_in_background(measured, computed(), threads=encoders_beside(labeler.device)):
+        evaluator.add(scores)
+    all_failures = [failure for part in processes.gather(failures) for failure in part]
+    all_failures.sort(key=lambda failure: failure[0].position)
     missing = {place: note for part in processes.gather(evaluator.truth.notes) for place, note in part.items()}
-    vectors = [each for part in processes.gather(vectors) for each in part]
+    all_vectors = [each for part in processes.gather(vectors) for each in part]
     notes = [*source.notes, *(note for _, note in sorted(missing.items()))]
-    return evaluator.compute(), cluster_quality(vectors) if vectors else None, failures, notes
+    return evaluator.compute(), cluster_quality(all_vectors) if all_vectors else None, all_failures, notes
 
 
 def _classed_vectors(batch: CropBatch, labeler: MaskAutoLabeler, evaluator: Evaluator) -> ClassedVectors:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mal.config.schema import ExperimentSpec, label_dump_file
 from mal.console import console
+from mal.data.crop_stream import CropBatch
 from mal.data.datamodule import AnnotatedImages
 from mal.data.ground_truth import GroundTruth
 from mal.data.label_file import Label, check_output_path, write_label_file
 from mal.data.label_report import label_report, summary_lines, write_label_report
 from mal.data.notes import RecordNote
 from mal.labeler import MaskAutoLabeler
+from mal.masks.paste import PastedMask
+from mal.masks.rle import Rle
 from mal.metrics.iou import mask_iou
 from mal.models.build import prediction_mode
 from mal.tasks.crop_run import Processes, crop_batches, start_processes
+from mal.tasks.in_background import Arriving, done_in_background, encoders_beside, on_its_way_to_the_cpu
 from mal.tasks.labeler_of import labeler_of
 from mal.tasks.run_folder import run_folder
 from mal.training.status import StatusLog
@@ -81,17 +85,30 @@ def label_boxes(
     labels: dict[int, Label] = {}
     notes: list[RecordNote] = []
     batches = crop_batches(source, labeler, processes, name="labelling", batch_size=batch_size, num_workers=num_workers)
-    for batch in batches:
-        for box, reason in batch.failures:
-            notes.append(RecordNote(box.position, box.annotation_id, box.image.id, "failed", reason))
-        for box, mask in zip(batch.boxes, labeler.masks(batch), strict=True):
-            rle = mask.rle()
-            true_rle = truth.rle(box) if truth else None
-            labels[box.position] = Label(rle, iou=mask_iou(rle, true_rle) if true_rle else None)
+
+    def computed() -> Iterator[tuple[CropBatch, Arriving]]:
+        for batch in batches:
+            for box, reason in batch.failures:
+                notes.append(RecordNote(box.position, box.annotation_id, box.image.id, "failed", reason))
+            if len(batch):
+                yield batch, on_its_way_to_the_cpu(labeler.probabilities(batch))
+
+    def encoded(job: tuple[CropBatch, Arriving]) -> dict[int, Label]:
+        batch, probs = job
+        masks = zip(batch.boxes, labeler.pasted(batch, probs()), strict=True)
+        return {box.position: _label(mask, truth.rle(box) if truth else None) for box, mask in masks}
+
+    for found in done_in_background(encoded, computed(), threads=encoders_beside(labeler.device)):
+        labels |= found
     notes += truth.notes.values() if truth else []
     gathered = processes.gather((labels, notes))
     all_labels = {position: label for part, _ in gathered for position, label in part.items()}
     return all_labels, sorted((note for _, part in gathered for note in part), key=lambda note: note.position or 0)
+
+
+def _label(mask: PastedMask, truth: Rle | None) -> Label:
+    rle = mask.rle()
+    return Label(rle, iou=mask_iou(rle, truth) if truth else None)
 
 
 def write_labels(
