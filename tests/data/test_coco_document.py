@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mal.data import json_outline, json_records
-from mal.data.coco_document import read_document
+from mal.data.coco import read_coco
 from mal.data.json_records import JsonRecords
 from mal.errors import UserError
 
@@ -21,13 +21,24 @@ json_values = st.recursive(
 record_lists = st.lists(
     st.dictionaries(st.sampled_from(["id", "bbox", '"', "\\"]), json_values, max_size=3), max_size=6
 )
-documents = st.dictionaries(st.sampled_from(["info", "images", "annotations", "\\"]), json_values | record_lists)
+documents = st.fixed_dictionaries(
+    {"images": record_lists, "info": json_values | record_lists, "annotations": record_lists},
+    optional={"categories": json_values, "\\": record_lists},
+)
 
 
 def read(tmp_path, text: str):
+    """The document, and whether it is strict JSON."""
     path = tmp_path / "boxes.json"
-    path.write_text(text, encoding="utf-8", errors="surrogatepass")
-    return read_document(path)
+    path.write_text(text, encoding="utf-8")
+    coco = read_coco(path)
+    return coco.document, coco.strict_json
+
+
+def read_more(tmp_path, members: str):
+    """The members of a document, without those that every COCO file has."""
+    document, strict = read(tmp_path, f'{{"images": [], {members}, "annotations": []}}')
+    return {key: value for key, value in document.items() if key not in ("images", "annotations")}, strict
 
 
 def parsed(value):
@@ -54,31 +65,37 @@ def test_a_document_read_in_parts_is_the_document(small_pieces, tmp_path, conten
 
 
 def test_lists_of_objects_stay_on_the_disk_and_all_else_is_parsed(tmp_path):
-    text = '{"a": [{"x": 1}, {"x": [{}]}], "b": [], "c": [1, 2], "d": {"e": [{}]}, "f": null, "g": [{}, 3]}'
-    document, _ = read(tmp_path, text)
+    members = '"a": [{"x": 1}, {"x": [{}]}], "b": [], "c": [1, 2], "d": {"e": [{}]}, "f": null'
+    document, _ = read_more(tmp_path, members)
     assert [key for key, value in document.items() if isinstance(value, JsonRecords)] == ["a"]
-    assert {key: parsed(value) for key, value in document.items()} == json.loads(text)
+    assert {key: parsed(value) for key, value in document.items()} == json.loads(f"{{{members}}}")
+
+
+def test_a_list_of_objects_and_others_is_read_too(tmp_path):
+    document, _ = read_more(tmp_path, '"a": [{"x": 1}, 3]')
+    assert document == {"a": [{"x": 1}, 3]}
 
 
 def test_of_a_doubled_key_the_last_value_counts(tmp_path):
-    document, _ = read(tmp_path, '{"a": [{"x": 1}], "b": 0, "a": [{"x": 2, "x": 3}]}')
+    document, _ = read_more(tmp_path, '"a": [{"x": 1}], "b": 0, "a": [{"x": 2, "x": 3}]')
     assert {key: parsed(value) for key, value in document.items()} == {"a": [{"x": 3}], "b": 0}
 
 
 def test_nan_in_one_record_is_read_and_told(tmp_path):
-    document, strict = read(tmp_path, '{"a": [{"x": 1}, {"x": NaN}, {"x": -Infinity}]}')
+    document, strict = read_more(tmp_path, '"a": [{"x": 1}, {"x": NaN}, {"x": -Infinity}]')
     assert not strict
     assert isinstance(document["a"], JsonRecords)
     assert str(list(document["a"])) == "[{'x': 1}, {'x': nan}, {'x': -inf}]"
 
 
 def test_integers_of_any_length_stay_exact(tmp_path):
-    content = {"a": [{"id": 2**63}, {"id": -(2**90), "area": 10**30}], "b": 10**40}
-    document, strict = read(tmp_path, json.dumps(content))
+    content = {"a": [{"id": 2**63}, {"id": -(2**90), "area": 10**30, "c": [2**64]}], "b": 10**40}
+    document, strict = read_more(tmp_path, json.dumps(content)[1:-1])
     assert strict
     assert {key: parsed(value) for key, value in document.items()} == content
 
 
+@pytest.mark.parametrize("key", ["images", "annotations", "categories", "else"])
 @pytest.mark.parametrize(
     "inside",
     [
@@ -92,27 +109,29 @@ def test_integers_of_any_length_stay_exact(tmp_path):
         '{"x": 1}], [{"x": 2}',
     ],
 )
-def test_damage_between_and_in_records_is_found_when_the_file_is_read(small_pieces, tmp_path, inside):
+def test_damage_between_and_in_records_is_found_when_the_file_is_read(small_pieces, tmp_path, inside, key):
+    others = ", ".join(f'"{other}": []' for other in ("images", "annotations") if other != key)
     with pytest.raises(UserError, match=r"line 1, column \d"):
-        read(tmp_path, f'{{"a": [{inside}]}}')
+        read(tmp_path, f'{{"{key}": [{inside}], {others}}}')
 
 
 def test_a_record_can_be_read_after_the_file_is_gone(tmp_path):
-    document, _ = read(tmp_path, '{"a": [{"x": 1}]}')
+    document, _ = read_more(tmp_path, '"a": [{"x": 1}]')
     (tmp_path / "boxes.json").unlink()
     assert document["a"][0] == {"x": 1}
 
 
 def test_a_file_that_changes_while_it_is_in_use_is_an_error(tmp_path):
-    document, _ = read(tmp_path, '{"a": [{"x": 1}]}')
-    (tmp_path / "boxes.json").write_text('{"a": [{"x": 11}]}')
+    document, _ = read_more(tmp_path, '"a": [{"x": 1}]')
+    (tmp_path / "boxes.json").write_text("{}")
     with pytest.raises(UserError, match="was changed while it was in use"):
         document["a"][0]
 
 
 def test_a_pipe_is_read_as_a_whole(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=['{"a": [{"x": 1}]}'])
+    text = '{"images": [], "annotations": [{"x": 1}]}'
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=[text])
     writer.start()
-    assert read_document(tmp_path / "pipe") == ({"a": [{"x": 1}]}, True)
+    assert read_coco(tmp_path / "pipe").document == json.loads(text)
     writer.join()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from mal.data.coco import CocoFile, is_id
+from mal.data.image_table import ImageTable
 from mal.data.json_column import JsonColumn
 
+_NO_IMAGES = ImageTable()
 _NO_BOX = array("d", [np.nan] * 4)
 _LARGEST = 1e300  # sums of two coordinates stay finite
 
@@ -18,26 +20,26 @@ class AnnotationTable:
     """The columns, N rows in file order; some 60 bytes a row. A worker process that is forked shares them.
 
     Args:
-        coco: the file. It is read once from start to end.
+        annotations: the records, and whatever else the list holds; read once from start to end.
+        images: those of the file.
 
     Attributes:
         ids, category_ids: of any JSON type; None where a record has none.
-        image_rows: (N,) int64, row in ``coco.images``; -1 where the image is not there.
+        image_rows: (N,) int64, row in ``images``; -1 where the image is not there.
         xywh: (N, 4) float64, the box as the file has it; NaN where it has none with a finite place and extent.
         is_group: (N,) bool, whether ``iscrowd`` is 1.
         has_mask: (N,) bool, whether the file has a mask for it, readable or not.
     """
 
-    def __init__(self, coco: CocoFile) -> None:
+    def __init__(self, annotations: Iterable[Any] = (), images: ImageTable = _NO_IMAGES) -> None:
         self.ids, self.category_ids = JsonColumn(), JsonColumn()
         image_rows, numbers = array("q"), array("d")
         is_group, has_mask = bytearray(), bytearray()
-        for entry in coco.annotations:
+        for entry in annotations:
             record = entry if isinstance(entry, dict) else {}
-            image_id: Any = record.get("image_id")
             self.ids.append(record.get("id"))
             self.category_ids.append(record.get("category_id"))
-            image_rows.append(coco.images.row(image_id) if is_id(image_id) else -1)
+            image_rows.append(images.row(record.get("image_id")))
             numbers += _numbers(record.get("bbox"))
             is_group.append(record.get("iscrowd") == 1)
             has_mask.append(bool(record.get("segmentation")))

@@ -26,7 +26,7 @@ def select_boxes(coco: CocoFile) -> tuple[Boxes, list[RecordNote]]:
         Boxes sorted by image, then by position; and notes in file order. An annotation without a box has exactly one
         "skipped" or "passed" note; a clipped one is a box and has a "clipped" note; "warned" notes come on top.
     """
-    table = AnnotationTable(coco)
+    table = coco.table
     xyxy, overhang = _clip(table, coco)
     has_extent = (xyxy[:, :2] < xyxy[:, 2:]).all(axis=1)  # not where a number is NaN
     usable = has_extent & ~table.is_group

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mal.data.coco_document import COCO_FILE, Records, read_document
+from mal.data.annotation_table import AnnotationTable
+from mal.data.coco_document import COCO_FILE, Records, document_as_a_whole, document_in_parts
 from mal.data.image_table import ImageRecord, ImageTable
+from mal.data.json_file import JsonFile, UnparsedError
+from mal.data.json_records import JsonRecords
 from mal.data.notes import RecordNote
 from mal.errors import UserError
 
@@ -23,20 +26,22 @@ class CocoFile:
         path: where it was read.
         document: the keys of the whole file, in its order and with its values; the label file is written from it. Lists
             of objects are `JsonRecords`.
-        strict_json: False if the file holds NaN, Infinity or other tokens that strict JSON has no place for.
         images: usable image records by id.
+        table: the annotations in columns.
         unusable_images: why an image id cannot be used (no file name, two different records), by id.
         categories: name by category id.
         notes: what is odd about images, categories and the file.
+        strict_json: False if the file holds NaN, Infinity or other tokens that strict JSON has no place for.
     """
 
     path: Path
     document: dict[str, Any]
-    strict_json: bool
     images: ImageTable = field(default_factory=ImageTable)
+    table: AnnotationTable = field(default_factory=AnnotationTable)
     unusable_images: dict[int | str, str] = field(default_factory=dict)
     categories: dict[Any, str] = field(default_factory=dict)
     notes: list[RecordNote] = field(default_factory=list)
+    strict_json: bool = True
 
     @property
     def annotations(self) -> Records:
@@ -57,7 +62,22 @@ def read_coco(path: Path) -> CocoFile:
         UserError: the file is missing, empty, not JSON (with line and column) or not a COCO file.
     """
     path = Path(path)
-    document, strict_json = read_document(path)
+    if path.is_file():  # and no pipe, which can be read only once
+        try:
+            file = JsonFile(path)
+            coco = _indexed(path, document_in_parts(file))
+            coco.strict_json = file.strict_json
+            return coco
+        except (UnparsedError, OSError):
+            pass  # as a whole it is either taken, or named with the place of the damage
+    document, strict_json = document_as_a_whole(path)
+    coco = _indexed(path, document)
+    coco.strict_json = strict_json
+    return coco
+
+
+def _indexed(path: Path, document: Any) -> CocoFile:
+    """The file of a document whose records have all been parsed once, so that damage is found now and not later."""
     if not isinstance(document, dict):
         kind = "a list" if isinstance(document, list) else "a single value"
         raise UserError(f"{path}: the top level is {kind}, but {COCO_FILE}")
@@ -66,9 +86,14 @@ def read_coco(path: Path) -> CocoFile:
             raise UserError(f'{path}: the key "{key}" is missing: {COCO_FILE}')
         if not isinstance(document[key], Records):
             raise UserError(f'{path}: "{key}" is not a list: {COCO_FILE}')
-    coco = CocoFile(path, document, strict_json)
+    coco = CocoFile(path, document)
     _index_images(coco)
     _index_categories(coco)
+    coco.table = AnnotationTable(coco.annotations, coco.images)
+    for key, value in document.items():
+        if isinstance(value, JsonRecords) and key not in ("images", "annotations", "categories"):
+            for _ in value:
+                pass
     return coco
 
 

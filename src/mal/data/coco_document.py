@@ -1,4 +1,4 @@
-"""Open a COCO file: long lists of records stay on the disk, all else is parsed; damage is an error with its place."""
+"""Open a COCO file: in parts, its long lists left on the disk; or as a whole, damage being an error with its place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mal.data import json_in
-from mal.data.json_file import JsonFile, UnparsedError
+from mal.data.json_file import JsonFile
 from mal.data.json_outline import Outline, outline
 from mal.data.json_records import JsonRecords
 from mal.errors import UserError
@@ -17,54 +17,41 @@ COCO_FILE = 'a COCO file is a JSON object with the lists "images", "annotations"
 Records = JsonRecords | list
 
 
-def read_document(path: Path) -> tuple[Any, bool]:
-    """Read a JSON file, of any size if it has the form of a COCO file.
+def document_in_parts(file: JsonFile) -> Any:
+    """The value of a file of any size, in which lists of objects directly below the top level are `JsonRecords`.
 
-    Returns:
-        The value, in which lists of objects directly below the top level are `JsonRecords`; and whether it is strict
-        JSON, without NaN and Infinity.
+    The records are not parsed yet: who needs to know that they are sound must iterate over them.
 
     Raises:
-        UserError: the file is missing, empty or not JSON (with line and column).
+        UnparsedError: the rest is no JSON.
     """
-    if path.is_file():  # and no pipe, which can be read only once
-        try:
-            return _read_in_parts(JsonFile(path))
-        except (UnparsedError, OSError):
-            pass  # reading it as a whole will find what is wrong, and where
-    return _read_whole(path)
-
-
-def _read_in_parts(file: JsonFile) -> tuple[Any, bool]:
-    """Parse the top level with a stand-in for each list and object, then those one by one."""
     found = outline(file)
     pieces, end = [], file.start
     for index, (start, stop) in enumerate(found.values.tolist()):
-        pieces += [file.read(end, start), b"[%d]" % index]
+        pieces += [file.read(end, start), b"[%d]" % index]  # a stand-in for each list and object
         end = stop
     document = file.parse(b"".join([*pieces, file.read(end, file.size)]))
     if isinstance(document, dict):
         for key, value in document.items():
             if isinstance(value, list):
                 document[key] = _value(file, found, value[0])
-    return document, file.strict_json
+    return document
 
 
 def _value(file: JsonFile, found: Outline, index: int) -> Any:
     start, stop = found.values[index].tolist()
     records = found.records_in(index)
     if len(records) and file.read(start, start + 1) == b"[":
-        try:
-            on_disk = JsonRecords(file, (start, stop), records)
-            for _ in on_disk:
-                pass  # so that damage is found now and not hours later
-            return on_disk
-        except UnparsedError:
-            pass  # a list of more than objects can still be parsed as a whole
+        return JsonRecords(file, (start, stop), records)
     return file.parse(file.read(start, stop))
 
 
-def _read_whole(path: Path) -> tuple[Any, bool]:
+def document_as_a_whole(path: Path) -> tuple[Any, bool]:
+    """The value of a file, parsed at once; and whether it is strict JSON, without NaN and Infinity.
+
+    Raises:
+        UserError: the file is missing, empty or not JSON (with line and column).
+    """
     raw = _read_bytes(path)
     try:
         return json_in.loads(raw)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -68,8 +69,10 @@ class ImageTable(Mapping[int | str, ImageRecord]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def row(self, image_id: int | float | str) -> int:
-        """The row of an id; -1 where there is no such image."""
+    def row(self, image_id: Any) -> int:
+        """The row of an id; -1 where there is no such image, as for a JSON value that is no id."""
+        if isinstance(image_id, bool) or not isinstance(image_id, (int, float, str)):
+            return -1
         return self._rows.get(image_id, -1)  # type: ignore[arg-type]
 
     def at(self, row: int) -> ImageRecord:
