@@ -5,7 +5,6 @@ Each side runs in processes of its own: ``python -m benchmarks.teacher_memory AR
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
 from benchmarks.baselines.wasteful_teacher import MOMENTUM, WastefulTeacherStep
+from benchmarks.peak_memory import peak_bytes_of_process
 from benchmarks.report import MemoryRow
 from mal.config.schema import ExperimentSpec
 from mal.losses.crf import MeanFieldSettings
@@ -94,18 +94,13 @@ def inputs(batch: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def peak_bytes(case: Case, side: str, device: torch.device) -> int:
     """What networks, gradients, optimiser and activations take at most; without the libraries' own memory."""
-    before = _peak_of_process()
+    before = peak_bytes_of_process()
     network = build_network(ExperimentSpec.model_validate({"model": {"arch": case.arch}}), "patch").to(device)
     step = SIDES[side](network, SETTINGS)
     batch = [tensor.to(device) for tensor in inputs(case.batch, CROP_SIZE)]
     for _ in range(NUM_STEPS):
         step(*batch)
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _peak_of_process() - before
-
-
-def _peak_of_process() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_bytes_of_process() - before
 
 
 if __name__ == "__main__":
