@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,29 @@ class RankOutcome:
     exit_code: int
     out: str
     err: str
+
+
+@dataclass(frozen=True)
+class Started:
+    """Processes at work; the one of rank r writes ``r.out`` and ``r.err`` in ``folder``."""
+
+    processes: list[ForkServerProcess]
+    folder: Path
+
+    def wait(self) -> list[RankOutcome]:
+        """What they left, by rank."""
+        deadline = time.monotonic() + SECONDS_FOR_ALL
+        for process in self.processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+        for process in self.processes:
+            process.kill()
+            process.join()
+        return [self._outcome(rank) for rank in range(len(self.processes))]
+
+    def _outcome(self, rank: int) -> RankOutcome:
+        exit_code = self.processes[rank].exitcode
+        assert exit_code is not None
+        return RankOutcome(exit_code, *((self.folder / f"{rank}.{name}").read_text() for name in ("out", "err")))
 
 
 class Launcher:
@@ -44,7 +68,7 @@ class Launcher:
         self, *arguments: str | Path, world: int = 2, started_by: Literal["torchrun", "slurm"] = "torchrun"
     ) -> list[RankOutcome]:
         """The command ``mal ...`` in ``world`` processes; a single one is started as a person does it."""
-        return self.call(_mal, [str(each) for each in arguments], world=world, started_by=started_by)
+        return self.call(run_mal, [str(each) for each in arguments], world=world, started_by=started_by)
 
     def call(
         self,
@@ -54,6 +78,16 @@ class Launcher:
         started_by: Literal["torchrun", "slurm"] = "torchrun",
     ) -> list[RankOutcome]:
         """A function in ``world`` processes; an exception in it is exit code 1."""
+        return self.start(function, *arguments, world=world, started_by=started_by).wait()
+
+    def start(
+        self,
+        function: Callable[..., None],
+        *arguments: Any,
+        world: int = 2,
+        started_by: Literal["torchrun", "slurm"] = "torchrun",
+    ) -> Started:
+        """As `call`, but without waiting."""
         folder = next(self._folders)
         folder.mkdir(parents=True)
         port = _free_port()
@@ -67,20 +101,7 @@ class Launcher:
         ]
         for process in ranks:
             process.start()
-        deadline = time.monotonic() + SECONDS_FOR_ALL
-        for process in ranks:
-            process.join(max(0.0, deadline - time.monotonic()))
-        for process in ranks:
-            process.kill()
-            process.join()
-        return [
-            RankOutcome(
-                process.exitcode if process.exitcode is not None else -9,
-                (folder / str(rank)).with_suffix(".out").read_text(),
-                (folder / str(rank)).with_suffix(".err").read_text(),
-            )
-            for rank, process in enumerate(ranks)
-        ]
+        return Started(ranks, folder)
 
 
 def _run(prefix: Path, environment: Mapping[str, str], function: Callable[..., None], arguments: Any) -> None:
@@ -91,7 +112,8 @@ def _run(prefix: Path, environment: Mapping[str, str], function: Callable[..., N
     function(*arguments)
 
 
-def _mal(arguments: list[str]) -> None:
+def run_mal(arguments: list[str]) -> None:
+    """The command ``mal ...`` in this process; every step's figures are logged."""
     from mal.cli import main
     from mal.training import step_log
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.cli.killable_runs import logged_curves
-from tests.cli.launched import Launcher, RankOutcome
+from tests.cli.launched import Launcher, RankOutcome, run_mal
 from tests.cli.small_runs import SmallData, small_data, status_lines, write_spec
 
 pytestmark = pytest.mark.slow
@@ -48,30 +50,38 @@ class Runs:
         self._launcher = launcher
         self._outcomes: dict[Path, list[RankOutcome]] = {}
 
+    MORE = ("model.frozen_stages=[0]",)  # so that not every parameter of the student has an optimiser state
+
+    def spec(self, name: str, folder: Path, *, go_on_from: Path | None = None) -> Path:
+        """Of ``one``, ``ddp`` or ``fsdp``; all boxes of a step are 4, shared out."""
+        return write_spec(
+            self._data,
+            folder,
+            strategy="fsdp" if name == "fsdp" else "ddp",
+            dataset__load_mask=True,
+            train__batch_size=4 // _world(name),
+            train__checkpoint_interval=1,
+            train__checkpoint_interval_unit="step",
+            train__clip_grad_norm=1.0,
+            train__resume_training_checkpoint_path=str(go_on_from) if go_on_from else None,
+            evaluate__batch_size=1,
+        )
+
     def train(self, name: str, *, go_on_from: Path | None = None) -> Path:
-        """The results folder of ``one``, ``ddp`` or ``fsdp``; all boxes of a step are 4, shared out."""
+        """The results folder of such a run."""
         folder = self._folder / (f"{name}_from_{go_on_from.parent.parent.name}" if go_on_from else name) / "train"
         if folder not in self._outcomes:
-            world = 1 if name == "one" else 2
-            spec = write_spec(
-                self._data,
-                folder.parent,
-                strategy="fsdp" if name == "fsdp" else "ddp",
-                dataset__load_mask=True,
-                train__batch_size=4 // world,
-                train__checkpoint_interval=1,
-                train__checkpoint_interval_unit="step",
-                train__clip_grad_norm=1.0,
-                train__resume_training_checkpoint_path=str(go_on_from) if go_on_from else None,
-                evaluate__batch_size=1,
-            )
-            frozen = ["model.frozen_stages=[0]"]  # so that not every parameter of the student has an optimiser state
-            self._outcomes[folder] = self._launcher.mal("train", "-e", spec, *frozen, world=world)
+            spec = self.spec(name, folder.parent, go_on_from=go_on_from)
+            self._outcomes[folder] = self._launcher.mal("train", "-e", spec, *self.MORE, world=_world(name))
         return folder
 
     def outcomes(self, name: str) -> list[RankOutcome]:
         """What the processes of a run printed."""
         return self._outcomes[self.train(name)]
+
+
+def _world(name: str) -> int:
+    return 1 if name == "one" else 2
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +213,27 @@ def test_a_failure_of_one_process_ends_all_and_is_told(launcher, data, tmp_path)
     told = [outcome.err.strip() for outcome in outcomes]
     assert any("cannot be read" in text or "damaged" in text for text in told), told
     assert "Traceback" not in "".join(told)
+
+
+def test_a_signal_to_one_process_stops_all_and_the_run_goes_on_from_there(launcher, runs, data, tmp_path):
+    arguments = ["train", "-e", str(runs.spec("ddp", tmp_path)), *runs.MORE]
+    started = launcher.start(run_mal, arguments)
+    wait_for(tmp_path / "train/model_step_000002.pth")
+    os.kill(started.processes[1].pid, signal.SIGTERM)
+    first, second = started.wait()
+    assert (first.exit_code, second.exit_code) == (128 + signal.SIGTERM, 128 + signal.SIGTERM)
+    assert "the same command goes on from there" in first.err
+    assert second.err == ""
+    assert [outcome.exit_code for outcome in launcher.mal(*arguments)] == [0, 0]
+    assert_same_training(runs.train("ddp"), tmp_path / "train")
+
+
+def wait_for(path: Path) -> None:
+    for _ in range(6000):
+        if path.exists():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{path} never came")
 
 
 def small_data_with_a_damaged_image(data: SmallData, folder: Path) -> SmallData:
