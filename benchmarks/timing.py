@@ -38,14 +38,15 @@ def compare(
     seconds: dict[str, list[float]] = {"baseline": [], "product": []}
     sides = [("baseline", baseline), ("product", product)]
     for _, function in sides:
-        _seconds(function, device)
+        seconds_of(function, device)
     for pair in range(repeats):
         for name, function in sides if pair % 2 == 0 else reversed(sides):
-            seconds[name].append(_seconds(function, device))
+            seconds[name].append(seconds_of(function, device))
     return Comparison(tuple(seconds["baseline"]), tuple(seconds["product"]))
 
 
-def _seconds(function: Callable[[], object], device: torch.device) -> float:
+def seconds_of(function: Callable[[], object], device: torch.device) -> float:
+    """How long a call takes until the device has done all of it."""
     _synchronize(device)
     start = time.perf_counter()
     function()
