@@ -48,11 +48,13 @@ def test_a_coco_file_is_labelled_with_the_defaults(asked, folder):
 
 def test_one_photo_is_labelled_and_shown(asked, folder):
     line = "--image cat.jpg --box 1,2,30,40 --box=-3,0.5,7,8 --checkpoint m.pth --network mixed --flip --device cuda:1"
+    line += " --profile fast"
     assert label(f"{line} --threshold 0.4 --batch-size 2 --workers 0") == 0
     (options,) = asked
     assert options.boxes == ((1, 2, 30, 40), (-3, 0.5, 7, 8))
     assert options.overlay == Path("cat_masks.png")
     assert (options.network, options.flip, options.device) == ("mixed", True, "cuda:1")
+    assert options.profile == "fast"
     assert (options.threshold, options.batch_size, options.num_workers) == (0.4, 2, 0)
 
 
@@ -75,6 +77,7 @@ def test_one_photo_is_labelled_and_shown(asked, folder):
         ("--checkpoint m.pth --workers x", "'x' is not a whole number"),
         ("--checkpoint m.pth --device gpu", "'gpu' is not a device"),
         ("--checkpoint m.pth --network both", "invalid choice"),
+        ("--checkpoint m.pth --profile quick", "invalid choice"),
     ],
 )
 def test_options_that_do_not_fit_are_wrong_usage(line, message, asked, folder, capsys):

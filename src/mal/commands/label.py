@@ -89,6 +89,12 @@ def _add_model_options(parser: CommandParser) -> None:
     )
     group.add_argument("--flip", action="store_true", help="average with the mirrored image; takes twice as long")
     group.add_argument(
+        "--profile",
+        choices=("exact", "fast"),
+        default="exact",
+        help="fast takes about half the time for nearly the same masks, with vit-* models only (default: %(default)s)",
+    )
+    group.add_argument(
         "--batch-size", type=positive_int, default=4, metavar="N", help="boxes at a time (default: %(default)s)"
     )
     group.add_argument(
@@ -118,6 +124,7 @@ def _options(arguments: argparse.Namespace) -> LabelOptions:
         threshold=arguments.threshold,
         network=arguments.network,
         flip=arguments.flip,
+        profile=arguments.profile,
         batch_size=arguments.batch_size,
         num_workers=arguments.workers,
         device=arguments.device,

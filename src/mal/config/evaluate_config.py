@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import field_validator
 
 from mal.config.fields import DeviceSection, PathText, Task, path_field, spec_field, without_engine
@@ -27,6 +29,12 @@ class EvaluateConfig(DeviceSection):
     )
     comp_clustering: bool = spec_field(
         False, "Also report how well the network's instance vectors tell the classes apart.", tasks=_EVALUATE
+    )
+    profile: Literal["exact", "fast"] = spec_field(
+        "exact",
+        "fast takes about half the time for nearly the same masks, with a vit-* architecture; what it costs and saves"
+        " is in docs/performance.md.",
+        tasks=_EVALUATE,
     )
 
     _no_engine = field_validator("trt_engine")(without_engine)

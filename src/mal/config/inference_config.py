@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import field_validator
 
@@ -38,6 +38,12 @@ class InferenceConfig(DeviceSection):
     use_flip_test: bool = spec_field(False, "Average with the logits of the mirrored crop.", tasks=_INFERENCE)
     use_crf_test: bool = spec_field(
         False, "Refine each mask on its crop by the mean field of the train.crf_* fields.", tasks=_INFERENCE
+    )
+    profile: Literal["exact", "fast"] = spec_field(
+        "exact",
+        "fast takes about half the time for nearly the same masks, with a vit-* architecture; what it costs and saves"
+        " is in docs/performance.md.",
+        tasks=_INFERENCE,
     )
 
     _no_engine = field_validator("trt_engine")(without_engine)

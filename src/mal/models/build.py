@@ -54,4 +54,4 @@ def prediction_mode(spec: ExperimentSpec, task: EvaluateConfig | InferenceConfig
     """The mode that a task's switches ask for; ``mixed`` goes before ``teacher``, as in the public code."""
     network: Network = "mixed" if task.use_mixed_model_test else "teacher" if task.use_teacher_test else "student"
     crf = mean_field_settings(spec) if task.use_crf_test else None
-    return PredictionMode(network=network, flip=task.use_flip_test, crf=crf)
+    return PredictionMode(network=network, flip=task.use_flip_test, crf=crf, profile=task.profile)

@@ -37,7 +37,7 @@ def run(options: LabelOptions) -> int:
         check_output_path(options.ann, options.out)
     labeler = MaskAutoLabeler.from_checkpoint(
         options.checkpoint,
-        mode=PredictionMode(network=options.network, flip=options.flip),
+        mode=PredictionMode(network=options.network, flip=options.flip, profile=options.profile),
         threshold=options.threshold,
         device=_device(options.device),
     )

@@ -32,6 +32,7 @@ class LabelOptions:
     threshold: float | None = None
     network: Literal["student", "teacher", "mixed"] = "student"
     flip: bool = False
+    profile: Literal["exact", "fast"] = "exact"
     batch_size: int = 4
     num_workers: int = 2
     device: str = "auto"

@@ -55,6 +55,9 @@ class VitBackbone(FreezableBackbone, VisionTransformer):
     pos_embed: Tensor
     cls_token: Tensor
     pos_drop: nn.Module
+    embed_dim: int
+    norm_pre: nn.Module
+    norm: nn.Module
 
     def __init__(
         self, size: VitSize, *, stem: Stem = "patch", num_blocks: int | None = None, drop_path: float = 0.0
