@@ -29,8 +29,8 @@ class ExperimentSpec(Section):
     model_name: str | None = spec_field(None, "Name of the model for other tools; null means mal.")
     encryption_key: Annotated[str | None, BeforeValidator(_none_when_empty)] = spec_field(
         None,
-        "Password of the checkpoints: with it they are written and read encrypted. Never saved with the results. Where it"
-        " is not given, the environment variable MAL_ENCRYPTION_KEY counts.",
+        "Password of the checkpoints: with it they are written and read encrypted. Never saved with the results."
+        " Where it is not given, the environment variable MAL_ENCRYPTION_KEY counts.",
         x_secret=True,
         repr=False,
     )
