@@ -108,16 +108,17 @@ def test_weights_of_which_none_fits_are_refused(network, tmp_path):
         load_matching(network, {"backbone.blocks.0.norm1.weight": torch.ones(3)}, tmp_path / "w.pth")
 
 
-def progress(**changes):
-    batches = {"is_last_batch": True, "current": {"ready": 5}} | changes
-    return {"fit_loop": {"epoch_progress": {"current": {"processed": 2}}, "epoch_loop.batch_progress": batches}}
+def progress(*, epochs_begun: int, epochs_done: int, batches: int):
+    epochs = {"current": {"ready": epochs_begun, "processed": epochs_done}}
+    return {"fit_loop": {"epoch_progress": epochs, "epoch_loop.batch_progress": {"current": {"ready": batches}}}}
 
 
 @pytest.mark.parametrize(
     ("loops", "place"),
     [
-        (progress(), TrainingPlace(2, 0)),
-        (progress(is_last_batch=False), TrainingPlace(2, 5)),
+        pytest.param(progress(epochs_begun=2, epochs_done=2, batches=5), TrainingPlace(2, 0), id="after an epoch"),
+        pytest.param(progress(epochs_begun=3, epochs_done=2, batches=3), TrainingPlace(2, 3), id="within an epoch"),
+        pytest.param(progress(epochs_begun=3, epochs_done=2, batches=5), TrainingPlace(2, 5), id="in its validation"),
         ({}, None),
         (None, None),
     ],
