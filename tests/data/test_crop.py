@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mal.data.crop import crop_box_mask, crop_image
+from mal.data import crop
+from mal.data.crop import crop_box_mask, crop_image, crop_planes
 from mal.data.geometry import expand_box, label_margins
 from mal.masks.paste import paste_mask
+from mal.ops.fast_modules import fast_module
 
 WIDTH, HEIGHT = 40, 30
 
@@ -60,11 +63,42 @@ def test_a_grey_image_stays_one_channel():
     assert crop_image(picture()[..., 0], (0, 0, 20, 20), 8).shape == (8, 8)
 
 
+needs_numba = pytest.mark.skipif(fast_module("crop_numba") is None, reason="needs numba")
+as_pillow_13 = pytest.mark.skipif(
+    int(PIL.__version__.split(".")[0]) < 13, reason="earlier Pillows resize the width first in every case"
+)
+wide_frames = st.tuples(st.integers(-60, 50), st.integers(-60, 50), st.integers(1, 120), st.integers(1, 240))
+
+
+@needs_numba
+@as_pillow_13
+@settings(max_examples=150, deadline=None)
+@given(frame=wide_frames, size=st.integers(1, 70), border=st.sampled_from(["wrap", "reflect"]), mirrored=st.booleans())
+def test_planes_hold_the_very_numbers_of_pillow(frame, size, border, mirrored):
+    x0, y0, width, height = frame
+    box = (x0, y0, x0 + width, y0 + height)
+    expected = crop_image(picture(), box, size, border).transpose(2, 0, 1)
+    ours = crop_planes(picture(), box, size, border, mirrored=mirrored)
+    assert np.array_equal(ours[:, :, ::-1] if mirrored else ours, expected)
+
+
+@needs_numba
+@as_pillow_13
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_planes_are_the_same_without_numba(monkeypatch, mirrored):
+    fast = crop_planes(picture(), (-3, 2, 25, 50), 20, mirrored=mirrored)
+    monkeypatch.setattr(crop, "fast_module", lambda name: None)
+    plain = crop_planes(picture(), (-3, 2, 25, 50), 20, mirrored=mirrored)
+    assert np.array_equal(fast, plain)
+    assert plain.flags.c_contiguous
+
+
 def test_the_image_is_left_as_it_was_even_when_read_only():
     image = picture()
     image.setflags(write=False)
     crop_image(image, (-5, -5, 20, 20), 16)
     crop_image(image, (5, 5, 20, 20), 16)
+    crop_planes(image, (-5, -5, 20, 20), 16)
     assert np.array_equal(image, picture())
 
 

@@ -73,6 +73,26 @@ def test_colour_channels_of_transparent_pixels_are_used(tmp_path, picture):
     np.testing.assert_array_equal(pixels, picture)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("options", [{"subsampling": 0}, {"subsampling": 2}, {"progressive": True}])
+def test_a_jpeg_has_the_very_pixels_that_pillow_decodes(tmp_path, picture, mode, options):
+    noisy = picture ^ np.random.default_rng(0).integers(0, 64, picture.shape, dtype=np.uint8)
+    path = saved(tmp_path, Image.fromarray(noisy[:31, :45]).convert(mode), "a.jpg", **options)
+    pixels = read_image(path)
+    assert pixels.flags.c_contiguous
+    np.testing.assert_array_equal(pixels, np.asarray(Image.open(path).convert("RGB")))
+
+
+def test_pillow_has_the_last_word_on_a_jpeg(tmp_path, picture, monkeypatch):
+    def refuse(*_, **__):
+        raise RuntimeError("incomplete")
+
+    path = saved(tmp_path, Image.fromarray(picture), "a.jpg")
+    whole = read_image(path)
+    monkeypatch.setattr("torchvision.io.decode_jpeg", refuse)
+    np.testing.assert_array_equal(read_image(path), whole)
+
+
 def test_cmyk_is_converted_and_not_inverted(tmp_path, picture):
     pixels = read_image(saved(tmp_path, Image.fromarray(picture).convert("CMYK"), "a.jpg", quality=95))
     assert np.abs(pixels.astype(int) - picture).mean() < 6

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from mal.data.geometry import IntBox
+from mal.ops.fast_modules import fast_module
 
 Border = Literal["wrap", "reflect"]
 
@@ -30,6 +31,33 @@ def crop_image(image: np.ndarray, frame: IntBox, size: int, border: Border = "wr
     """
     window = _window(image, frame, border)
     return np.asarray(Image.fromarray(window).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def crop_planes(
+    image: np.ndarray, frame: IntBox, size: int, border: Border = "wrap", *, mirrored: bool = False
+) -> np.ndarray:
+    """As :func:`crop_image`, in the network's layout; the same numbers, several times faster where numba is there.
+
+    Args:
+        image: (H, W, 3) uint8.
+        frame: x0, y0, x1, y1 in pixels, end exclusive, may reach outside.
+        size: side of the crop in pixels.
+        border: what lies outside the image.
+        mirrored: swap left and right of the crop.
+
+    Returns:
+        (3, size, size) uint8.
+    """
+    fast = fast_module("crop_numba")
+    if fast is None:
+        crop = crop_image(image, frame, size, border)
+        return np.ascontiguousarray((crop[:, ::-1] if mirrored else crop).transpose(2, 0, 1))
+    x0, y0, x1, y1 = frame
+    rows = _border_index(np.arange(y0, y1), image.shape[0], border)
+    columns = _border_index(np.arange(x0, x1), image.shape[1], border)
+    planes = np.empty((3, size, size), np.uint8)
+    fast.crop_and_resize(image, rows, columns, planes, mirrored)
+    return planes
 
 
 def crop_box_mask(bbox_xyxy: Sequence[float], frame: IntBox, image_size: tuple[int, int], size: int) -> np.ndarray:

@@ -16,6 +16,8 @@ from mal.errors import UserError
 
 Pixels = npt.NDArray[np.uint8]
 
+_JPEG_MODES = ("RGB", "L")  # four inks are converted by Pillow alone
+
 
 def image_path(img_dir: Path, file_name: str) -> Path:
     """The path of a record's picture.
@@ -46,8 +48,10 @@ def read_image(path: Path) -> Pixels:
     """
     with _open(path) as image:
         try:
-            image.load()
-            rgb = pixels_of(image)
+            rgb = _jpeg_pixels(path) if image.format == "JPEG" and image.mode in _JPEG_MODES else None
+            if rgb is None:
+                image.load()
+                rgb = pixels_of(image)
         # Pillow's decoders raise nearly every built-in error type on damaged bytes.
         except Exception as error:
             raise UserError(f"image {path} is damaged or cannot be decoded: {_one_line(error)}") from error
@@ -122,6 +126,21 @@ def pixels_of(image: Image.Image) -> Pixels:
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range; save the picture with 8 or 16 bits")
     return np.array(image.convert("RGB"))
+
+
+def _jpeg_pixels(path: Path) -> Pixels | None:
+    """What Pillow makes of a JPEG, in half the time: its own way out of its pictures takes as long as decoding.
+
+    None for a file that is not whole: Pillow takes some of those, and has the words for the others.
+    """
+    import torch  # here, since not all that reads pictures needs them
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    content = torch.from_numpy(np.fromfile(path, np.uint8))
+    try:
+        return decode_jpeg(content, mode=ImageReadMode.RGB).permute(1, 2, 0).numpy()
+    except RuntimeError:
+        return None
 
 
 def _grey8(grey: npt.NDArray[np.generic]) -> Pixels:

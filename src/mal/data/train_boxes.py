@@ -14,13 +14,13 @@ from torch.utils.data import Dataset, Sampler
 
 from mal.data.augment import change_colours
 from mal.data.box import Box, Boxes
-from mal.data.crop import Border, crop_box_mask, crop_image
+from mal.data.crop import Border, crop_box_mask, crop_planes
 from mal.data.geometry import expand_box, random_margins
 from mal.data.image_cache import ImageCache
 from mal.data.images import image_path, read_record_image
-from mal.data.pixels import to_tensor
 from mal.data.reading_board import at_work_on
 from mal.errors import UserError
+from mal.ops.fast_modules import fast_module
 
 FLIP_PROBABILITY = 0.5
 CACHE_BYTES = 256 * 1024**2  # per worker process: some 300 photos of COCO's size
@@ -90,6 +90,8 @@ class TrainBoxes(Dataset[TrainBatch]):
         self.seed = seed
         self._img_dir = img_dir
         self._cache: ImageCache | None = None
+        for name in ("crop_numba", "colours_numba"):
+            fast_module(name)  # before loader processes are forked: each would have to import it for itself
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -123,14 +125,15 @@ class TrainBoxes(Dataset[TrainBatch]):
         box = self.boxes[index]
         rng = np.random.default_rng([self.seed, epoch, index])
         frame = expand_box(box.xyxy, random_margins(rng, self.margin_rate))
-        crop = crop_image(self._image(box), frame, self.crop_size, self.border)
+        mirrored = bool(rng.random() < FLIP_PROBABILITY)
+        crop = crop_planes(self._image(box), frame, self.crop_size, self.border, mirrored=mirrored)
         image_size = (box.image.width, box.image.height)
         box_mask = crop_box_mask(box.xyxy, frame, image_size, self.crop_size)
-        if rng.random() < FLIP_PROBABILITY:
-            crop, box_mask = crop[:, ::-1], box_mask[:, ::-1]
+        if mirrored:
+            box_mask = box_mask[:, ::-1]
         return TrainBatch(
-            student_images=to_tensor(change_colours(crop, rng))[None],
-            teacher_images=to_tensor(crop)[None],
+            student_images=torch.from_numpy(change_colours(crop, rng))[None],
+            teacher_images=torch.from_numpy(crop)[None],
             box_mask=torch.from_numpy(box_mask.copy())[None, None],
             box_area=torch.tensor([box.area], dtype=torch.float32),
             positions=torch.tensor([box.position]),
