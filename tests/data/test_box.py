@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import pickle
 
 import numpy as np
@@ -40,3 +41,15 @@ def test_a_choice_of_boxes_keeps_what_belongs_to_them(coco):
 def test_boxes_can_be_sent_to_another_process(coco):
     boxes, _ = select_boxes(coco)
     assert list(pickle.loads(pickle.dumps(boxes))) == list(boxes)
+
+
+def test_boxes_and_their_file_hold_no_object_for_each_annotation(tmp_path):
+    content = document(*(annotation(id=number, segmentation=[[1, 1, 9, 1, 9, 9]]) for number in range(2000)))
+    select_boxes(coco_file(tmp_path, content))  # what is imported or made once is there now
+    gc.collect()
+    before = len(gc.get_objects())
+    coco = coco_file(tmp_path, content)
+    boxes, _ = select_boxes(coco)
+    gc.collect()
+    assert len(boxes) == 2000
+    assert len(gc.get_objects()) - before < 100
