@@ -11,10 +11,15 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import coco_loading, mean_field, teacher_memory
+from benchmarks import coco_loading, fast_profile, mean_field, teacher_memory
 from benchmarks.report import device_name, environment, markdown_table
 
-BENCHMARKS = {"mean_field": mean_field, "teacher_memory": teacher_memory, "coco_loading": coco_loading}
+BENCHMARKS = {
+    "mean_field": mean_field,
+    "teacher_memory": teacher_memory,
+    "coco_loading": coco_loading,
+    "fast_profile": fast_profile,
+}
 RESULTS = Path(__file__).parent / "results"
 
 
