@@ -212,6 +212,16 @@ def test_label_without_a_spec_gives_the_masks_of_inference(trained, labelled, da
     assert json.loads((tmp_path / "masks_report.json").read_text())["counts"]["labelled"] == 6
 
 
+def test_label_with_the_fast_profile_leaves_no_annotation_out(trained, data, tmp_path, capfd):
+    outcome = run_mal(
+        capfd,
+        *("label", "--ann", data.boxes.with_name("instances_val.json"), "--images", data.images, "--profile", "fast"),
+        *("--checkpoint", trained.folder / "mal_model_latest.pth", "--workers", "0", "--out", tmp_path / "masks.json"),
+    )
+    assert outcome.exit_code == 0, outcome.err
+    assert json.loads((tmp_path / "masks_report.json").read_text())["counts"]["labelled"] == 6
+
+
 def test_label_of_one_photo_draws_an_overlay_and_writes_masks(trained, data, tmp_path, capfd):
     photo = sorted(data.images.iterdir())[0]
     overlay, out = tmp_path / "overlay.png", tmp_path / "masks.json"
