@@ -11,10 +11,12 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import coco_loading, fast_profile, mean_field, teacher_memory
+from benchmarks import coco_loading, fast_profile, labelling, labelling_memory, mean_field, teacher_memory
 from benchmarks.report import device_name, environment, markdown_table
 
 BENCHMARKS = {
+    "labelling": labelling,
+    "labelling_memory": labelling_memory,
     "mean_field": mean_field,
     "teacher_memory": teacher_memory,
     "coco_loading": coco_loading,

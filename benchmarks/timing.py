@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -43,6 +43,21 @@ def compare(
         for name, function in sides if pair % 2 == 0 else reversed(sides):
             seconds[name].append(seconds_of(function, device))
     return Comparison(tuple(seconds["baseline"]), tuple(seconds["product"]))
+
+
+def seconds_in_turn(
+    sides: Mapping[str, Callable[[], object]], *, repeats: int, device: torch.device
+) -> dict[str, tuple[float, ...]]:
+    """Time any number of sides ``repeats`` times in turn, each time from another one on, after an unmeasured run."""
+    names = list(sides)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for function in sides.values():
+        seconds_of(function, device)
+    for turn in range(repeats):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            seconds[name].append(seconds_of(sides[name], device))
+    return {name: tuple(values) for name, values in seconds.items()}
 
 
 def seconds_of(function: Callable[[], object], device: torch.device) -> float:
