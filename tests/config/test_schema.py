@@ -30,6 +30,7 @@ DELIBERATE_DEFAULTS = {
     "train.optim_betas": None,  # optim_momentum, which TAO never reads, is the first one
 }
 OWN_FIELDS = {
+    "model.activation_checkpoint",
     "dataset.border",
     "model.stem",
     "model.num_blocks",

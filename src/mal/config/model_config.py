@@ -60,6 +60,12 @@ class ModelConfig(Section):
         0.0, "Highest rate at which whole branches of the backbone are dropped in training (stochastic depth).",
         tasks=["train"], ge=0, lt=1,
     )  # fmt: skip
+    activation_checkpoint: bool = spec_field(
+        False,
+        "Keep only what enters each block of the backbone and compute the rest again on the way back: less memory for"
+        " more time, the same numbers. Not for backbones with batch normalisation, which a FAN has.",
+        tasks=["train"],
+    )
 
     @field_validator("arch")
     @classmethod

@@ -23,6 +23,7 @@ from mal.models.build import mean_field_settings, prediction_mode
 from mal.models.ema import update_teacher
 from mal.models.network import MaskNetwork
 from mal.models.predict import predict_probs
+from mal.models.recompute import recompute_blocks
 from mal.training.saved_spec import require_same_model, saved_spec
 from mal.training.schedule import learning_rate
 from mal.training.sharded_strategy import ShardedStrategy
@@ -80,6 +81,8 @@ class MalModule(LightningModule):
         self._mean_field = mean_field_settings(spec)
         self._mode = prediction_mode(spec, spec.evaluate)
         self.last_scores: dict[str, float] = {}
+        if spec.model.activation_checkpoint:
+            recompute_blocks(student.backbone)
 
     def train(self, mode: bool = True) -> MalModule:
         """Switch the student to training mode; the teacher always stays in eval mode."""

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
 
-_FREE_TO_CHANGE = ("teacher_momentum", "vit_dpr", "pretrained")
+_FREE_TO_CHANGE = ("teacher_momentum", "vit_dpr", "pretrained", "activation_checkpoint")
 
 
 def saved_spec(spec: ExperimentSpec, stem: str | None) -> dict[str, Any]:
