@@ -11,13 +11,26 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import coco_loading, fast_profile, labelling, labelling_memory, mean_field, teacher_memory
+from benchmarks import (
+    coco_loading,
+    fast_profile,
+    labelling,
+    labelling_memory,
+    mean_field,
+    step_parts,
+    teacher_memory,
+    training_loader,
+    training_step,
+)
 from benchmarks.report import device_name, environment, markdown_table
 
 BENCHMARKS = {
     "labelling": labelling,
     "labelling_memory": labelling_memory,
     "mean_field": mean_field,
+    "training_step": training_step,
+    "step_parts": step_parts,
+    "training_loader": training_loader,
     "teacher_memory": teacher_memory,
     "coco_loading": coco_loading,
     "fast_profile": fast_profile,

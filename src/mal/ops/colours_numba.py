@@ -145,20 +145,25 @@ def blur(image, near, middle, far, passes):  # type: ignore[no-untyped-def]
     """
     height, width = image.shape[1:]
     padded = np.empty(width + 4, np.uint8)
-    rows = np.empty((3, width), np.uint8)
+    kept = np.empty((3, width), np.uint8)  # two rows up, one row up and the row itself, as they were
     for plane in image:
-        for row in plane:
+        for y in range(height):
+            row = plane[y]
             for _ in range(passes):
-                padded[:2], padded[2:-2], padded[-2:] = row[0], row, row[-1]
+                for x in range(2):
+                    padded[x], padded[width + 2 + x] = row[0], row[width - 1]
+                for x in range(width):
+                    padded[x + 2] = row[x]
                 for x in range(width):
                     a, b, c, d, e = padded[x], padded[x + 1], padded[x + 2], padded[x + 3], padded[x + 4]
                     row[x] = _mean_of_five(a, b, c, d, e, near, middle, far)
         for _ in range(passes):
-            before, above, here = rows[0], rows[1], rows[2]  # two rows up, one row up and this one, as they were
-            before[:] = above[:] = plane[0]
+            for x in range(width):
+                kept[1, x] = kept[2, x] = plane[0, x]
             for y in range(height):
-                here[:] = plane[y]
+                before, above, here = kept[(y + 1) % 3], kept[(y + 2) % 3], kept[y % 3]
                 below, after, row = plane[min(y + 1, height - 1)], plane[min(y + 2, height - 1)], plane[y]
                 for x in range(width):
+                    here[x] = row[x]
+                for x in range(width):
                     row[x] = _mean_of_five(before[x], above[x], here[x], below[x], after[x], near, middle, far)
-                before, above, here = above, here, before
