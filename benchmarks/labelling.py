@@ -61,7 +61,7 @@ class Case:
 
 
 CPU_CASES = (
-    Case("vit-deit-tiny/16", 16, 4, 0, (0, 1, 2, 4), evaluates=True),
+    Case("vit-deit-tiny/16", 12, 4, 0, (0, 1, 2, 4), evaluates=True),
     Case("vit-mae-base/16", 4, 4, 0, (0,)),
     Case(NO_NETWORK, 100, 4, 0, (0, 1, 2, 4), evaluates=True),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -81,6 +83,21 @@ def test_threads_beside_a_gpu_give_the_same_labels(labeler, source, monkeypatch)
     alone = product_labels(source, labeler, 2, 0)
     monkeypatch.setattr(inference, "encoders_beside", lambda device: 3)
     assert product_labels(source, labeler, 2, 0) == alone
+
+
+def test_only_one_mask_is_kept_as_pixels_at_a_time(labeler, source, monkeypatch):
+    windows, alive = [], []
+    encode = inference._label
+
+    def watched(mask, truth):
+        windows.append(weakref.ref(mask.window))
+        alive.append(sum(window() is not None for window in windows))
+        return encode(mask, truth)
+
+    monkeypatch.setattr(inference, "_label", watched)
+    product_labels(source, labeler, 8, 0)
+    assert len(alive) == len(source.boxes_to_label)
+    assert max(alive) <= 2  # a mask is made before the name of the last one is given to it
 
 
 def test_a_plain_crop_is_the_product_s(labeler, source):
