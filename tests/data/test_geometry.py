@@ -13,12 +13,13 @@ margins = st.tuples(*[st.floats(0, 1.2)] * 4)
 
 
 @given(x=corner, y=corner, width=extent, height=extent, margins=margins)
-def test_the_frame_holds_the_box(x, y, width, height, margins):
+def test_the_frame_holds_the_box_as_single_precision_has_it(x, y, width, height, margins):
+    box = np.float32([x, y, x + width, y + height])
     x0, y0, x1, y1 = expand_box((x, y, x + width, y + height), margins)
-    assert x0 <= x
-    assert y0 <= y
-    assert x1 >= x + width
-    assert y1 >= y + height
+    assert x0 <= box[0]
+    assert y0 <= box[1]
+    assert x1 >= box[2]
+    assert y1 >= box[3]
 
 
 def test_each_margin_moves_its_own_side_by_a_part_of_half_the_extent():
