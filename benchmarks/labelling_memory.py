@@ -34,6 +34,7 @@ def measure(device: torch.device, *, repeats: int) -> list[MemoryRow]:
         return []
     found: dict[str, list[int]] = {side: [] for side in SIDES}
     with tempfile.TemporaryDirectory() as folder:
+        large_photo(Path(folder), NUM_BOXES)  # here, since making it takes memory too
         for _ in range(min(repeats, MOST_REPEATS)):
             for side in SIDES:
                 command = [sys.executable, "-m", "benchmarks.labelling_memory", side, str(NUM_BOXES), folder]
