@@ -1,10 +1,11 @@
 # `make help` lists the targets. Variables:
 #   VENV=.venv            the virtual environment, made on first use
 #   MAL_PYTHON=python3.12 the Python that it is made with (default: the first >= 3.10 that is found)
-#   PYTEST_ARGS='-n 2'    more arguments for pytest, in `make test`
+#   PYTEST_ARGS='-x'      arguments for pytest in `make test`, in place of two processes that share out the test files
 #   PYTHON=python3        use this Python and the packages that it has; nothing is installed
 SHELL := /bin/bash
 VENV ?= .venv
+PYTEST_ARGS ?= -n 2 --dist loadfile
 MAL_PYTHON ?=
 export VENV MAL_PYTHON
 

@@ -6,8 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from mal.training.tensorboard_log import TensorBoardLog, tags_at
+
+
+@pytest.fixture(autouse=True)
+def _files_in_order(monkeypatch):
+    """The files of one second are told apart by a counter, and sorted by it as text: so let it have three digits."""
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(100))
 
 
 def log(folder: Path, steps: Iterable[int], *, value: float, steps_done: int = 0, tag: str = "train/loss") -> None:
