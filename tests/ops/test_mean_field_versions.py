@@ -159,7 +159,7 @@ def test_a_missing_numba_is_no_error(undecided, monkeypatch):
 
 @needs_numba
 def test_without_a_place_for_its_cache_numba_compiles_all_the_same(monkeypatch):
-    from mal.ops import mean_field_numba as module
+    from mal.ops import compiled as module
 
     def njit(signature, *, nogil, cache=False):
         if cache:
@@ -167,7 +167,7 @@ def test_without_a_place_for_its_cache_numba_compiles_all_the_same(monkeypatch):
         return lambda function: function
 
     monkeypatch.setattr(module, "njit", njit)
-    assert module._compile(module._refine_map) is module._refine_map
+    assert module.compiled("void()")(print) is print
 
 
 @pytest.fixture

@@ -11,9 +11,7 @@ Logarithms and exponentials are to base 2 throughout: the formula only ever uses
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -21,6 +19,7 @@ import torch
 from numba import njit, types
 from torch import Tensor
 
+from mal.ops.compiled import compiled
 from mal.ops.mean_field_plain import NORMALISER, mean_field_plain
 from mal.ops.numba_vectors import (
     LANES,
@@ -38,11 +37,11 @@ from mal.ops.numba_vectors import (
     sub,
 )
 
-LOG = logging.getLogger(__name__)
 MAX_RADIUS = LANES  # a neighbour lies in the same vector or in the one beside it
 _ONE = np.float32(1)
 _NORMALISER = np.float32(NORMALISER)
 _FAR_COLOUR = np.float32(1e15)  # of pixels outside the image: their weight comes to nothing
+_MAP, _IMAGE = types.float32[:, ::1], types.float32[:, :, ::1]
 
 
 def mean_field_numba(
@@ -71,8 +70,9 @@ def mean_field_numba(
     exponent_scale = np.float32(-1 / (2 * zeta**2 * math.log(2)))
 
     def refine_map(index: int) -> None:
-        maps = [array[index] for array in arrays]
-        _refine(*maps, radius, num_iter, exponent_scale, np.float32(low), np.float32(high))
+        image, prob, box_mask, refined = (array[index] for array in arrays)
+        limits = np.float32(low), np.float32(high)
+        _refine(image, prob, box_mask, refined, radius, num_iter, exponent_scale, *limits)
 
     threads = min(len(prob), torch.get_num_threads())
     if threads == 1:
@@ -183,7 +183,8 @@ def _iterate(value, inside, weights, steps, rows, stride, radius, num_iter, low,
             break
 
 
-def _refine_map(image, prob, box_mask, result, radius, num_iter, exponent_scale, low, high):  # type: ignore[no-untyped-def]
+@compiled(types.void(_IMAGE, _MAP, _MAP, _MAP, types.intp, types.intp, *[types.float32] * 3))
+def _refine(image, prob, box_mask, result, radius, num_iter, exponent_scale, low, high):  # type: ignore[no-untyped-def]
     """Fill ``result`` (H, W) from ``image`` (3, H, W), ``prob`` and ``box_mask`` (H, W).
 
     The box's window lies in flat planes, with ``radius`` rows above and below it and a vector on its left and right.
@@ -212,19 +213,3 @@ def _refine_map(image, prob, box_mask, result, radius, num_iter, exponent_scale,
     for y in range(top, bottom):
         for x in range(left, right):
             result[y, x] = value[(y - top + radius) * stride + x - left + LANES]
-
-
-_MAP, _IMAGE = types.float32[:, ::1], types.float32[:, :, ::1]
-_SIGNATURE = types.void(_IMAGE, _MAP, _MAP, _MAP, types.intp, types.intp, *[types.float32] * 3)
-
-
-def _compile(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile now, or load from numba's cache: in this folder, else in the user's."""
-    try:
-        return njit(_SIGNATURE, nogil=True, cache=True)(function)
-    except Exception as error:  # noqa: BLE001 - no place to write to, a full disk, a damaged file: do without
-        LOG.debug("numba's cache is of no use here: %s", error)
-        return njit(_SIGNATURE, nogil=True)(function)
-
-
-_refine = _compile(_refine_map)
