@@ -27,7 +27,7 @@ from tests.small_disk import fill, small_disk
 
 pytestmark = pytest.mark.slow
 
-KILLS = 5  # of each kind
+KILLS = 4  # of each kind
 PATIENCE = 120.0  # seconds; only a run that hangs takes them
 
 
