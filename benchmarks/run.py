@@ -17,6 +17,8 @@ from benchmarks import (
     labelling,
     labelling_memory,
     mean_field,
+    peak,
+    startup,
     step_parts,
     teacher_memory,
     training_loader,
@@ -34,6 +36,8 @@ BENCHMARKS = {
     "teacher_memory": teacher_memory,
     "coco_loading": coco_loading,
     "fast_profile": fast_profile,
+    "startup": startup,
+    "peak": peak,
 }
 RESULTS = Path(__file__).parent / "results"
 

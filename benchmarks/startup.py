@@ -29,8 +29,6 @@ def measure(device: torch.device, *, repeats: int) -> list[Row]:
         spec.write_text(MISTAKEN_SPEC, encoding="utf-8")
         commands = {
             "mal --help": ["--help"],
-            "mal spec train": ["spec", "train"],
-            "mal train --help": ["train", "--help"],
             "mal train with a mistake in the spec": ["train", "-e", str(spec)],
         }
         return [_measure_command(name, arguments, device, repeats) for name, arguments in commands.items()]
