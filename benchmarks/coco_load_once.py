@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.peak_memory import peak_bytes_of_process
+from mal.peak_memory import peak_bytes_of_process
 
 
 def load_with_pycocotools(path: Path) -> int:

@@ -12,6 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from mal.console import console, duration_text
 from mal.data.train_boxes import TrainBatch
+from mal.peak_memory import peak_bytes_of_process
 from mal.training.checkpoint_files import BEST_NAME, LATEST_NAME
 from mal.training.status import StatusLog
 
@@ -158,7 +159,4 @@ def peak_bytes(device: torch.device) -> int | None:
         return torch.cuda.max_memory_allocated(device)
     if sys.platform == "win32":
         return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak_bytes_of_process()

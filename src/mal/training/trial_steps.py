@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +18,7 @@ from mal.config.schema import ExperimentSpec
 from mal.data.crop_stream import CropBatch
 from mal.data.train_boxes import EpochSampler, TrainBoxes, collate
 from mal.errors import UserError
+from mal.peak_memory import peak_bytes_of_process
 from mal.training.devices import DevicePlan
 from mal.training.inputs import TrainingInputs
 from mal.training.module import MalModule
@@ -107,7 +106,7 @@ def try_steps(
         step=clock.steps[-1],
         reading=reading,
         validation_box=clock.validation_box,
-        peak_bytes=torch.cuda.max_memory_reserved(_first_device(plan)) if on_gpu else process_peak_bytes(),
+        peak_bytes=torch.cuda.max_memory_reserved(_first_device(plan)) if on_gpu else peak_bytes_of_process(),
     )
 
 
@@ -153,12 +152,6 @@ class StepClock(Callback):
     def _now(self) -> float:
         self._wait_for_device()
         return time.perf_counter()
-
-
-def process_peak_bytes() -> int:
-    """Most memory that this process has had in use, without its loader processes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _seconds_to_read(boxes: TrainBoxes, batch_size: int) -> float:
