@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mal.data.boxes import select_boxes
 from mal.data.coco import read_coco
-from mal.data.label_report import label_report
 from mal.errors import UserError
+from mal.labelling.label_report import label_report
 from tests.data.coco_samples import annotation, coco_file, document
 
 

@@ -10,10 +10,11 @@ from mal.console import console
 from mal.data.crop_stream import CropBatch
 from mal.data.datamodule import AnnotatedImages
 from mal.data.ground_truth import GroundTruth
-from mal.data.label_file import Label, check_output_path, write_label_file
-from mal.data.label_report import label_report, summary_lines, write_label_report
 from mal.data.notes import RecordNote
 from mal.labeler import MaskAutoLabeler
+from mal.labelling.label import Label
+from mal.labelling.label_file import check_output_path, write_label_file
+from mal.labelling.label_report import label_report, summary_lines, write_label_report
 from mal.masks.paste import PastedMask
 from mal.masks.rle import Rle
 from mal.metrics.iou import mask_iou

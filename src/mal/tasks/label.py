@@ -12,9 +12,9 @@ from mal.console import console
 from mal.data.datamodule import AnnotatedImages
 from mal.data.images import read_image
 from mal.data.json_out import write_json
-from mal.data.label_file import check_output_path
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler, best_device
+from mal.labelling.label_file import check_output_path
 from mal.masks.paste import PastedMask
 from mal.masks.rle import empty_rle, rle_area
 from mal.models.predict import PredictionMode

@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from mal.data.coco import CocoFile, is_id, show
 from mal.data.json_out import dumps, without_non_finite
 from mal.data.json_records import JsonRecords
-from mal.data.label_report import outcomes
 from mal.data.notes import RecordNote
 from mal.errors import UserError
 from mal.files import atomic_file
-from mal.masks.rle import Rle, empty_rle, rle_area
+from mal.labelling.label import Label
+from mal.labelling.label_report import outcomes
+from mal.masks.rle import empty_rle, rle_area
 
 # Readers index annotations by these and fail on the whole file where one is missing or a list.
 _INDEXED = ("id", "image_id", "category_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """The result for one annotation.
-
-    Attributes:
-        rle: mask of the full image; it may be empty.
-        iou: with the true mask, 0..1, where there is one.
-    """
-
-    rle: Rle
-    iou: float | None = None
 
 
 def check_output_path(coco_path: Path, path: Path) -> None:
@@ -59,8 +46,8 @@ def write_label_file(
     """Write the label file, streamed, whole or not at all.
 
     Annotations keep their order, ids, ``bbox`` and extra keys. A labelled one gets ``segmentation`` (compressed RLE),
-    ``area`` (pixels of the mask), ``iscrowd`` 0 and, if known, ``iou``. A passed one is unchanged. A skipped or failed
-    one keeps what it has, gets an empty mask if it has none, and says why under the key ``mal``.
+    ``area`` (pixels of the mask), ``iscrowd`` 0 and, if known, ``iou`` and ``mask_score``. A passed one is unchanged. A
+    skipped or failed one keeps what it has, gets an empty mask if it has none, and says why under the key ``mal``.
 
     Args:
         coco: the input file.
@@ -73,7 +60,7 @@ def write_label_file(
 
     Raises:
         UserError: ``path`` is the input file or cannot be written.
-        ValueError: an annotation has no outcome or two (see `mal.data.label_report.outcomes`).
+        ValueError: an annotation has no outcome or two (see `mal.labelling.label_report.outcomes`).
     """
     path = Path(path)
     check_output_path(coco.path, path)
@@ -120,7 +107,8 @@ def _annotations(
 def _labelled(record: dict[str, Any], label: Label) -> dict[str, Any]:
     result = {key: value for key, value in record.items() if key != "mal" or not _is_mark(value)}
     result |= {"segmentation": label.rle, "area": rle_area(label.rle), "iscrowd": 0}
-    return result if label.iou is None else result | {"iou": float(label.iou)}
+    result |= {} if label.iou is None else {"iou": float(label.iou)}
+    return result if label.score is None else result | {"mask_score": float(label.score)}
 
 
 def _marked(coco: CocoFile, record: dict[str, Any], note: RecordNote) -> dict[str, Any]:

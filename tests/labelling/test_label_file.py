@@ -9,9 +9,10 @@ from pycocotools.coco import COCO
 
 from mal.data.boxes import RecordNote, select_boxes
 from mal.data.coco import read_coco
-from mal.data.label_file import Label, check_output_path, write_label_file
-from mal.data.label_report import label_report, summary_lines, write_label_report
 from mal.errors import UserError
+from mal.labelling.label import Label
+from mal.labelling.label_file import check_output_path, write_label_file
+from mal.labelling.label_report import label_report, summary_lines, write_label_report
 from mal.masks.rle import rle_from_mask, rle_from_window
 from mal.metrics.baselines import box_mask
 from tests.data.coco_samples import annotation, coco_file, document
