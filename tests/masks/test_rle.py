@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as mask_utils
 
-from mal.masks.rle import empty_rle, mask_from_rle, rle_area, rle_from_mask, rle_from_segmentation, rle_from_window
+from mal.masks.rle import (
+    empty_rle,
+    mask_from_rle,
+    rle_area,
+    rle_from_mask,
+    rle_from_segmentation,
+    rle_from_window,
+    window_from_rle,
+)
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9))
 
@@ -100,3 +108,12 @@ def test_any_text_as_counts_is_a_mask_of_the_right_size_or_refused(text):
     except ValueError:
         return
     assert mask_from_rle(rle).shape == (5, 4)
+
+
+@given(masks)
+def test_the_window_of_a_mask_holds_all_of_it_in_as_few_columns_as_can_be(mask):
+    window, x0, y0 = window_from_rle(rle_from_mask(mask))
+    height, width = window.shape
+    assert np.array_equal(window, mask[y0 : y0 + height, x0 : x0 + width])
+    assert window.sum() == mask.sum()
+    assert width == (np.ptp(np.flatnonzero(mask.any(axis=0))) + 1 if mask.any() else 0)

@@ -65,6 +65,17 @@ def mask_from_rle(rle: Rle) -> npt.NDArray[np.bool_]:
     return mask.astype(bool)
 
 
+def window_from_rle(rle: Rle) -> tuple[npt.NDArray[np.bool_], int, int]:
+    """Decode the part of the image that holds the mask.
+
+    Returns:
+        (h, w) bool, and the column and the row of the image where it starts; of an empty mask (0, 0), 0 and 0.
+    """
+    x0, y0, width, height = (int(value) for value in mask_utils.toBbox(rle))
+    window: npt.NDArray[np.uint8] = mask_utils.decode(rle)[y0 : y0 + height, x0 : x0 + width]
+    return window.astype(bool), x0, y0
+
+
 def rle_area(rle: Rle) -> int:
     """Number of foreground pixels."""
     return int(mask_utils.area(rle))
