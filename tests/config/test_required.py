@@ -108,3 +108,13 @@ def test_a_section_written_as_a_value_is_told_once(tmp_path, paths):
     with pytest.raises(SpecError) as caught:
         load_spec(spec_file, task="train")
     assert len(caught.value.problems) == 1
+
+
+def test_an_annotation_file_may_be_a_url_which_is_not_looked_at_yet(tmp_path):
+    spec = tmp_path / "spec.yaml"
+    (tmp_path / "a.pth").touch()
+    spec.write_text(
+        f"results_dir: {tmp_path}\n"
+        f"inference: {{checkpoint: {tmp_path}/a.pth, ann_path: 's3://b/a.json', img_dir: 's3://b/images'}}\n"
+    )
+    assert load_spec(spec, task="inference").inference.ann_path == "s3://b/a.json"

@@ -13,13 +13,15 @@ class DatasetConfig(Section):
     """Data sources and the crops made from them."""
 
     type: Literal["coco"] = spec_field("coco", "Format of the annotation files.")
-    train_ann_path: PathText = path_field("COCO JSON file with the boxes to train on.", tasks=["train"])
-    train_img_dir: PathText = path_field("Folder of the training images.", tasks=["train"])
+    train_ann_path: PathText = path_field(
+        "COCO JSON file with the boxes to train on, or its URL (s3://, gs://, https:// ...).", tasks=["train"]
+    )
+    train_img_dir: PathText = path_field("Folder of the training images, or its URL.", tasks=["train"])
     val_ann_path: PathText = path_field(
         "COCO JSON file to validate on during training and to evaluate. Training without it skips validation.",
         tasks=["train", "evaluate"],
     )
-    val_img_dir: PathText = path_field("Folder of the validation images.", tasks=["train", "evaluate"])
+    val_img_dir: PathText = path_field("Folder of the validation images, or its URL.", tasks=["train", "evaluate"])
     crop_size: int = spec_field(
         512,
         "Side in pixels of the square crop around each box that the network sees. TAO's lower limit is 256; smaller"

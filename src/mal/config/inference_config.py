@@ -20,8 +20,10 @@ class InferenceConfig(DeviceSection):
     )
     trt_engine: PathText = path_field("Not supported: leave it empty and use checkpoint.", tasks=())
     results_dir: PathText = path_field("Folder of the results; null means <results_dir>/inference.", tasks=_INFERENCE)
-    ann_path: PathText = path_field("COCO JSON file with the boxes to label.", tasks=_INFERENCE)
-    img_dir: PathText = path_field("Folder of its images.", tasks=_INFERENCE)
+    ann_path: PathText = path_field(
+        "COCO JSON file with the boxes to label, or its URL (s3://, gs://, https:// ...).", tasks=_INFERENCE
+    )
+    img_dir: PathText = path_field("Folder of its images, or its URL.", tasks=_INFERENCE)
     label_dump_path: Annotated[str, path_or(DEFAULT_LABEL_DUMP_PATH)] = path_field(
         "COCO JSON file to write; a relative path lies in the results folder of inference.",
         default=DEFAULT_LABEL_DUMP_PATH,

@@ -20,6 +20,12 @@ REQUIRED_PATHS: dict[Task, tuple[str, ...]] = {
     "inference": ("inference.checkpoint", "inference.ann_path", "inference.img_dir"),
 }
 
+# These may be URLs, which are not looked at before they are read.
+URLS_TAKEN = (
+    *("dataset.train_ann_path", "dataset.train_img_dir", "dataset.val_ann_path", "dataset.val_img_dir"),
+    *("inference.ann_path", "inference.img_dir"),
+)
+
 
 def check_task_paths(source: SpecSource, task: Task) -> None:
     """Adds to the source's problems the paths of ``task`` that are missing, and its results folder if unusable.
@@ -54,6 +60,8 @@ def _need(source: SpecSource, key: str, when_absent: str) -> None:
     wanted, other = ("folder", "file") if key.endswith("_dir") else ("file", "folder")
     if text is None:
         _report_absent(source, key, when_absent)
+    elif "://" in text and key in URLS_TAKEN:
+        return  # asking the other machine takes time and packages
     elif not Path(text).exists():
         source.report(key, f"no such {wanted}: {text}")
     elif Path(text).is_dir() != (wanted == "folder"):

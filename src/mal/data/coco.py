@@ -16,6 +16,7 @@ from mal.data.json_file import JsonFile, UnparsedError
 from mal.data.json_records import JsonRecords
 from mal.data.notes import RecordNote
 from mal.errors import UserError
+from mal.places import on_this_disk, place
 
 
 @dataclass
@@ -53,7 +54,8 @@ def read_coco(path: Path) -> CocoFile:
     """Read and check a COCO file.
 
     Args:
-        path: a JSON file; a UTF-8 byte-order mark and the bare tokens NaN and Infinity are accepted.
+        path: a JSON file, or a URL of one as of `mal.places.place`; a UTF-8 byte-order mark and the bare tokens NaN
+            and Infinity are accepted.
 
     Returns:
         The file with its index. Damaged records are left in place: `mal.data.boxes.select_boxes` names them.
@@ -61,10 +63,11 @@ def read_coco(path: Path) -> CocoFile:
     Raises:
         UserError: the file is missing, empty, not JSON (with line and column) or not a COCO file.
     """
-    path = Path(path)
-    if path.is_file():  # and no pipe, which can be read only once
+    path = place(path)
+    local = on_this_disk(path)
+    if local.is_file():  # and no pipe, which can be read only once
         try:
-            file = JsonFile(path)
+            file = JsonFile(local)
             coco = _indexed(path, document_in_parts(file))
             coco.strict_json = file.strict_json
             return coco

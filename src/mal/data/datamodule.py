@@ -14,14 +14,15 @@ from mal.data.nothing_to_train_on import nothing_to_train_on
 from mal.data.train_boxes import EpochSampler, TrainBatch, TrainBoxes, collate
 from mal.data.watched_loader import WatchedLoader
 from mal.errors import UserError
+from mal.places import place
 
 
 class AnnotatedImages:
     """An annotation file with its folder of images.
 
     Args:
-        ann_path: COCO file.
-        img_dir: folder of the images.
+        ann_path: COCO file, or its URL.
+        img_dir: folder of the images, or its URL.
 
     Attributes:
         coco: the file.
@@ -32,10 +33,10 @@ class AnnotatedImages:
         UserError: the file is no COCO file.
     """
 
-    def __init__(self, ann_path: Path, img_dir: Path) -> None:
-        self.coco: CocoFile = read_coco(ann_path)
-        self.img_dir = img_dir
-        self.notes: list[RecordNote] = [*self.coco.notes, *fill_missing_sizes(self.coco, img_dir)]
+    def __init__(self, ann_path: str | Path, img_dir: str | Path) -> None:
+        self.coco: CocoFile = read_coco(place(ann_path))
+        self.img_dir = place(img_dir)
+        self.notes: list[RecordNote] = [*self.coco.notes, *fill_missing_sizes(self.coco, self.img_dir)]
 
     @cached_property
     def boxes_to_label(self) -> Boxes:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
+import posixpath
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +18,7 @@ from mal.data.coco import CocoFile, show
 from mal.data.image_table import ImageRecord
 from mal.data.notes import RecordNote
 from mal.errors import UserError
+from mal.places import is_url
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -27,10 +33,16 @@ def image_path(img_dir: Path, file_name: str) -> Path:
     Raises:
         UserError: the name leads out of ``img_dir`` or is no file name.
     """
+    refusal = UserError(f"image file name {show(file_name)} leads out of the image folder {img_dir}: refused")
+    if is_url(img_dir):
+        inside = posixpath.normpath(file_name)
+        if "\0" in file_name or inside in (".", "..") or inside.startswith(("/", "../")) or is_url(file_name):
+            raise refusal
+        return img_dir / inside
     folder = Path(os.path.normpath(Path(img_dir).absolute()))
     path = Path(os.path.normpath(folder / file_name))
     if "\0" in file_name or path == folder or not path.is_relative_to(folder):
-        raise UserError(f"image file name {show(file_name)} leads out of the image folder {img_dir}: refused")
+        raise refusal
     return Path(img_dir) / path.relative_to(folder)
 
 
@@ -46,9 +58,11 @@ def read_image(path: Path) -> Pixels:
     Raises:
         UserError: the file is missing, damaged, no picture, or too large to be one (Pillow's decompression limit).
     """
-    with _open(path) as image:
+    with _opened(path) as file:
+        content = file.read()
+    with _picture(path, io.BytesIO(content)) as image:
         try:
-            rgb = _jpeg_pixels(path) if image.format == "JPEG" and image.mode in _JPEG_MODES else None
+            rgb = _jpeg_pixels(content) if image.format == "JPEG" and image.mode in _JPEG_MODES else None
             if rgb is None:
                 image.load()
                 rgb = pixels_of(image)
@@ -67,12 +81,21 @@ def read_record_image(img_dir: Path, record: ImageRecord) -> Pixels:
     path = image_path(img_dir, record.file_name)
     pixels = read_image(path)
     height, width = pixels.shape[:2]
+    require_size(record, path, width, height)
+    return pixels
+
+
+def require_size(record: ImageRecord, path: Path, width: int, height: int) -> None:
+    """Nothing, where a picture has the size in pixels that its record says, or the record has none.
+
+    Raises:
+        UserError: the sizes differ.
+    """
     if record.has_size and (width, height) != (record.width, record.height):
         raise UserError(
             f"image {path} is {width} x {height} pixels, but its record (id {show(record.id)}) says "
             f"{record.width} x {record.height}: mend the record or use the right picture"
         )
-    return pixels
 
 
 def fill_missing_sizes(coco: CocoFile, img_dir: Path) -> list[RecordNote]:
@@ -88,7 +111,7 @@ def fill_missing_sizes(coco: CocoFile, img_dir: Path) -> list[RecordNote]:
         if record.has_size:
             continue
         try:
-            with _open(image_path(img_dir, record.file_name)) as image:
+            with opened_picture(image_path(img_dir, record.file_name)) as image:
                 width, height = image.size
             coco.images.set_size(image_id, width, height)
             reason = f"the size of image {show(image_id)} is taken from its file: {width} x {height}"
@@ -98,13 +121,36 @@ def fill_missing_sizes(coco: CocoFile, img_dir: Path) -> list[RecordNote]:
     return notes
 
 
-def _open(path: Path) -> Image.Image:
+@contextmanager
+def opened_picture(path: Path) -> Iterator[Image.Image]:
+    """A picture of which only the header is read, so that its size, mode and format are known.
+
+    Raises:
+        UserError: as of `read_image`, as far as the header tells.
+    """
+    with _opened(path) as file, _picture(path, file) as image:
+        yield image
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        return Image.open(path)
+        with path.open("rb") as file:
+            yield file
     except FileNotFoundError:
         raise UserError(f"image {path} does not exist: check the image folder and the file name") from None
     except IsADirectoryError:
         raise UserError(f"image {path} is a folder, not a picture") from None
+    except UserError:
+        raise
+    # A file name that no file can have raises ValueError; stores behind URLs have errors of their own.
+    except Exception as error:
+        raise UserError(f"image {path} cannot be opened: {_one_line(error)}") from error
+
+
+def _picture(path: Path, file: BinaryIO) -> Image.Image:
+    try:
+        return Image.open(file)
     except UnidentifiedImageError:
         raise UserError(f"image {path} is not a picture that can be read, or its first bytes are damaged") from None
     except Image.DecompressionBombError as error:
@@ -128,7 +174,7 @@ def pixels_of(image: Image.Image) -> Pixels:
     return np.array(image.convert("RGB"))
 
 
-def _jpeg_pixels(path: Path) -> Pixels | None:
+def _jpeg_pixels(content: bytes) -> Pixels | None:
     """What Pillow makes of a JPEG, in half the time: its own way out of its pictures takes as long as decoding.
 
     None for a file that is not whole: Pillow takes some of those, and has the words for the others.
@@ -136,9 +182,12 @@ def _jpeg_pixels(path: Path) -> Pixels | None:
     import torch  # here, since not all that reads pictures needs them
     from torchvision.io import ImageReadMode, decode_jpeg
 
-    content = torch.from_numpy(np.fromfile(path, np.uint8))
     try:
-        return decode_jpeg(content, mode=ImageReadMode.RGB).permute(1, 2, 0).numpy()
+        return (
+            decode_jpeg(torch.frombuffer(bytearray(content), dtype=torch.uint8), mode=ImageReadMode.RGB)
+            .permute(1, 2, 0)
+            .numpy()
+        )
     except RuntimeError:
         return None
 

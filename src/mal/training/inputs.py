@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from mal.config.schema import ExperimentSpec
 from mal.console import console
@@ -41,7 +40,7 @@ def read_inputs(spec: ExperimentSpec, seed: int) -> TrainingInputs:
     dataset = spec.dataset
     assert dataset.train_ann_path is not None
     assert dataset.train_img_dir is not None
-    source = AnnotatedImages(Path(dataset.train_ann_path), Path(dataset.train_img_dir))
+    source = AnnotatedImages(dataset.train_ann_path, dataset.train_img_dir)
     boxes = source.boxes_to_train_on(min_obj_size=dataset.min_obj_size, max_obj_size=dataset.max_obj_size)
     read, images = len(source.coco.annotations), len(boxes.images)
     console.print(f"{len(boxes)} of {read} boxes in {images} images to train on")
@@ -68,7 +67,7 @@ def _validation(spec: ExperimentSpec) -> AnnotatedImages | None:
     if not (dataset.load_mask and dataset.val_ann_path and dataset.val_img_dir):
         console.print("no validation: it takes dataset.val_ann_path, val_img_dir and load_mask=true")
         return None
-    source = AnnotatedImages(Path(dataset.val_ann_path), Path(dataset.val_img_dir))
+    source = AnnotatedImages(dataset.val_ann_path, dataset.val_img_dir)
     if source.boxes_to_label.has_mask.any():
         return source
     console.print(f"no validation: {source.coco.path} holds no masks to compare with")

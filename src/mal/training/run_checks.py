@@ -11,6 +11,7 @@ from mal.data.boxes import Box
 from mal.data.coco import CocoFile
 from mal.data.notes import RecordNote
 from mal.errors import UserError
+from mal.places import place
 
 CATEGORIES_SHOWN = 5
 
@@ -71,7 +72,7 @@ def _same_file(spec: ExperimentSpec) -> str | None:
     dataset = spec.dataset
     if not dataset.train_ann_path or not dataset.val_ann_path:
         return None
-    if Path(dataset.train_ann_path).resolve() != Path(dataset.val_ann_path).resolve():
+    if place(dataset.train_ann_path).resolve() != place(dataset.val_ann_path).resolve():
         return None
     return (
         f"dataset.train_ann_path and dataset.val_ann_path are one file ({dataset.train_ann_path}): the validation tells"
