@@ -33,9 +33,9 @@ def polygons_from_rle(rle: Rle, tolerance: float = 0.0) -> list[Points]:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return []
-    x0, y0 = columns[0], rows[0]
-    parts = trace(mask[y0 : rows[-1] + 1, x0 : columns[-1] + 1])
-    return [_polygon(part, tolerance) + (x0, y0) for part in parts]
+    corner = np.array([columns[0], rows[0]])
+    parts = trace(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    return [_polygon(part, tolerance) + corner for part in parts]
 
 
 def joined(polygons: Sequence[Points]) -> Points:
