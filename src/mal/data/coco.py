@@ -68,19 +68,23 @@ def read_coco(path: Path) -> CocoFile:
     if local.is_file():  # and no pipe, which can be read only once
         try:
             file = JsonFile(local)
-            coco = _indexed(path, document_in_parts(file))
+            coco = indexed(path, document_in_parts(file))
             coco.strict_json = file.strict_json
             return coco
         except (UnparsedError, OSError):
             pass  # as a whole it is either taken, or named with the place of the damage
     document, strict_json = document_as_a_whole(path)
-    coco = _indexed(path, document)
+    coco = indexed(path, document)
     coco.strict_json = strict_json
     return coco
 
 
-def _indexed(path: Path, document: Any) -> CocoFile:
-    """The file of a document whose records have all been parsed once, so that damage is found now and not later."""
+def indexed(path: Path, document: Any) -> CocoFile:
+    """The file of a document whose records have all been parsed once, so that damage is found now and not later.
+
+    Raises:
+        UserError: the document is no COCO file; ``path`` is named.
+    """
     if not isinstance(document, dict):
         kind = "a list" if isinstance(document, list) else "a single value"
         raise UserError(f"{path}: the top level is {kind}, but {COCO_FILE}")
