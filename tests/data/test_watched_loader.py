@@ -121,8 +121,8 @@ def test_a_process_that_a_library_ended_is_named_too(boxes, tmp_path, reader, co
     assert f"exit code {code}" in text
 
 
-def test_a_process_killed_while_it_waits_is_said_to_have_read_nothing(boxes, tmp_path):
-    loader = labelling(boxes, tmp_path)
+def test_a_process_killed_while_it_waits_is_said_to_have_read_nothing(tmp_path):
+    loader = labelling(photos(tmp_path, [70] * 4), tmp_path)  # enough for two processes
     batches = iter(loader)
     next(batches)
     wait_until(lambda: all(loader.board.position(worker) is None for worker in range(2)))

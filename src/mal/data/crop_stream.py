@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from mal.data.box import Box, Boxes
+from mal.data.box_chunks import BoxChunks, plan_batches
 from mal.data.crop import Border, crop_box_mask, crop_image
 from mal.data.geometry import IntBox, expand_box, label_margins
 from mal.data.images import image_path, read_record_image
 from mal.data.pixels import to_tensor
 from mal.data.reading_board import at_work_on
 from mal.errors import UserError
-from mal.size_bins import SIZE_NAMES, size_bin
+from mal.size_bins import size_bin
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +106,21 @@ def crop_boxes(image: np.ndarray, boxes: Sequence[Box], settings: CropSettings) 
 class CropStream(IterableDataset[CropBatch]):
     """Batches of crops from a folder of images; to be loaded with ``batch_size=None``.
 
-    Images are shared out between processes and their loader workers; a worker reads each of its images once and fills
-    its batches across images. Boxes of one size bin share a batch, since the network treats them alike; only a
-    worker's last batches are mixed, so at most three batches of crops wait at a time. A missing or damaged image
-    becomes failures of its boxes, in a batch of its own, never an exception.
+    Chunks of images (see :class:`~mal.data.box_chunks.BoxChunks`) are shared out between processes and their loader
+    workers. Each image is decoded once, and a chunk's batches are filled across its images; at most three batches of
+    crops wait at a time. A missing or damaged image becomes failures of its boxes, in a batch of its own, never an
+    exception; the batches that its boxes would have been in are smaller.
 
     Args:
         boxes: what to crop, the boxes of an image next to each other.
         img_dir: folder of the images.
         settings: how to cut.
-        batch_size: crops in a batch; the last batch of a worker and those of failures may be smaller.
+        batch_size: crops in a batch; the last ones of a chunk may be smaller.
         rank: number of this process.
         world_size: number of processes.
+        done: (N,) bool, boxes that need no crop; a batch that has others too is given whole, so that the same boxes
+            always share it. None where no box is done.
+        chunks: numbers of the chunks to give; None gives all.
     """
 
     def __init__(
@@ -127,50 +132,64 @@ class CropStream(IterableDataset[CropBatch]):
         batch_size: int,
         rank: int = 0,
         world_size: int = 1,
+        done: npt.NDArray[np.bool_] | None = None,
+        chunks: Collection[int] | None = None,
     ) -> None:
         self.boxes = boxes
-        self._starts = np.flatnonzero(np.diff(boxes.image_rows, prepend=-1))  # of the boxes of an image
         self.img_dir = img_dir
         self.settings = settings
         self.batch_size = batch_size
         self.rank = rank
         self.world_size = world_size
+        self._plan = BoxChunks(boxes, batch_size)
+        self._done = np.zeros(len(boxes), np.bool_) if done is None else done
+        unfinished = self._plan.unfinished(self._done)
+        self._chunks = [chunk for chunk in unfinished if chunks is None or chunk in chunks]
 
     @property
-    def num_images(self) -> int:
-        """How many images all processes together will read."""
-        return len(self._starts)
+    def num_chunks(self) -> int:
+        """How many chunks all processes together will work on."""
+        return len(self._chunks)
 
     def __iter__(self) -> Iterator[CropBatch]:
         worker = get_worker_info()
         workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
-        share = range(self.num_images)[self.rank * workers + number :: self.world_size * workers]
-        waiting: tuple[list[CropBatch], ...] = tuple([] for _ in SIZE_NAMES)
-        for image in share:
-            for crop in self._image_crops(self._boxes_of(image)):
+        for chunk in self._chunks[self.rank * workers + number :: self.world_size * workers]:
+            yield from self._chunk_batches(chunk)
+
+    def _chunk_batches(self, chunk: int) -> Iterator[CropBatch]:
+        rows = self._plan.rows(chunk)
+        boxes = self.boxes[rows.start : rows.stop]
+        batches = [
+            batch
+            for batch in plan_batches([size_bin(box.area) for box in boxes], self.batch_size)
+            if not self._done[np.add(batch, rows.start)].all()
+        ]
+        batch_of = {boxes[index].position: number for number, batch in enumerate(batches) for index in batch}
+        missing = [len(batch) for batch in batches]
+        waiting: list[list[CropBatch]] = [[] for _ in batches]
+        for image in self._plan.images(chunk):
+            of_image = boxes[image.start - rows.start : image.stop - rows.start]
+            for crop in self._image_crops([box for box in of_image if box.position in batch_of]):
                 if crop.failures:
                     yield crop
-                    continue
-                alike = waiting[size_bin(crop.boxes[0].area)]
-                alike.append(crop)
-                if len(alike) == self.batch_size:
-                    yield _join(alike)
-                    alike.clear()
-        rest = [crop for alike in waiting for crop in alike]
-        for start in range(0, len(rest), self.batch_size):
-            yield _join(rest[start : start + self.batch_size])
+                for box in (*crop.boxes, *(box for box, _ in crop.failures)):
+                    number = batch_of[box.position]
+                    missing[number] -= 1
+                    waiting[number] += [crop] if crop.boxes else []
+                    if not missing[number] and waiting[number]:
+                        yield _join(waiting[number])
+                        waiting[number] = []
 
     def image_name(self, position: int) -> str:
         """Path of the image of a position."""
         record = next(image for image in self.boxes.images if image.position == position)
         return str(image_path(self.img_dir, record.file_name))
 
-    def _boxes_of(self, image: int) -> list[Box]:
-        end = self._starts[image + 1] if image + 1 < self.num_images else len(self.boxes)
-        return self.boxes[self._starts[image] : end]
-
     def _image_crops(self, boxes: Sequence[Box]) -> Iterator[CropBatch]:
-        """The boxes of an image, one at a time, or their failures."""
+        """Some boxes of an image, one at a time, or their failures."""
+        if not boxes:
+            return
         record = boxes[0].image
         try:
             with at_work_on(record.position):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from mal.data.boxes import Boxes, select_boxes, training_boxes
 from mal.data.coco import CocoFile, read_coco
@@ -96,10 +100,21 @@ def crop_loader(
     rank: int = 0,
     world_size: int = 1,
     pin_memory: bool = False,
+    done: npt.NDArray[np.bool_] | None = None,
+    chunks: Collection[int] | None = None,
 ) -> WatchedLoader[CropBatch]:
     """Loader of crops for labelling; see :class:`CropStream`."""
-    stream = CropStream(boxes, img_dir, settings, batch_size=batch_size, rank=rank, world_size=world_size)
-    workers = min(num_workers, stream.num_images)
+    stream = CropStream(
+        boxes,
+        img_dir,
+        settings,
+        batch_size=batch_size,
+        rank=rank,
+        world_size=world_size,
+        done=done,
+        chunks=chunks,
+    )
+    workers = min(num_workers, stream.num_chunks)
     return WatchedLoader(
         stream, num_workers=workers, image_name=stream.image_name, batch_size=None, pin_memory=pin_memory
     )
