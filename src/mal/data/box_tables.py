@@ -14,7 +14,8 @@ from mal.data.notes import Action, RecordNote
 from mal.size_bins import SIZE_NAMES, size_bin
 
 NO_CLASS = "no class"
-# What tells two reasons of one kind apart: lists, objects, texts, names in brackets, numbers.
+# What tells two reasons of one kind apart: files, lists, objects, texts, names in brackets, numbers.
+_FILES = re.compile(r"(?<=image )\S.*?(?= (?:is|does not|cannot) )")
 _VALUES = re.compile(r'\[.*?\]|\{.*?\}|"[^"]*"|\(.*?\)|-?\d[\d.e+-]*')
 
 
@@ -57,12 +58,17 @@ def note_groups(notes: Iterable[RecordNote]) -> list[NoteGroup]:
     counts: Counter[tuple[Action, str]] = Counter()
     first: dict[tuple[Action, str], RecordNote] = {}
     for note in notes:
-        key = (note.action, _VALUES.sub("", note.reason))
+        key = (note.action, kind_of(note.reason))
         counts[key] += 1
         first.setdefault(key, note)
     return [
         NoteGroup(key[0], count, first[key].annotation_id, first[key].reason) for key, count in counts.most_common()
     ]
+
+
+def kind_of(reason: str) -> str:
+    """A reason without its numbers and names, the same for the same kind."""
+    return _VALUES.sub("", _FILES.sub("", reason))
 
 
 def left_out_records(notes: Iterable[RecordNote]) -> list[NoteGroup]:

@@ -1,0 +1,134 @@
+"""Look at all pictures of a file before a run, by their headers or completely."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from PIL import Image
+from PIL.ImageFile import ImageFile
+
+from mal.data.image_table import ImageRecord, ImageTable
+from mal.data.images import image_path, opened_picture, read_record_image, require_size
+from mal.errors import UserError
+
+_IMAGES_AT_A_TIME = 128  # of one thread: few enough for a smooth progress bar
+# Reading headers is waiting for a disk, and more so where the disk is somewhere else.
+_HEADER_THREADS = 8
+_ORIENTATION = 274  # EXIF and TIFF tag
+_QUARTER_TURNS = range(5, 9)
+# Whether these pixels have a known range is not in the header.
+_MODES_TO_DECODE = ("F", "I")
+_END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+_TAIL = 64  # bytes: some cameras pad their files
+_CONVERTED = {
+    "CMYK": "has four inks (CMYK): converted to RGB",
+    "I;16": "has 16 bits of grey: scaled to 8 bits over the full range",
+    "I;16B": "has 16 bits of grey: scaled to 8 bits over the full range",
+    "P": "has a palette: its colours are used",
+    "PA": "has a palette and transparency: its colours are used, transparency is dropped",
+    "LA": "is partly transparent: transparency is dropped",
+    "RGBA": "is partly transparent: transparency is dropped",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFinding:
+    """A picture that is not a plain one.
+
+    Attributes:
+        row: of the image in its table.
+        image: its record.
+        fault: why its boxes would get no mask, in the words of `mal.data.images.read_record_image`; None where they
+            would.
+        remarks: what is worth knowing about it, each the end of a sentence; the same words for the same kind.
+    """
+
+    row: int
+    image: ImageRecord
+    fault: str | None
+    remarks: tuple[str, ...]
+
+
+def check_images(images: ImageTable, img_dir: Path, *, deep: bool = False) -> Iterator[tuple[int, list[ImageFinding]]]:
+    """Look at every picture, several at a time.
+
+    Args:
+        images: records of the pictures.
+        img_dir: folder of the pictures.
+        deep: decode them completely, which finds damage behind the header; else only headers are read.
+
+    Yields:
+        A number of pictures that were looked at, and what was found of those; in the order of the table.
+    """
+    blocks = [
+        range(start, min(start + _IMAGES_AT_A_TIME, len(images))) for start in range(0, len(images), _IMAGES_AT_A_TIME)
+    ]
+
+    def findings(rows: range) -> tuple[int, list[ImageFinding]]:
+        found = (_finding(row, images.at(row), img_dir, deep=deep) for row in rows)
+        return len(rows), [finding for finding in found if finding is not None]
+
+    # A decoded picture may be large, so that no more are in memory than processors work on.
+    with ThreadPoolExecutor((os.cpu_count() or 1) if deep else _HEADER_THREADS) as threads:
+        yield from threads.map(findings, blocks)
+
+
+def _finding(row: int, image: ImageRecord, img_dir: Path, *, deep: bool) -> ImageFinding | None:
+    remarks: list[str] = []
+    fault = None
+    try:
+        path = image_path(img_dir, image.file_name)
+        with opened_picture(path) as picture:
+            remarks += _remarks(picture, image)
+            if deep or picture.mode in _MODES_TO_DECODE or _may_be_cut_off(picture):
+                read_record_image(img_dir, image)
+            require_size(image, path, *picture.size)
+    except UserError as error:
+        fault = str(error)
+    return ImageFinding(row, image, fault, tuple(remarks)) if fault or remarks else None
+
+
+def _may_be_cut_off(picture: Image.Image) -> bool:
+    """Whether the mark that ends a JPEG or PNG is not where it nearly always is; only decoding can tell."""
+    mark = _END_MARKS.get(picture.format or "")
+    if mark is None:
+        return False
+    file = cast(ImageFile, picture).fp
+    assert file is not None
+    file.seek(0, os.SEEK_END)
+    file.seek(max(0, file.tell() - _TAIL))
+    return mark not in file.read(_TAIL)
+
+
+def _remarks(picture: Image.Image, image: ImageRecord) -> Iterator[str]:
+    if picture.mode in _CONVERTED:
+        yield _CONVERTED[picture.mode]
+    if getattr(picture, "is_animated", False):
+        yield "is one of several in its file: only the first is used"
+    orientation = _orientation(picture)
+    if orientation == 1:
+        return
+    turned = f"has EXIF orientation {orientation}, so that viewers turn it"
+    if orientation in _QUARTER_TURNS and (image.height, image.width) == picture.size != (image.width, image.height):
+        yield f"{turned}, and its record has the size of the turned picture: save the picture as it is seen"
+    else:
+        yield f"{turned}: used as it is stored, which its boxes must be drawn on"
+
+
+def _orientation(picture: Image.Image) -> int:
+    """1 to 8; 1, upright, where the header says nothing."""
+    exif = Image.Exif()
+    if picture.format == "TIFF":
+        exif = picture.getexif()
+    elif isinstance(content := picture.info.get("exif"), bytes):  # getexif would decode a PNG for what may follow
+        try:
+            exif.load(content)
+        except (SyntaxError, ValueError, OSError):  # damaged: no viewer turns the picture
+            return 1
+    orientation = exif.get(_ORIENTATION, 1)
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1

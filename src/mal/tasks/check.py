@@ -1,0 +1,199 @@
+"""``mal check``: what a run would make of its input, without a network."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mal.console import console, task_progress
+from mal.data.box_tables import NO_CLASS
+from mal.data.boxes import Boxes, broken_size_rules, select_boxes
+from mal.data.coco import CocoFile, category_name, read_coco
+from mal.data.image_headers import ImageFinding, check_images
+from mal.data.images import fill_missing_sizes
+from mal.data.json_out import write_json
+from mal.data.notes import RecordNote
+from mal.errors import UserError
+from mal.labelling.label_report import label_report
+from mal.places import place
+from mal.size_bins import BIN_ENDS, SIZE_NAMES
+from mal.tasks.check_options import CheckOptions, CheckSource
+from mal.tasks.check_tables import advice_lines, file_tables
+
+_Looked = tuple[int, list[ImageFinding]]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedFile:
+    """What was found out about an annotation file and its images.
+
+    Attributes:
+        source: what was checked.
+        coco: the file.
+        boxes: what would be labelled, those of unreadable images included.
+        notes: what a run would say of the records, less those of ``coco`` itself.
+        report: what ``inference_report.json`` would say if the network labels every box.
+        findings: pictures that are not plain ones.
+    """
+
+    source: CheckSource
+    coco: CocoFile
+    boxes: Boxes
+    notes: list[RecordNote]
+    report: dict[str, Any]
+    findings: list[ImageFinding]
+
+
+def run(options: CheckOptions) -> int:
+    """Check the files and tell what was found.
+
+    Returns:
+        Exit code: 0 when every annotation would be labelled or copied, else 1.
+
+    Raises:
+        UserError: a file cannot be read at all; those beside it are checked first.
+    """
+    results, refusals = [], []
+    for source in options.sources:
+        try:
+            results.append(summary(check_source(source, deep=options.deep, show_progress=not options.as_json)))
+        except UserError as error:
+            refusals.append(str(error))
+            results.append({"annotations": source.annotations, "images": source.images, "refused": str(error)})
+        else:
+            if not options.as_json:
+                _show(results[-1], options)
+    ok = all(result.get("ok", False) for result in results)
+    document = {"ok": ok, "deep": options.deep, "files": results}
+    if options.as_json:
+        print(json.dumps(document, indent=2, allow_nan=False))
+    if options.out is not None:
+        write_json(document, options.out)
+    if refusals:
+        raise UserError("; ".join(refusals))
+    return 0 if ok else 1
+
+
+def check_source(source: CheckSource, *, deep: bool = False, show_progress: bool = False) -> CheckedFile:
+    """Read an annotation file as a run does, and look at its pictures.
+
+    Args:
+        source: the file and its images.
+        deep: decode every picture and mask; else only the beginning and end of pictures are read.
+        show_progress: on stdout.
+
+    Raises:
+        UserError: the file is no COCO file, or the folder is not there.
+    """
+    img_dir = place(source.images)
+    coco = read_coco(place(source.annotations))
+    if not img_dir.is_dir():
+        raise UserError(f"{source.images}: {'is a file; must be a folder' if img_dir.exists() else 'no such folder'}")
+    notes = fill_missing_sizes(coco, img_dir)
+    boxes, box_notes = select_boxes(coco)
+    findings: list[ImageFinding] = []
+    looked_at = check_images(coco.images, img_dir, deep=deep)
+    for _, found in _with_progress(looked_at, len(coco.images)) if show_progress else looked_at:
+        findings += found
+    failed = _failures(boxes, findings)
+    labelled = set(boxes.positions.tolist()) - {note.position for note in failed}
+    notes = [*notes, *box_notes, *failed, *(_mask_notes(coco, boxes) if deep else [])]
+    return CheckedFile(source, coco, boxes, notes, label_report(coco, labelled, notes), findings)
+
+
+def _with_progress(looked_at: Iterable[_Looked], total: int) -> Iterator[_Looked]:
+    with task_progress("looking at pictures", total, "images") as progress:
+        for count, found in looked_at:
+            yield count, found
+            progress.advance(count)
+
+
+def _failures(boxes: Boxes, findings: Sequence[ImageFinding]) -> list[RecordNote]:
+    """The notes of a run on boxes whose pictures it could not read."""
+    faults = {finding.row: finding.fault for finding in findings if finding.fault}
+    on_them = np.flatnonzero(np.isin(boxes.image_rows, list(faults)))
+    notes = [
+        RecordNote(box.position, box.annotation_id, box.image.id, "failed", faults[row] or "")
+        for row, box in zip(boxes.image_rows[on_them].tolist(), boxes.take(on_them), strict=True)
+    ]
+    return sorted(notes, key=lambda note: note.position or 0)
+
+
+def _mask_notes(coco: CocoFile, boxes: Boxes) -> list[RecordNote]:
+    """The notes of a run with ``load_mask`` on masks of the file that cannot be read."""
+    from mal.data.ground_truth import GroundTruth
+
+    truth = GroundTruth(coco)
+    for box in boxes.take(np.flatnonzero(boxes.has_mask)):
+        truth.rle(box)
+    return list(truth.notes.values())
+
+
+def summary(checked: CheckedFile) -> dict[str, Any]:
+    """All of it as plain JSON values."""
+    coco, boxes, counts = checked.coco, checked.boxes, checked.report["counts"]
+    with_boxes = set(np.unique(boxes.image_rows).tolist())
+    return {
+        "annotations": checked.source.annotations,
+        "images": checked.source.images,
+        "used_for": list(checked.source.uses),
+        "ok": not counts["skipped"] and not counts["failed"],
+        "counts": counts,
+        "image_counts": {
+            "images": len(coco.images),
+            "with_boxes": len(with_boxes),
+            "without_boxes": len(coco.images) - len(with_boxes),
+            "unusable_records": len(coco.unusable_images),
+            "unreadable": sum(finding.fault is not None for finding in checked.findings),
+        },
+        "boxes": {
+            "with_masks": int(boxes.has_mask.sum()),
+            "classes": _class_counts(coco, boxes),
+            "sizes": dict(zip(SIZE_NAMES, _size_counts(boxes), strict=True)),
+            "trained_on": _trained_on(checked),
+        },
+        "strict_json": coco.strict_json,
+        "records": checked.report["records"],
+        "pictures": [
+            {
+                "image_id": finding.image.id,
+                "file_name": finding.image.file_name,
+                "fault": finding.fault,
+                "remarks": list(finding.remarks),
+                "has_boxes": finding.row in with_boxes,
+            }
+            for finding in checked.findings
+        ],
+    }
+
+
+def _class_counts(coco: CocoFile, boxes: Boxes) -> dict[str, int]:
+    """Boxes by class, the most frequent first."""
+    ids = coco.table.category_ids
+    names = (ids[position] for position in boxes.positions.tolist())
+    return dict(Counter(NO_CLASS if name is None else category_name(coco, name) for name in names).most_common())
+
+
+def _size_counts(boxes: Boxes) -> list[int]:
+    areas = boxes.visible_sizes.prod(axis=1)
+    return np.bincount(np.searchsorted(BIN_ENDS, areas), minlength=len(SIZE_NAMES)).tolist()
+
+
+def _trained_on(checked: CheckedFile) -> int | None:
+    """Boxes that the training's limits of size leave; None for a file that is not trained on."""
+    if checked.source.training_sizes is None:
+        return None
+    low, high = checked.source.training_sizes
+    return broken_size_rules(checked.boxes, min_obj_size=low, max_obj_size=high).count(None)
+
+
+def _show(result: dict[str, Any], options: CheckOptions) -> None:
+    for table in file_tables(result, limit=options.limit):
+        console.print(table)
+    for line in advice_lines(result, deep=options.deep):
+        console.print(line, markup=False)
