@@ -19,7 +19,7 @@ from mal.errors import UserError
 _IMAGES_AT_A_TIME = 128  # of one thread: few enough for a smooth progress bar
 # Reading headers is waiting for a disk, and more so where the disk is somewhere else.
 _HEADER_THREADS = 8
-_ORIENTATION = 274  # EXIF and TIFF tag
+_ORIENTATION = 274  # EXIF tag
 _QUARTER_TURNS = range(5, 9)
 # Whether these pixels have a known range is not in the header.
 _MODES_TO_DECODE = ("F", "I")
@@ -121,14 +121,14 @@ def _remarks(picture: Image.Image, image: ImageRecord) -> Iterator[str]:
 
 
 def _orientation(picture: Image.Image) -> int:
-    """1 to 8; 1, upright, where the header says nothing."""
-    exif = Image.Exif()
-    if picture.format == "TIFF":
-        exif = picture.getexif()
-    elif isinstance(content := picture.info.get("exif"), bytes):  # getexif would decode a PNG for what may follow
-        try:
-            exif.load(content)
-        except (SyntaxError, ValueError, OSError):  # damaged: no viewer turns the picture
-            return 1
+    """1 to 8; 1, upright, where the header says nothing. Pillow itself turns TIFF, in which EXIF is no part."""
+    content = picture.info.get("exif")
+    if not isinstance(content, bytes):
+        return 1
+    exif = Image.Exif()  # Pillow's getexif would decode a PNG for what may follow behind the pixels
+    try:
+        exif.load(content)
+    except (SyntaxError, ValueError, OSError):  # damaged: no viewer turns the picture
+        return 1
     orientation = exif.get(_ORIENTATION, 1)
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1

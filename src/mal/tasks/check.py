@@ -138,11 +138,12 @@ def summary(checked: CheckedFile) -> dict[str, Any]:
     """All of it as plain JSON values."""
     coco, boxes, counts = checked.coco, checked.boxes, checked.report["counts"]
     with_boxes = set(np.unique(boxes.image_rows).tolist())
+    trained_on = _trained_on(checked)
     return {
         "annotations": checked.source.annotations,
         "images": checked.source.images,
         "used_for": list(checked.source.uses),
-        "ok": not counts["skipped"] and not counts["failed"],
+        "ok": not counts["skipped"] and not counts["failed"] and trained_on != 0,
         "counts": counts,
         "image_counts": {
             "images": len(coco.images),
@@ -155,7 +156,7 @@ def summary(checked: CheckedFile) -> dict[str, Any]:
             "with_masks": int(boxes.has_mask.sum()),
             "classes": _class_counts(coco, boxes),
             "sizes": dict(zip(SIZE_NAMES, _size_counts(boxes), strict=True)),
-            "trained_on": _trained_on(checked),
+            "trained_on": trained_on,
         },
         "strict_json": coco.strict_json,
         "records": checked.report["records"],

@@ -40,8 +40,7 @@ def advice_lines(result: Mapping[str, Any], *, deep: bool) -> Iterator[str]:
         yield "nothing to do: the file has no annotations"
     elif result["ok"]:
         yield f"good: {_every(counts)}"
-    else:
-        lost = counts["skipped"] + counts["failed"]
+    elif lost := counts["skipped"] + counts["failed"]:
         yield f"{lost} of {counts['annotations']} annotations would get no mask:"
     if counts["failed"]:
         unreadable = sum(picture["fault"] is not None and picture["has_boxes"] for picture in result["pictures"])
@@ -54,6 +53,8 @@ def advice_lines(result: Mapping[str, Any], *, deep: bool) -> Iterator[str]:
             f"  {counts['skipped']} for their records: mend those in {result['annotations']}; labelling would keep"
             " them, say why, and give those an empty mask that have none"
         )
+    if result["boxes"]["trained_on"] == 0:
+        yield "training would not start: dataset.min_obj_size and max_obj_size leave no box to train on"
     if not deep:
         yield "only the beginning and end of each picture were read: --deep decodes them all"
 
