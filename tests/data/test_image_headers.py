@@ -85,10 +85,7 @@ def test_pixels_without_a_known_range_are_a_fault(tmp_path):
 )
 def test_a_conversion_is_remarked(tmp_path, name, mode, said):
     picture = Image.fromarray(PIXELS)
-    if mode == "I;16":
-        picture = Image.fromarray(PIXELS[:, :, 0].astype(np.uint16) * 257)
-    else:
-        picture = picture.convert(mode)
+    picture = Image.fromarray(PIXELS[:, :, 0].astype(np.uint16) * 257) if mode == "I;16" else picture.convert(mode)
     picture.save(tmp_path / name)
     found = finding(tmp_path, name)
     assert found.fault is None

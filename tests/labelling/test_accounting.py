@@ -1,0 +1,124 @@
+"""Whatever a file is like, every annotation is in the output or named; or the file is refused in one line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from mal.data.boxes import select_boxes
+from mal.data.coco import CocoFile, read_coco
+from mal.data.images import fill_missing_sizes
+from mal.data.json_out import without_non_finite
+from mal.data.notes import RecordNote
+from mal.errors import UserError
+from mal.labelling.label import Label
+from mal.labelling.label_file import write_label_file
+from mal.labelling.label_report import label_report, summary_lines, write_label_report
+from mal.labelling.skipped_csv import write_skipped_csv
+from mal.masks.rle import rle_from_window
+from tests.labelling.damage import damaged_files, sound_document
+
+OUTCOMES = ("labelled", "skipped", "passed", "failed", "kept")
+
+
+@settings(max_examples=200, deadline=None)
+@given(damaged_files(), st.sets(st.integers(0, 5)))
+@example(json.dumps(sound_document()).encode(), set())
+def test_every_annotation_is_accounted_for_or_the_file_is_refused_in_one_line(content, unreadable):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "boxes.json").write_bytes(content)
+        try:
+            coco = read_coco(folder / "boxes.json")
+        except UserError as refusal:
+            assert str(folder / "boxes.json") in str(refusal)
+            assert len(str(refusal).splitlines()) == 1
+            return
+        report, output = label(coco, folder, unreadable)
+        check_counts(report, coco)
+        check_output(output, report, coco)
+        check_table(folder / "skipped.csv", report)
+
+
+def label(coco: CocoFile, folder: Path, unreadable: set[int]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Report and output where the pictures of some positions in ``images`` cannot be read."""
+    notes = fill_missing_sizes(coco, folder)
+    boxes, box_notes = select_boxes(coco)
+    labels = {}
+    for box in boxes:
+        if box.image.position in unreadable:
+            notes.append(RecordNote(box.position, box.annotation_id, box.image.id, "failed", "unreadable"))
+        else:
+            window = np.ones((1, 1), bool)
+            x, y = (
+                min(int(start), size - 1)
+                for start, size in zip(box.xyxy, (box.image.width, box.image.height), strict=False)
+            )
+            rle = rle_from_window(window, x0=x, y0=y, image_width=box.image.width, image_height=box.image.height)
+            labels[box.position] = Label(rle)
+    notes += box_notes
+    notes += write_label_file(coco, labels, notes, folder / "out.json")
+    report = label_report(coco, set(labels), notes)
+    write_label_report(report, folder / "report.json")
+    write_skipped_csv(report["records"], folder / "skipped.csv")
+    assert all(len(line.splitlines()) == 1 for line in summary_lines(report))
+    return strict(folder / "report.json"), strict(folder / "out.json")
+
+
+def check_counts(report: dict[str, Any], coco: CocoFile) -> None:
+    counts = report["counts"]
+    assert sum(counts.get(name, 0) for name in OUTCOMES) == counts["annotations"] == len(coco.annotations)
+    for name in ("skipped", "passed", "failed"):
+        named = [entry["annotation_index"] for entry in report["records"] if entry["action"] == name]
+        assert len(named) == len(set(named)) == counts[name]
+
+
+def check_output(output: dict[str, Any], report: dict[str, Any], coco: CocoFile) -> None:
+    outcome = {entry["annotation_index"]: entry["action"] for entry in report["records"] if entry["action"] in OUTCOMES}
+    written = iter(output["annotations"])
+    for position, before in enumerate(coco.annotations):
+        if not isinstance(before, dict):
+            assert outcome[position] == "skipped"
+            continue
+        after = next(written)
+        assert {key: after[key] for key in before if key not in CHANGED} == finite(before, CHANGED)
+        for key in ("id", "image_id", "category_id"):
+            assert after[key] == (None if isinstance(before.get(key), (dict, list)) else finite(before).get(key))
+        if position in outcome:
+            assert outcome[position] == "passed" or after["mal"]["status"] == outcome[position]
+        else:
+            image = coco.images[before["image_id"]]
+            assert after["segmentation"]["size"] == [image.height, image.width]
+            assert after["area"] == 1
+    assert next(written, None) is None
+    before_all = {
+        key: list(value) if key in ("images", "categories") else value for key, value in coco.document.items()
+    }
+    assert list(output) == list(before_all)
+
+
+CHANGED = ("id", "image_id", "category_id", "segmentation", "area", "iscrowd", "mal")
+
+
+def check_table(path: Path, report: dict[str, Any]) -> None:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["action"] for row in rows] == [entry["action"] for entry in report["records"]]
+
+
+def finite(record: dict[str, Any], without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What strict JSON can hold of a record."""
+    result: dict[str, Any] = without_non_finite({key: value for key, value in record.items() if key not in without})[0]
+    return result
+
+
+def strict(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
