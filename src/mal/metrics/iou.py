@@ -118,19 +118,7 @@ class InstanceIoU(Metric):
 
     def compute(self) -> IouSummary:
         """Summarise all instances added so far."""
-        iou, category, box_area = (_joined(state).cpu() for state in (self.iou, self.category, self.box_area))
-        # Boxes arrive in an order that depends on workers and processes; the last digits of a sum would, too.
-        order = torch.from_numpy(np.lexsort((iou, box_area, category)))
-        iou, category, box_area = iou[order].double(), category[order], box_area[order]
-        size = torch.bucketize(box_area, torch.tensor(BIN_ENDS))
-        by_size = {name: _means(iou[size == index], category[size == index]) for index, name in enumerate(SIZE_NAMES)}
-        return IouSummary(
-            all=_means(iou, category),
-            by_size=by_size,
-            by_class=_by_class(iou, category),
-            share_50=_mean((iou >= 0.5).double()),
-            share_75=_mean((iou >= 0.75).double()),
-        )
+        return iou_summary(*(_joined(state).cpu() for state in (self.iou, self.category, self.box_area)))
 
     def _add_empty(self) -> None:
         """A process that gets no instance must still offer tensors of the right type when states are gathered."""
@@ -140,6 +128,27 @@ class InstanceIoU(Metric):
         self.iou.append(iou.detach().to(self.device, torch.float32))
         self.category.append(category.detach().to(self.device, torch.int64))
         self.box_area.append(box_area.detach().to(self.device, torch.float32))
+
+
+def iou_summary(iou: Tensor, category: Tensor, area: Tensor) -> IouSummary:
+    """Means of instances, the same to the last digit in whatever order they come.
+
+    Args:
+        iou: (N,) float, 0..1.
+        category: (N,) int, numbers of the classes.
+        area: (N,) float, pixels of the image; what the sizes go by.
+    """
+    order = torch.from_numpy(np.lexsort((iou, area, category)))
+    iou, category, area = iou[order].double(), category[order], area[order]
+    size = torch.bucketize(area, torch.tensor(BIN_ENDS))
+    by_size = {name: _means(iou[size == index], category[size == index]) for index, name in enumerate(SIZE_NAMES)}
+    return IouSummary(
+        all=_means(iou, category),
+        by_size=by_size,
+        by_class=_by_class(iou, category),
+        share_50=_mean((iou >= 0.5).double()),
+        share_75=_mean((iou >= 0.75).double()),
+    )
 
 
 def _joined(state: list[Tensor] | Tensor) -> Tensor:

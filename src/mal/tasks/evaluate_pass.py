@@ -1,0 +1,153 @@
+"""One pass of the network over all boxes with true masks: what it found in numbers, and its masks on the disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mal.data.box import Box
+from mal.data.crop_stream import CropBatch
+from mal.data.datamodule import AnnotatedImages
+from mal.data.ground_truth import GroundTruth
+from mal.data.notes import RecordNote
+from mal.labeler import MaskAutoLabeler
+from mal.masks.rle import Rle
+from mal.metrics.classes import ClassNumbers
+from mal.metrics.clustering import ClassedVectors
+from mal.metrics.instance_table import InstanceTable, instance_row, joined
+from mal.metrics.predictions import PredictionsPart, write_predictions
+from mal.tasks.crop_run import Processes, crop_batches
+from mal.tasks.in_background import Arriving, done_in_background, encoders_beside, on_its_way_to_the_cpu
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What a pass found, in the first process that of all.
+
+    Attributes:
+        table: a row for each box with a true mask.
+        failures: boxes whose image could not be read, with the reason.
+        notes: boxes that have no readable mask.
+        vectors: the network's instance vectors, where they were asked for.
+        seconds: the time it took, from the first batch to the last row.
+        seconds_measuring: how much of it went into comparing masks; with a GPU, threads did so at the same time.
+    """
+
+    table: InstanceTable
+    failures: list[tuple[Box, str]]
+    notes: list[RecordNote]
+    vectors: list[ClassedVectors]
+    seconds: float
+    seconds_measuring: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    row: InstanceTable
+    box: Box
+    rle: Rle
+    score: float
+
+
+def evaluate_boxes(
+    source: AnnotatedImages,
+    labeler: MaskAutoLabeler,
+    classes: ClassNumbers,
+    processes: Processes,
+    predictions: Path,
+    *,
+    batch_size: int,
+    num_workers: int,
+    with_vectors: bool = False,
+) -> Pass:
+    """Label all boxes and compare the masks with the true ones.
+
+    Args:
+        source: annotation file and images.
+        labeler: makes the masks.
+        classes: of the boxes.
+        processes: who shares the work.
+        predictions: the file for the masks.
+        batch_size: boxes that the network sees at once.
+        num_workers: processes that read images.
+        with_vectors: whether to keep the instance vectors.
+    """
+    truth = GroundTruth(source.coco)
+    part = PredictionsPart(predictions, processes.rank)
+    failures: list[tuple[Box, str]] = []
+    vectors: list[ClassedVectors] = []
+    rows: list[InstanceTable] = []
+    clock = _Clock()
+    batches = crop_batches(
+        source, labeler, processes, name="evaluating", batch_size=batch_size, num_workers=num_workers
+    )
+
+    def computed() -> Iterator[tuple[CropBatch, Arriving]]:
+        for batch in batches:
+            failures.extend(batch.failures)
+            if len(batch):
+                if with_vectors:
+                    vectors.append(_classed_vectors(batch, labeler, classes))
+                yield batch, on_its_way_to_the_cpu(labeler.probabilities(batch))
+
+    def measured(job: tuple[CropBatch, Arriving]) -> tuple[list[_Measured], float]:
+        batch, probs = job
+        arrived = probs()
+        start = time.monotonic()
+        return list(_compared(batch, arrived, labeler, truth, classes)), time.monotonic() - start
+
+    for found, seconds in done_in_background(measured, computed(), threads=encoders_beside(labeler.device)):
+        clock.measuring += seconds
+        for each in found:
+            part.add(each.box, each.rle, each.score)
+            rows.append(each.row)
+    seconds = clock.elapsed
+    gathered = processes.gather((joined(rows), failures, truth.notes, vectors, part.close()))
+    if gathered:
+        write_predictions([written for *_, written in gathered], predictions)
+    missing = {place: note for _, _, notes, _, _ in gathered for place, note in notes.items()}
+    return Pass(
+        table=joined([table for table, *_ in gathered]),
+        failures=sorted((each for _, part, *_ in gathered for each in part), key=lambda each: each[0].position),
+        notes=[note for _, note in sorted(missing.items())],
+        vectors=[each for _, _, _, part, _ in gathered for each in part],
+        seconds=seconds,
+        seconds_measuring=clock.measuring,
+    )
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self.measuring = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self._start
+
+
+def _compared(
+    batch: CropBatch,
+    probs: npt.NDArray[np.float32],
+    labeler: MaskAutoLabeler,
+    truth: GroundTruth,
+    classes: ClassNumbers,
+) -> Iterator[_Measured]:
+    for box, mask in zip(batch.boxes, labeler.pasted(batch, probs), strict=True):
+        true_mask = truth.rle(box)
+        if true_mask is not None:
+            rle = mask.rle()
+            row = instance_row(box, classes.number(box.category_id), rle, true_mask, score=mask.score)
+            yield _Measured(row, box, rle, mask.score)
+
+
+def _classed_vectors(batch: CropBatch, labeler: MaskAutoLabeler, classes: ClassNumbers) -> ClassedVectors:
+    positions = torch.tensor([box.position for box in batch.boxes])
+    numbers = torch.tensor([classes.number(box.category_id) for box in batch.boxes])
+    return ClassedVectors(positions, labeler.instance_vectors(batch).float().cpu(), numbers)
