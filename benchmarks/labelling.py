@@ -30,7 +30,7 @@ from mal.models.build import build_network
 from mal.models.network import MaskNetwork
 from mal.models.predict import PredictionMode
 from mal.tasks.crop_run import Processes, crop_batches
-from mal.tasks.inference import label_boxes
+from mal.tasks.label_boxes import labels_of
 
 QUESTION = "Labelling photos: a plain pipeline, box by box (baseline), against what `mal inference` and `mal label` do"
 CROP_SIZE = 512
@@ -178,7 +178,7 @@ def _measure_case(case: Case, device: torch.device, repeats: int, folder: Path) 
 
 def product_labels(source: AnnotatedImages, labeler: MaskAutoLabeler, batch_size: int, workers: int) -> dict[int, Rle]:
     """Masks of all boxes by position, as the product makes them."""
-    labels, _ = label_boxes(source, labeler, _alone(labeler), batch_size=batch_size, num_workers=workers)
+    labels = labels_of(source, labeler, batch_size=batch_size, num_workers=workers)
     return {position: label.rle for position, label in labels.items()}
 
 

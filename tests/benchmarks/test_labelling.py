@@ -13,13 +13,11 @@ from benchmarks.labelling import assert_same_masks, baseline_labels, labeler_wit
 from benchmarks.photos_with_boxes import photos_with_boxes
 from mal.console import console
 from mal.data.crop_stream import crop_boxes
-from mal.data.datamodule import AnnotatedImages
+from mal.data.datamodule import AnnotatedImages, crop_loader
 from mal.data.images import read_image
 from mal.masks.rle import rle_from_mask
 from mal.size_bins import size_bin
-from mal.tasks import inference
-from mal.tasks.crop_run import Processes
-from mal.tasks.inference import label_boxes
+from mal.tasks import label_boxes
 from tests.data.photos import THREE_SIZES, photos
 from tests.small_networks import small_network
 
@@ -69,32 +67,34 @@ def test_real_photos_get_the_masks_of_the_plain_pipeline(labeler, shared, tmp_pa
 
 @pytest.mark.parametrize("threads", [0, 3])
 def test_images_that_fail_in_between_leave_the_other_masks_as_they_are(labeler, source, monkeypatch, threads):
-    monkeypatch.setattr(inference, "encoders_beside", lambda device: threads)
+    monkeypatch.setattr(label_boxes, "encoders_beside", lambda device: threads)
     whole = product_labels(source, labeler, 4, 0)
     (source.img_dir / "1.png").write_bytes(b"damaged")
     (source.img_dir / "3.png").unlink()
-    labels, notes = label_boxes(source, labeler, Processes(0, 1, CPU, None), batch_size=4, num_workers=0)
-    assert [note.position for note in notes] == [5, 15, 16]
+    batches = crop_loader(source.boxes_to_label, source.img_dir, labeler.crop, batch_size=4, num_workers=0)
+    findings = [finding for batch in label_boxes.label_batches(batches, labeler) for finding in batch]
+    labels = {finding.position: finding.label for finding in findings if finding.label}
+    assert sorted(finding.position for finding in findings if finding.failed) == [5, 15, 16]
     assert_same_masks({position: whole[position] for position in labels}, {p: each.rle for p, each in labels.items()})
     assert sorted([*labels, 5, 15, 16]) == list(range(17))
 
 
 def test_threads_beside_a_gpu_give_the_same_labels(labeler, source, monkeypatch):
     alone = product_labels(source, labeler, 2, 0)
-    monkeypatch.setattr(inference, "encoders_beside", lambda device: 3)
+    monkeypatch.setattr(label_boxes, "encoders_beside", lambda device: 3)
     assert product_labels(source, labeler, 2, 0) == alone
 
 
 def test_only_one_mask_is_kept_as_pixels_at_a_time(labeler, source, monkeypatch):
     windows, alive = [], []
-    encode = inference._label
+    encode = label_boxes._finding
 
-    def watched(mask, truth):
+    def watched(box, mask, truth):
         windows.append(weakref.ref(mask.window))
         alive.append(sum(window() is not None for window in windows))
-        return encode(mask, truth)
+        return encode(box, mask, truth)
 
-    monkeypatch.setattr(inference, "_label", watched)
+    monkeypatch.setattr(label_boxes, "_finding", watched)
     product_labels(source, labeler, 8, 0)
     assert len(alive) == len(source.boxes_to_label)
     assert max(alive) <= 2  # a mask is made before the name of the last one is given to it

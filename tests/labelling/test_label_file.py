@@ -202,6 +202,8 @@ def test_the_report_counts_every_annotation_once_and_names_what_is_odd(tmp_path)
         "skipped": 1,
         "passed": 1,
         "failed": 1,
+        "kept": 0,
+        "doubtful": 0,
         "warned": 2,
     }
     assert summary_lines(report) == [
@@ -221,6 +223,7 @@ def test_the_report_counts_every_annotation_once_and_names_what_is_odd(tmp_path)
         "annotation_id": 12,
         "image_id": 1,
         "file_name": "a.png",
+        "done": "empty mask written, and marked",
     }
 
 

@@ -30,6 +30,14 @@ def make_parser(summary: str) -> CommandParser:
     file_mode.add_argument("--ann", type=Path, metavar="FILE", help="COCO JSON file with the boxes")
     file_mode.add_argument("--images", type=Path, metavar="DIR", help="folder of its images")
     file_mode.add_argument("--out", type=Path, metavar="FILE", help="COCO JSON file to write")
+    file_mode.add_argument(
+        "--keep-existing-masks",
+        action="store_true",
+        help="leave annotations that have a mask as they are, and label only the others",
+    )
+    file_mode.add_argument(
+        "--restart", action="store_true", help="throw away what an unfinished run has done, and begin anew"
+    )
     photo_mode = parser.add_argument_group("one photo")
     photo_mode.add_argument("--image", type=Path, metavar="FILE", help="the photo")
     photo_mode.add_argument(
@@ -44,6 +52,7 @@ def make_parser(summary: str) -> CommandParser:
     photo_mode.add_argument(
         "--overlay", type=Path, metavar="FILE", help="picture to write (default: <photo>_masks.png in this folder)"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace what is at --out already")
     _add_model_options(parser)
     return parser
 
@@ -127,6 +136,9 @@ def _options(arguments: argparse.Namespace) -> LabelOptions:
         profile=arguments.profile,
         batch_size=arguments.batch_size,
         num_workers=arguments.workers,
+        keep_existing_masks=arguments.keep_existing_masks,
+        overwrite=arguments.overwrite,
+        restart=arguments.restart,
         device=arguments.device,
     )
 

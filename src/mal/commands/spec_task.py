@@ -47,6 +47,11 @@ def make_parser(task: Task, summary: str) -> CommandParser:
             action="store_true",
             help="read everything, try two steps, show counts, time and memory, and stop; no results are written",
         )
+    if task == "inference":
+        parser.add_argument("--overwrite", action="store_true", help="replace the label file of a run that is finished")
+        parser.add_argument(
+            "--restart", action="store_true", help="throw away what an unfinished run has done, and begin anew"
+        )
     parser.add_argument(
         "overrides",
         nargs="*",
@@ -64,7 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     spec = load_spec(arguments.experiment_spec, arguments.overrides, task=arguments.task)
     module = "dry_run" if arguments.dry_run else arguments.task
-    exit_code: int = importlib.import_module(f"mal.tasks.{module}").run(spec)
+    task = importlib.import_module(f"mal.tasks.{module}")
+    flags = ("overwrite", "restart") if arguments.task == "inference" else ()
+    exit_code: int = task.run(spec, **{flag: getattr(arguments, flag) for flag in flags})
     return exit_code
 
 

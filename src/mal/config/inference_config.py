@@ -33,6 +33,9 @@ class InferenceConfig(DeviceSection):
     load_mask: bool = spec_field(
         False, "Compare with the masks that ann_path holds and write the iou of each annotation.", tasks=_INFERENCE
     )
+    keep_existing_masks: bool = spec_field(
+        False, "Leave annotations that have a mask as they are, and label only the others.", tasks=_INFERENCE
+    )
     use_mixed_model_test: bool = spec_field(
         False, "Average the logits of student and teacher; goes before use_teacher_test.", tasks=_INFERENCE
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Action = Literal["clipped", "skipped", "passed", "failed", "warned"]
+Action = Literal["clipped", "skipped", "passed", "failed", "doubtful", "warned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class RecordNote:
         image_id: likewise for the image.
         action: "clipped" (labelled, box limited to the image), "skipped" (no mask: the record is at fault),
             "failed" (no mask: its image or the network is at fault), "passed" (copied unchanged),
+            "doubtful" (labelled, the mask is probably poor),
             "warned" (used as it is, yet worth a look).
         reason: one line that names the value at fault.
     """

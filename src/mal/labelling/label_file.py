@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,22 +41,32 @@ def check_output_path(coco_path: Path, path: Path) -> None:
 
 
 def write_label_file(
-    coco: CocoFile, labels: Mapping[int, Label], notes: Sequence[RecordNote], path: Path
+    coco: CocoFile,
+    labels: Mapping[int, Label],
+    notes: Sequence[RecordNote],
+    path: Path,
+    *,
+    kept: Collection[int] = (),
+    min_score: float | None = None,
 ) -> list[RecordNote]:
     """Write the label file, streamed, whole or not at all.
 
     Annotations keep their order, ids, ``bbox`` and extra keys. A labelled one gets ``segmentation`` (compressed RLE),
-    ``area`` (pixels of the mask), ``iscrowd`` 0 and, if known, ``iou`` and ``mask_score``. A passed one is unchanged. A
-    skipped or failed one keeps what it has, gets an empty mask if it has none, and says why under the key ``mal``.
+    ``area`` (pixels of the mask), ``iscrowd`` 0 and, if known, ``iou`` and ``mask_score``. A passed or kept one is
+    unchanged. A skipped or failed one keeps what it has, and gets an empty mask if it has none. It says why under the
+    key ``mal``, as a doubtful one does.
 
     Args:
         coco: the input file.
-        labels: by position in ``coco.annotations``.
+        labels: by position in ``coco.annotations``; each is asked for once, in this order.
         notes: of `mal.data.boxes.select_boxes`, and those of the labelling itself.
         path: the file to write; not the input file.
+        kept: positions of annotations that keep the mask they have.
+        min_score: a label with a lower score is doubtful; None doubts none.
 
     Returns:
-        A "warned" note for each value that a strict COCO file cannot hold and that was written as null.
+        A "doubtful" note for each such label, and a "warned" one for each value that a strict COCO file cannot hold and
+        that was written as null.
 
     Raises:
         UserError: ``path`` is the input file or cannot be written.
@@ -64,14 +74,14 @@ def write_label_file(
     """
     path = Path(path)
     check_output_path(coco.path, path)
-    unlabelled = outcomes(coco, labels, notes)
+    unlabelled = outcomes(coco, labels, notes, kept)
     changes: list[RecordNote] = []
     with atomic_file(path) as file:
         file.write(b"{")
         for index, (key, value) in enumerate(coco.document.items()):
             file.write((b",\n" if index else b"") + dumps(key) + b": ")
             if key == "annotations":
-                _write_list(file, _annotations(coco, labels, unlabelled, changes))
+                _write_list(file, _annotations(coco, labels, unlabelled, kept, min_score, changes))
             elif isinstance(value, JsonRecords):
                 _write_list(file, (_strict(coco, record, f'"{key}"', changes) for record in value))
             else:
@@ -88,18 +98,28 @@ def _write_list(file: BinaryIO, records: Iterable[Any]) -> None:
 
 
 def _annotations(
-    coco: CocoFile, labels: Mapping[int, Label], unlabelled: Mapping[int, RecordNote], changes: list[RecordNote]
+    coco: CocoFile,
+    labels: Mapping[int, Label],
+    unlabelled: Mapping[int, RecordNote],
+    kept: Collection[int],
+    min_score: float | None,
+    changes: list[RecordNote],
 ) -> Iterator[dict[str, Any]]:
     for position, record in enumerate(coco.annotations):
         if not isinstance(record, dict):
             continue  # its "skipped" note names it; a COCO reader would fail on it
         note = unlabelled.get(position)
-        if note is None:
-            result = _labelled(record, labels[position])
-        elif note.action == "passed":
+        if position in kept or (note is not None and note.action == "passed"):
             result = record
-        else:
+        elif note is not None:
             result = _marked(coco, record, note)
+        else:
+            label = labels[position]
+            result = _labelled(record, label)
+            if min_score is not None and label.score is not None and label.score < min_score:
+                reason = f"mask_score {label.score:.3g} is below inference.min_score {min_score:g}"
+                changes.append(RecordNote(position, record.get("id"), record.get("image_id"), "doubtful", reason))
+                result = _with_mark(result, changes[-1])
         result = _indexable(result, position, changes)
         yield _strict(coco, result, f"annotations[{position}]", changes, position)
 
@@ -116,8 +136,12 @@ def _marked(coco: CocoFile, record: dict[str, Any], note: RecordNote) -> dict[st
     image = coco.images.get(record["image_id"]) if is_id(record.get("image_id")) else None
     if not record.get("segmentation") and image is not None and image.has_size:
         result |= {"segmentation": empty_rle(image.width, image.height), "area": 0}
+    return _with_mark(result, note)
+
+
+def _with_mark(record: dict[str, Any], note: RecordNote) -> dict[str, Any]:
     old = record.get("mal")
-    return result | {"mal": {**(old if isinstance(old, dict) else {}), "status": note.action, "reason": note.reason}}
+    return record | {"mal": {**(old if isinstance(old, dict) else {}), "status": note.action, "reason": note.reason}}
 
 
 def _is_mark(value: Any) -> bool:

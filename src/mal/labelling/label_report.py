@@ -11,19 +11,24 @@ from mal.data.coco import CocoFile, is_id, show
 from mal.data.json_out import dumps, without_non_finite
 from mal.data.notes import RecordNote
 from mal.files import atomic_file
+from mal.labelling.what_was_done import what_was_done
 
 # An annotation that is not labelled has exactly one note with one of these.
 _OUTCOMES = ("skipped", "passed", "failed")
-_SHOWN_FIRST = ("failed", "skipped", "clipped", "warned")
+_SHOWN_FIRST = ("failed", "skipped", "doubtful", "clipped", "warned")
+_AMONG_LABELLED = ("clipped", "doubtful")
 
 
-def outcomes(coco: CocoFile, labelled: Collection[int], notes: Sequence[RecordNote]) -> dict[int, RecordNote]:
-    """The note that says why an annotation was not labelled, by position.
+def outcomes(
+    coco: CocoFile, labelled: Collection[int], notes: Sequence[RecordNote], kept: Collection[int] = ()
+) -> dict[int, RecordNote]:
+    """The note that says why an annotation was neither labelled nor kept, by position.
 
     Args:
         coco: the input file.
         labelled: positions of the annotations that got a mask (a `Mapping` of labels by position will do).
         notes: of `mal.data.boxes.select_boxes`, and those of the labelling itself.
+        kept: positions of the annotations that keep the mask they have.
 
     Raises:
         ValueError: an annotation is lost or counted twice, which is a fault of the program.
@@ -32,34 +37,41 @@ def outcomes(coco: CocoFile, labelled: Collection[int], notes: Sequence[RecordNo
     for note in notes:
         if note.position is None or note.action not in _OUTCOMES:
             continue
-        if note.position in result or note.position in labelled:
+        if note.position in result or note.position in labelled or note.position in kept:
             raise ValueError(f"annotations[{note.position}] has two outcomes, the second: {note}")
         result[note.position] = note
-    lost = [place for place in range(len(coco.annotations)) if place not in result and place not in labelled]
-    if lost or len(result) + len(labelled) != len(coco.annotations):
+    places = range(len(coco.annotations))
+    lost = [place for place in places if place not in result and place not in labelled and place not in kept]
+    if lost or len(result) + len(labelled) + len(kept) != len(coco.annotations):
         raise ValueError(f"of {len(coco.annotations)} annotations, no outcome is known for {lost[:5]}")
     return result
 
 
-def label_report(coco: CocoFile, labelled: Collection[int], notes: Sequence[RecordNote]) -> dict[str, Any]:
+def label_report(
+    coco: CocoFile, labelled: Collection[int], notes: Sequence[RecordNote], kept: Collection[int] = ()
+) -> dict[str, Any]:
     """The report as plain JSON values; arguments as in `outcomes`, the notes of ``coco`` itself are added here.
 
     Returns:
-        ``input``, ``counts`` (``annotations`` = ``labelled`` + ``skipped`` + ``passed`` + ``failed``; ``clipped`` are
-        among the labelled, ``warned`` counts notes) and ``records``, one entry per note.
+        ``input``, ``counts`` (``annotations`` = ``labelled`` + ``skipped`` + ``passed`` + ``failed`` + ``kept``;
+        ``clipped`` and ``doubtful`` are among the labelled, ``warned`` counts notes) and ``records``, one a note.
     """
-    actions: Counter[str] = Counter(note.action for note in outcomes(coco, labelled, notes).values())
+    actions: Counter[str] = Counter(note.action for note in outcomes(coco, labelled, notes, kept).values())
     every_note = [*coco.notes, *notes]
-    clipped = {note.position for note in notes if note.action == "clipped"}
     counts = {
         "annotations": len(coco.annotations),
         "labelled": len(labelled),
-        "clipped": sum(position in labelled for position in clipped),
+        **{action: _num_labelled(action, notes, labelled) for action in _AMONG_LABELLED},
         **{action: actions[action] for action in _OUTCOMES},
+        "kept": len(kept),
         "warned": sum(note.action == "warned" for note in every_note),
     }
     records, _ = without_non_finite([_entry(coco, note) for note in every_note])
     return {"input": str(coco.path), "counts": counts, "records": records}
+
+
+def _num_labelled(action: str, notes: Sequence[RecordNote], labelled: Collection[int]) -> int:
+    return sum(position in labelled for position in {note.position for note in notes if note.action == action})
 
 
 def write_label_report(report: Mapping[str, Any], path: Path) -> None:
@@ -83,8 +95,9 @@ def summary_lines(report: Mapping[str, Any], *, limit: int = 20) -> list[str]:
     if counts["annotations"] == 0:
         first = "nothing to do: the file has no annotations"
     else:
-        parts = [f"{counts['labelled']} labelled" + (f" ({counts['clipped']} clipped)" if counts["clipped"] else "")]
-        parts += [f"{counts[action]} {action}" for action in _OUTCOMES if counts[action]]
+        among = ", ".join(f"{counts[action]} {action}" for action in _AMONG_LABELLED if counts[action])
+        parts = [f"{counts['labelled']} labelled" + (f" ({among})" if among else "")]
+        parts += [f"{counts[action]} {action}" for action in (*_OUTCOMES, "kept") if counts[action]]
         parts += [f"{counts['warned']} warned about"] if counts["warned"] else []
         first = f"{counts['annotations']} annotations: {', '.join(parts)}"
     named = [entry for action in _SHOWN_FIRST for entry in report["records"] if entry["action"] == action]
@@ -103,6 +116,7 @@ def _entry(coco: CocoFile, note: RecordNote) -> dict[str, Any]:
         "annotation_id": note.annotation_id,
         "image_id": note.image_id,
         "file_name": image.file_name if image else None,
+        "done": what_was_done(coco, note),
     }
 
 

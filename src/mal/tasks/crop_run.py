@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Any, Literal, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.strategies.ddp import DDPStrategy
 
 from mal.config.fields import DeviceSection
 from mal.config.schema import ExperimentSpec
 from mal.console import console, task_progress
+from mal.data.box import Boxes
 from mal.data.crop_stream import CropBatch
 from mal.data.datamodule import AnnotatedImages, crop_loader
 from mal.labeler import MaskAutoLabeler
 from mal.training.devices import plan_devices
+
+Agreed = TypeVar("Agreed")
+
+# Processes that label wait for the slowest one at the end; whoever started them ends them all when one is lost.
+LONGEST_WAIT = timedelta(days=30)
 
 AUTOCAST_DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -37,6 +47,14 @@ class Processes:
     device: torch.device
     autocast_dtype: torch.dtype | None
 
+    def agree(self, decide: Callable[[], Agreed]) -> Agreed:
+        """What the first process decides, in all processes."""
+        values: list[Any] = [None if self.rank else decide()]
+        if self.world_size > 1:
+            torch.distributed.broadcast_object_list(values, src=0)
+        result: Agreed = values[0]
+        return result
+
     def gather(self, value: Any) -> list[Any]:
         """The values of all processes, in order of rank; nothing in all processes but the first."""
         if self.world_size == 1:
@@ -54,7 +72,10 @@ def start_processes(spec: ExperimentSpec, task: Literal["evaluate", "inference"]
     wanted: DeviceSection = getattr(spec, task)
     use_amp = spec.train.use_amp and torch.cuda.is_available()
     plan = plan_devices(gpu_ids=wanted.gpu_ids, num_nodes=wanted.num_nodes, strategy="ddp", use_amp=use_amp, task=task)
-    fabric = Fabric(**plan.trainer_arguments())
+    arguments = plan.trainer_arguments()
+    if plan.world_size > 1:
+        arguments["strategy"] = DDPStrategy(timeout=LONGEST_WAIT)
+    fabric = Fabric(**arguments)
     fabric.launch()
     console.print(f"running on {plan.summary}")
     return Processes(fabric.global_rank, fabric.world_size, fabric.device, AUTOCAST_DTYPES.get(plan.precision))
@@ -68,9 +89,22 @@ def crop_batches(
     name: str,
     batch_size: int,
     num_workers: int,
+    boxes: Boxes | None = None,
+    done: npt.NDArray[np.bool_] | None = None,
 ) -> Iterator[CropBatch]:
-    """All crops of this process's share of the images, with a progress bar."""
-    boxes = source.boxes_to_label
+    """All crops of this process's share of the work, with a progress bar.
+
+    Args:
+        source: annotation file and images.
+        labeler: says how to cut.
+        processes: who shares the work.
+        name: of the work, for the bar.
+        batch_size: boxes that the network sees at once.
+        num_workers: processes that read images.
+        boxes: what to crop; None takes all boxes of the file.
+        done: which of the boxes need no crop, see `mal.data.crop_stream.CropStream`.
+    """
+    boxes = source.boxes_to_label if boxes is None else boxes
     loader = crop_loader(
         boxes,
         source.img_dir,
@@ -80,8 +114,9 @@ def crop_batches(
         rank=processes.rank,
         world_size=processes.world_size,
         pin_memory=labeler.device.type == "cuda",
+        done=done,
     )
-    with _progress_of_first(name, len(boxes), processes) as advance:
+    with _progress_of_first(name, len(boxes) if done is None else int((~done).sum()), processes) as advance:
         for batch in loader:
             yield batch
             advance((len(batch) + len(batch.failures)) * processes.world_size)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import lightning
 import numpy as np
-import torch
 
 from mal.config.load import load_spec, save_spec
 from mal.config.schema import ExperimentSpec, label_dump_file
@@ -32,8 +31,7 @@ from mal.models.predict import PredictionMode
 from mal.report.demo_page import DemoCase, DemoSummary, write_demo_page
 from mal.sample.generate import SamplePaths, make_sample
 from mal.tasks import evaluate, inference, train
-from mal.tasks.crop_run import Processes
-from mal.tasks.inference import label_boxes
+from mal.tasks.label_boxes import labels_of
 from mal.training.checkpoint_files import LATEST_NAME
 from mal.training.launch import CPU_PROCESSES
 
@@ -174,8 +172,7 @@ def _untrained_masks(spec: ExperimentSpec, source: AnnotatedImages) -> dict[int,
         thresholds=spec.train.mask_thres,
         mode=PredictionMode(),
     )
-    alone = Processes(rank=0, world_size=1, device=torch.device("cpu"), autocast_dtype=None)
-    labels, _ = label_boxes(source, labeler, alone, batch_size=spec.inference.batch_size, num_workers=0)
+    labels = labels_of(source, labeler, batch_size=spec.inference.batch_size)
     return {position: label.rle for position, label in labels.items()}
 
 

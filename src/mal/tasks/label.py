@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +17,13 @@ from mal.data.json_out import write_json
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler, best_device
 from mal.labelling.label_file import check_output_path
+from mal.labelling.run_identity import run_identity
 from mal.masks.paste import PastedMask
 from mal.masks.rle import empty_rle, rle_area
 from mal.models.predict import PredictionMode
 from mal.report.overlay import draw_overlay
 from mal.tasks.crop_run import Processes
-from mal.tasks.inference import label_boxes, write_labels
+from mal.tasks.label_job import LabelJob, label_here, run_job
 from mal.tasks.label_options import LabelOptions
 
 
@@ -35,31 +38,51 @@ def run(options: LabelOptions) -> int:
     """
     if options.out is not None and options.ann is not None:
         check_output_path(options.ann, options.out)
-    labeler = MaskAutoLabeler.from_checkpoint(
+    return _label_photo(options) if options.image else _label_file(options)
+
+
+def _label_file(options: LabelOptions) -> int:
+    assert options.ann
+    assert options.images
+    assert options.out
+    source = AnnotatedImages(options.ann, options.images)
+    alone = Processes(rank=0, world_size=1, device=torch.device("cpu"), autocast_dtype=None)
+    job = LabelJob(
+        source=source,
+        output=options.out,
+        report=options.out.with_name(f"{options.out.stem}_report.json"),
+        shards=options.out.with_name(f"{options.out.stem}_shards"),
+        identity=partial(run_identity, options.checkpoint, source.coco.path, source.img_dir, _settings(options)),
+        batch_size=options.batch_size,
+        num_workers=options.num_workers,
+        keep_existing_masks=options.keep_existing_masks,
+        overwrite=options.overwrite,
+        restart=options.restart,
+    )
+    return run_job(job, alone, label_here(partial(_labeler, options), alone))
+
+
+def _settings(options: LabelOptions) -> dict[str, Any]:
+    """What changes the masks, by the name of its option."""
+    names = ("threshold", "network", "flip", "profile", "batch_size", "keep_existing_masks")
+    return {f"--{name.replace('_', '-')}": getattr(options, name) for name in names}
+
+
+def _labeler(options: LabelOptions) -> MaskAutoLabeler:
+    return MaskAutoLabeler.from_checkpoint(
         options.checkpoint,
         mode=PredictionMode(network=options.network, flip=options.flip, profile=options.profile),
         threshold=options.threshold,
         device=_device(options.device),
     )
-    return _label_photo(options, labeler) if options.image else _label_file(options, labeler)
 
 
-def _label_file(options: LabelOptions, labeler: MaskAutoLabeler) -> int:
-    assert options.ann
-    assert options.images
-    assert options.out
-    source = AnnotatedImages(options.ann, options.images)
-    processes = Processes(rank=0, world_size=1, device=labeler.device, autocast_dtype=None)
-    labels, notes = label_boxes(
-        source, labeler, processes, batch_size=options.batch_size, num_workers=options.num_workers
-    )
-    report = options.out.with_name(f"{options.out.stem}_report.json")
-    return write_labels(source, labels, notes, options.out, report)
-
-
-def _label_photo(options: LabelOptions, labeler: MaskAutoLabeler) -> int:
+def _label_photo(options: LabelOptions) -> int:
     assert options.image
     assert options.overlay
+    if options.out is not None and options.out.exists() and not options.overwrite:
+        raise UserError(f"{options.out} exists already: replace it with --overwrite, or give another name")
+    labeler = _labeler(options)
     image = read_image(options.image)
     boxes = [[x, y, x + width, y + height] for x, y, width, height in options.boxes]
     masks = labeler.label_instances(image, boxes, batch_size=options.batch_size)

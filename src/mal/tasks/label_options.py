@@ -19,6 +19,9 @@ class LabelOptions:
         overlay: picture of the photo with its masks; never None with one photo.
         threshold: probability in 0..1 above which a pixel is in the mask; None means the checkpoint's.
         network: which network's logits count; ``mixed`` is the mean of both.
+        keep_existing_masks: label only annotations without a mask.
+        overwrite: whether a finished ``out`` may be replaced.
+        restart: whether what an unfinished run has done is thrown away.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:<index>`` or ``mps``.
     """
 
@@ -35,4 +38,7 @@ class LabelOptions:
     profile: Literal["exact", "fast"] = "exact"
     batch_size: int = 4
     num_workers: int = 2
+    keep_existing_masks: bool = False
+    overwrite: bool = False
+    restart: bool = False
     device: str = "auto"

@@ -1,0 +1,87 @@
+"""What decides the masks of a labelling run; a run that was stopped may only go on with the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mal import __version__
+from mal.config.catalog import spec_fields
+from mal.config.schema import ExperimentSpec
+
+Identity = Mapping[str, Any]
+"""JSON values by name."""
+
+# What inference reads and what yet leaves the masks as they are: names of things, places, and who does the work.
+_OTHER_FIELDS = {
+    "model_name",
+    "encryption_key",
+    "results_dir",
+    "strategy",
+    "dataset.num_workers_per_gpu",
+    "inference.num_gpus",
+    "inference.gpu_ids",
+    "inference.num_nodes",
+    "inference.engine",
+    "inference.checkpoint",
+    "inference.results_dir",
+    "inference.ann_path",
+    "inference.img_dir",
+    "inference.label_dump_path",
+    "inference.min_score",
+}
+_CONTENT = "the content of "
+_READ_BYTES = 2**20
+
+
+def run_identity(checkpoint: Path, annotations: Path, images: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What to compare between two attempts.
+
+    Args:
+        checkpoint, annotations: files, known by their content.
+        images: folder of the images, known by its place.
+        settings: all else that changes the masks, as JSON values.
+    """
+    return {
+        "the version of mal": ".".join(__version__.split(".")[:2]),
+        f"{_CONTENT}the checkpoint": _sha256(checkpoint),
+        f"{_CONTENT}the annotation file": _sha256(annotations),
+        "the image folder": str(images.absolute()),
+        **settings,
+    }
+
+
+def spec_settings(spec: ExperimentSpec) -> dict[str, Any]:
+    """Every field of the spec that changes the masks of ``mal inference``, by its dotted key."""
+    values = spec.model_dump(mode="json")
+    return {
+        entry.key: _value(values, entry.key)
+        for entry in spec_fields()
+        if "inference" in entry.tasks and entry.key not in _OTHER_FIELDS
+    }
+
+
+def changes(before: Identity, now: Identity) -> list[str]:
+    """What differs, each in a few words."""
+    differing = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return [_change(name, before.get(name), now.get(name)) for name in differing]
+
+
+def _change(name: str, before: Any, now: Any) -> str:
+    return name if name.startswith(_CONTENT) else f"{name} (it was {before}, now it is {now})"
+
+
+def _value(values: Any, key: str) -> Any:
+    for name in key.split("."):
+        values = values[name]
+    return values
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_READ_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()

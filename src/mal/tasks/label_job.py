@@ -1,0 +1,222 @@
+"""A file of boxes labelled from start to end, in as many attempts as it takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mal.console import console
+from mal.data.box import Boxes
+from mal.data.datamodule import AnnotatedImages
+from mal.data.ground_truth import GroundTruth
+from mal.data.notes import Action, RecordNote
+from mal.errors import UserError
+from mal.labeler import MaskAutoLabeler
+from mal.labelling.existing_masks import has_mask_to_keep, notes_beside_kept
+from mal.labelling.label_file import write_label_file
+from mal.labelling.label_report import label_report, summary_lines, write_label_report
+from mal.labelling.label_run import LabelRun, open_run
+from mal.labelling.positions import Positions
+from mal.labelling.resolve import Resolve, resolve_images
+from mal.labelling.run_identity import Identity
+from mal.labelling.shard_labels import ShardLabels
+from mal.tasks.crop_run import Processes, crop_batches
+from mal.tasks.label_boxes import write_shard
+from mal.training.status import StatusLog
+
+SECONDS_TO_APPEAR = 30.0  # for a file of another machine on a disk that both share
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelJob:
+    """What is labelled, and where the result goes.
+
+    Attributes:
+        source: annotation file and images.
+        output: the label file.
+        report: the report beside it.
+        shards: folder of what is found out on the way.
+        identity: gives all that decides the masks, see `mal.labelling.run_identity.run_identity`.
+        batch_size: boxes that the network sees at once.
+        num_workers: processes that read images.
+        load_mask: compare with the masks of the file.
+        keep_existing_masks: label only annotations without a mask.
+        min_score: labels with a lower score are marked as doubtful; None marks none.
+        overwrite: whether a finished output may be replaced.
+        restart: whether what an unfinished run has done is thrown away.
+        resolve: what changes the labels of an image once all are there; None changes none.
+    """
+
+    source: AnnotatedImages
+    output: Path
+    report: Path
+    shards: Path
+    identity: Callable[[], Identity]
+    batch_size: int
+    num_workers: int
+    load_mask: bool = False
+    keep_existing_masks: bool = False
+    min_score: float | None = None
+    overwrite: bool = False
+    restart: bool = False
+    resolve: Resolve | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelWork:
+    """What there is to do.
+
+    Attributes:
+        run: where it is written down.
+        boxes: all boxes to label, those of an image next to each other.
+        done: (N,) bool, the boxes that have a label from an earlier attempt.
+        kept: (num_annotations,) bool, the annotations that keep their mask.
+    """
+
+    run: LabelRun
+    boxes: Boxes
+    done: npt.NDArray[np.bool_]
+    kept: npt.NDArray[np.bool_]
+
+
+Engine = Callable[[LabelJob, LabelWork], None]
+"""Labels the boxes that are not done and writes shards."""
+
+
+def run_job(job: LabelJob, processes: Processes, engine: Engine, status: StatusLog | None = None) -> int:
+    """Label all boxes that are not labelled yet, then write the label file and the report.
+
+    Args:
+        job: what to do.
+        processes: who shares the work; the first writes the files.
+        engine: does the labelling, in every process.
+        status: where the end is noted.
+
+    Returns:
+        Exit code: 1 when a box that should have a mask has none.
+
+    Raises:
+        UserError: the output may not be written, or an unfinished run of something else is in the folder.
+    """
+    run = processes.agree(
+        lambda: open_run(job.shards, job.identity(), job.output, overwrite=job.overwrite, restart=job.restart)
+    )
+    if run is None:
+        console.print(f"{job.output} is complete: nothing is left to do")
+        return 0
+    work = _work(job, run, processes)
+    if not work.done.all():
+        engine(job, work)
+    return 0 if processes.rank else finish_job(job, work, status)
+
+
+def label_here(load: Callable[[], MaskAutoLabeler], processes: Processes) -> Engine:
+    """The engine that labels in the processes that are there already.
+
+    Args:
+        load: gives the labeler; asked only when there is something to label.
+        processes: who shares the work.
+    """
+
+    def label(job: LabelJob, work: LabelWork) -> None:
+        labeler = load()
+        batches = crop_batches(
+            job.source,
+            labeler,
+            processes,
+            name="labelling",
+            batch_size=job.batch_size,
+            num_workers=job.num_workers,
+            boxes=work.boxes,
+            done=work.done,
+        )
+        shard = work.run.new_shard(f"{processes.rank:04d}")
+        write_shard(batches, labeler, shard, GroundTruth(job.source.coco) if job.load_mask else None)
+        for name, size in processes.gather((shard.name, shard.stat().st_size)):
+            _wait_for(work.run.folder / name, size)
+
+    return label
+
+
+def finish_job(job: LabelJob, work: LabelWork, status: StatusLog | None = None) -> int:
+    """Merge the shards of a run into the label file, tell the person, and remove them if no box has failed.
+
+    Returns:
+        Exit code as of `run_job`.
+    """
+    coco = job.source.coco
+    with ShardLabels(len(coco.annotations), work.run.shards) as labels:
+        if job.resolve is not None:
+            resolve_images(labels, work.boxes, job.resolve, work.run.resolved_shard)
+        notes = [
+            *notes_beside_kept(_own_notes(job.source), work.kept),
+            *sorted(
+                [*_notes(job.source, "failed", labels.failed), *_notes(job.source, "warned", labels.warned)],
+                key=lambda note: note.position or 0,
+            ),
+        ]
+        kept = Positions(work.kept)
+        notes += write_label_file(coco, labels, notes, job.output, kept=kept, min_score=job.min_score)
+        report = label_report(coco, labels, notes, kept)
+    write_label_report(report, job.report)
+    for line in summary_lines(report):
+        console.print(line, markup=False)
+    if status is not None:
+        status.write("labelled", report["counts"])
+    console.print(f"labels: {job.output}")
+    console.print(f"report: {job.report}")
+    if report["counts"]["failed"]:
+        console.print("the same command labels the boxes that failed, and only these, once their images can be read")
+        return 1
+    work.run.finish()
+    return 0
+
+
+def _work(job: LabelJob, run: LabelRun, processes: Processes) -> LabelWork:
+    coco, boxes = job.source.coco, job.source.boxes_to_label
+    kept = has_mask_to_keep(coco) if job.keep_existing_masks else np.zeros(len(coco.annotations), np.bool_)
+    boxes = boxes.take(np.flatnonzero(~kept[boxes.positions])) if kept.any() else boxes
+
+    def done() -> npt.NDArray[np.bool_]:
+        with ShardLabels(len(coco.annotations), run.shards) as labels:
+            return labels.done[boxes.positions]
+
+    work = LabelWork(run, boxes, processes.agree(done), kept)
+    if run.attempt > 1:
+        console.print(f"going on: {int(work.done.sum())} of {len(boxes)} boxes are labelled already")
+    return work
+
+
+def _own_notes(source: AnnotatedImages) -> list[RecordNote]:
+    """What reading has found, without the notes of the file itself, which the report adds."""
+    of_file = {id(note) for note in source.coco.notes}
+    return [note for note in source.notes if id(note) not in of_file]
+
+
+def _notes(source: AnnotatedImages, action: Action, reasons: Mapping[int, str]) -> list[RecordNote]:
+    table, images = source.coco.table, source.coco.images
+    return [
+        RecordNote(position, table.ids[position], images.at(int(table.image_rows[position])).id, action, reason)
+        for position, reason in reasons.items()
+    ]
+
+
+def _wait_for(shard: Path, size: int) -> None:
+    """Wait until what another process wrote can be seen here.
+
+    Raises:
+        UserError: it never comes.
+    """
+    deadline = time.monotonic() + SECONDS_TO_APPEAR
+    while not shard.exists() or shard.stat().st_size < size:
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"{shard}: another process wrote it, but it is not to be seen here: put the results folder on a disk"
+                " that all machines share"
+            )
+        time.sleep(0.1)
