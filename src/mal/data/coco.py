@@ -32,7 +32,7 @@ class CocoFile:
         unusable_images: why an image id cannot be used (no file name, two different records), by id.
         categories: name by category id.
         notes: what is odd about images, categories and the file.
-        strict_json: False if the file holds NaN, Infinity or other tokens that strict JSON has no place for.
+        strict_json: False if a number in the file is NaN or infinite, for which strict JSON has no place.
     """
 
     path: Path

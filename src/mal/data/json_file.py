@@ -27,8 +27,8 @@ class JsonFile:
         path: as given.
         start: where the text begins; a byte-order mark is left out.
         size: bytes of the file.
-        strict_json: False once a part was parsed that holds NaN, Infinity or other tokens that strict JSON has no
-            place for.
+        strict_json: False once a part was parsed in which a number is NaN or infinite, for which strict JSON has no
+            place.
 
     Raises:
         OSError: the file cannot be opened or is no plain file.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -16,19 +17,26 @@ _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 
 
 def loads(text: bytes) -> tuple[Any, bool]:
-    """The value, and whether the text is strict JSON.
+    """The value, and whether all its numbers are finite, as in strict JSON.
 
     Raises:
         ValueError: it is no JSON, not UTF-8, or holds a number of thousands of digits.
         RecursionError: it is nested too deep.
     """
-    strict = True
     if not _has_long_integer(text):
         try:
             return orjson.loads(text), True
         except orjson.JSONDecodeError:
-            strict = False
-    return json.loads(text.decode("utf-8")), strict
+            pass  # not strict, or no JSON: the standard library tells
+    not_finite: list[str] = []
+
+    def number(token: str) -> float:
+        value = float(token)
+        if not math.isfinite(value):
+            not_finite.append(token)
+        return value
+
+    return json.loads(text.decode("utf-8"), parse_constant=number, parse_float=number), not not_finite
 
 
 def _has_long_integer(text: bytes) -> bool:
