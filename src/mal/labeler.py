@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from mal.config.schema import ExperimentSpec
 from mal.config.secrets import encryption_key_of
 from mal.data.crop_stream import CropBatch, CropSettings, crop_boxes
 from mal.data.loose_boxes import ImageLike, checked_boxes, image_pixels, visible_boxes
@@ -20,8 +21,9 @@ from mal.data.pixels import normalize
 from mal.errors import UserError
 from mal.export.onnx_network import OnnxNetwork
 from mal.held_networks import AnyNetwork, held_networks
-from mal.masks.paste import PastedMask, paste_mask, threshold_for
-from mal.models.build import crop_settings
+from mal.masks.cleaning import AS_IT_IS, MaskCleaning, Thresholds, finished_mask
+from mal.masks.paste import PastedMask
+from mal.models.build import crop_settings, mask_cleaning
 from mal.models.fast import fast_dtype, fast_network
 from mal.models.network import MaskNetwork
 from mal.models.predict import PredictionMode, predict_logits, predict_probs
@@ -40,8 +42,9 @@ class MaskAutoLabeler:
         teacher: its moving average; or the same exported one.
         crop: how boxes are cut out.
         thresholds: a pixel is in the mask where its probability exceeds this; one value, or one each for small,
-            medium and large boxes.
+            medium and large boxes; or ``box_fit``, see :mod:`mal.masks.box_fit`.
         mode: which network is asked, and how.
+        cleaning: what is done to a mask after the threshold.
         device: where the networks run.
         autocast_dtype: half precision to compute in; None computes in float32.
 
@@ -56,8 +59,9 @@ class MaskAutoLabeler:
         teacher: AnyNetwork,
         *,
         crop: CropSettings,
-        thresholds: Sequence[float],
+        thresholds: Thresholds,
         mode: PredictionMode,
+        cleaning: MaskCleaning = AS_IT_IS,
         device: torch.device | str = "cpu",
         autocast_dtype: torch.dtype | None = None,
     ) -> None:
@@ -73,6 +77,7 @@ class MaskAutoLabeler:
         self.crop = crop
         self.thresholds = thresholds
         self.mode = mode
+        self.cleaning = cleaning
         self._autocast_dtype = autocast_dtype
 
     @classmethod
@@ -81,7 +86,9 @@ class MaskAutoLabeler:
         path: str | Path,
         *,
         mode: PredictionMode | None = None,
-        threshold: float | None = None,
+        threshold: float | Literal["box_fit"] | None = None,
+        cleaning: MaskCleaning | None = None,
+        allow_outside: float | None = None,
         device: torch.device | str | None = None,
         encryption_key: str | None = None,
     ) -> MaskAutoLabeler:
@@ -92,7 +99,9 @@ class MaskAutoLabeler:
         Args:
             path: the file.
             mode: which network is asked, and how; None asks the student once, or the one that an ONNX file holds.
-            threshold: probability threshold in 0..1; None takes the checkpoint's.
+            threshold: probability threshold in 0..1, or ``box_fit``; None takes the checkpoint's.
+            cleaning: what is done to a mask after the threshold; None takes the checkpoint's.
+            allow_outside: how far a mask may leave its box, as a share of its width and height; None likewise.
             device: None takes a GPU where there is one. An ONNX file runs on the CPU whatever it says.
             encryption_key: of an encrypted checkpoint; None takes the environment's ``MAL_ENCRYPTION_KEY``.
 
@@ -100,12 +109,14 @@ class MaskAutoLabeler:
             UserError: the file cannot be read, does not say which network it holds, or needs another key.
         """
         held = held_networks(Path(path), encryption_key=encryption_key or encryption_key_of())
+        crop = crop_settings(held.spec)
         return cls(
             held.student,
             held.teacher,
-            crop=crop_settings(held.spec),
-            thresholds=held.spec.train.mask_thres if threshold is None else [threshold],
+            crop=crop if allow_outside is None else replace(crop, allow_outside=allow_outside),
+            thresholds=_thresholds(threshold, held.spec),
             mode=mode or PredictionMode(network=held.holds),
+            cleaning=cleaning or mask_cleaning(held.spec),
             device=device or best_device(),
         )
 
@@ -181,8 +192,15 @@ class MaskAutoLabeler:
             probs: (B, 1, S, S), what :meth:`probabilities` gave for them.
         """
         for prob, frame, area, box in zip(probs, batch.frames, batch.box_area.tolist(), batch.boxes, strict=True):
-            size = (box.image.width, box.image.height)
-            yield paste_mask(prob[0], frame, size, threshold_for(area, self.thresholds))
+            yield finished_mask(
+                prob[0],
+                frame,
+                (box.image.width, box.image.height),
+                box_xyxy=box.xyxy,
+                box_area=area,
+                thresholds=self.thresholds,
+                cleaning=self.cleaning,
+            )
 
     def crops(self, image: ImageLike, boxes_xyxy: ArrayLike, *, batch_size: int = 8) -> Iterator[CropBatch]:
         """What the network is shown of an image: batches of crops around the boxes that touch it, small boxes first."""
@@ -197,6 +215,12 @@ class MaskAutoLabeler:
     ) -> Iterator[tuple[int, PastedMask]]:
         for batch in self.crops(pixels, boxes_xyxy, batch_size=batch_size):
             yield from zip((box.position for box in batch.boxes), self.masks(batch), strict=True)
+
+
+def _thresholds(asked: float | Literal["box_fit"] | None, spec: ExperimentSpec) -> Thresholds:
+    if asked is None:
+        return spec.train.mask_thres
+    return "box_fit" if asked == "box_fit" else [asked]
 
 
 def _check_export(network: OnnxNetwork, crop: CropSettings, mode: PredictionMode) -> None:

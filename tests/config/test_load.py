@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mal.config.load import load_spec
+from mal.config.load import load_spec, save_spec
 from mal.config.schema import ExperimentSpec
 from mal.errors import SpecError
 
@@ -275,3 +275,15 @@ def test_a_secret_of_the_wrong_type_is_not_shown(spec_file):
     assert problems_of(spec_file("encryption_key: 12345")) == [
         "spec.yaml:1: encryption_key: must be a text or null, not that value; put it in quotes"
     ]
+
+
+def test_the_threshold_may_be_the_one_that_fits_the_box(tmp_path):
+    assert load_spec(None, ["train.mask_thres=box_fit"]).train.mask_thres == "box_fit"
+    file = tmp_path / "saved.yaml"
+    save_spec(load_spec(None, ["train.mask_thres=box_fit"]), file)
+    assert load_spec(file).train.mask_thres == "box_fit"
+
+
+def test_another_word_is_no_threshold():
+    with pytest.raises(SpecError, match=r"train\.mask_thres=tight: .tight. is no threshold; must be numbers in a list"):
+        load_spec(None, ["train.mask_thres=tight"])

@@ -98,13 +98,14 @@ def _field_entry(key: str, section: str, rule: dict[str, Any]) -> FieldEntry:
     variants = rule.get("anyOf", [rule])
     value_rule = {**rule, **variants[0]}
     is_nullable = any(variant.get("type") == "null" for variant in variants)
+    words = [variant for variant in variants[1:] if "const" in variant]
     is_device_field = key.rpartition(".")[2] in DeviceSection.model_fields
     return FieldEntry(
         key=key,
         section=section,
         default=rule["default"],
         type_text=_type_text(value_rule) + (" or null" if is_nullable else ""),
-        allowed=_allowed(value_rule),
+        allowed="; ".join(filter(None, (_allowed(value_rule), *(f"or {variant['const']}" for variant in words)))),
         description=rule["description"],
         tasks=(section,) if is_device_field else tuple(rule["x-tasks"]),
         is_text=value_rule["type"] == "string",

@@ -11,6 +11,7 @@ from mal.config.dataset_config import DatasetConfig
 from mal.config.evaluate_config import EvaluateConfig
 from mal.config.fields import Section, Task, path_field, path_or, spec_field
 from mal.config.inference_config import InferenceConfig
+from mal.config.masks_config import MasksConfig
 from mal.config.mlflow_config import MlflowConfig
 from mal.config.model_config import ModelConfig
 from mal.config.train_config import TrainConfig
@@ -45,6 +46,7 @@ class ExperimentSpec(Section):
     train: TrainConfig = Field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     inference: InferenceConfig = Field(default_factory=InferenceConfig)
+    masks: MasksConfig = Field(default_factory=MasksConfig)
     wandb: WandbConfig = Field(default_factory=WandbConfig)
     mlflow: MlflowConfig = Field(default_factory=MlflowConfig)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationInfo, WrapValidator, field_validator
 
 from mal.config.fields import DeviceSection, PathText, Section, Task, path_field, spec_field
 
@@ -13,6 +13,20 @@ _TRAIN: tuple[Task, ...] = ("train",)
 Share = Annotated[float, Field(ge=0, le=1)]
 Margin = Annotated[float, Field(ge=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+
+_SHARES = TypeAdapter(list[Share], config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
+def _list_or_box_fit(value: Any, _: Any) -> Any:
+    """One complaint about a wrong value, where a union would give one for each of its types."""
+    if not isinstance(value, str):
+        return _SHARES.validate_python(value)
+    if value != "box_fit":
+        raise ValueError(f"{value!r} is no threshold; must be numbers in a list, as in [0.5], or box_fit")
+    return value
+
+
+Thresholds = Annotated[list[Share] | Literal["box_fit"], WrapValidator(_list_or_box_fit)]
 
 
 class CudnnConfig(Section):
@@ -111,9 +125,10 @@ class TrainConfig(DeviceSection):
         min_length=2,
         max_length=2,
     )
-    mask_thres: list[Share] = spec_field(
+    mask_thres: Thresholds = spec_field(
         [0.1],
-        "Probability above which a pixel belongs to the mask: one number, or three for small, medium and large boxes.",
+        "Probability above which a pixel belongs to the mask: one number, or three for small, medium and large boxes;"
+        " or box_fit, for each box the highest one up to 0.5 at which the mask still reaches the sides of its box.",
     )
 
     clip_grad_norm: float = spec_field(
@@ -153,8 +168,8 @@ class TrainConfig(DeviceSection):
 
     @field_validator("mask_thres")
     @classmethod
-    def _check_mask_thres(cls, value: list[float]) -> list[float]:
-        if len(value) not in (1, 3):
+    def _check_mask_thres(cls, value: Thresholds) -> Thresholds:
+        if value != "box_fit" and len(value) not in (1, 3):
             raise ValueError(f"has {len(value)} values; must have 1, or 3 (small, medium, large)")
         return value
 

@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from mal.data.box import Box, Boxes
 from mal.data.box_chunks import BoxChunks, plan_batches
 from mal.data.crop import Border, crop_box_mask, crop_image
-from mal.data.geometry import IntBox, expand_box, label_margins
+from mal.data.geometry import IntBox, expand_box, grown_box, label_margins
 from mal.data.images import image_path, read_record_image
 from mal.data.pixels import to_tensor
 from mal.data.reading_board import at_work_on
@@ -74,11 +74,13 @@ class CropSettings:
         crop_size: side of the crops in pixels.
         margin_rate: margin of the frame, as in ``train.test_margin_rate``.
         border: what lies outside the image.
+        allow_outside: how far a mask may leave its box, as a share of the box's width and height.
     """
 
     crop_size: int = 512
     margin_rate: Sequence[float] = (0.6, 0.6)
     border: Border = "wrap"
+    allow_outside: float = 0.0
 
 
 def crop_boxes(image: np.ndarray, boxes: Sequence[Box], settings: CropSettings) -> CropBatch:
@@ -93,7 +95,8 @@ def crop_boxes(image: np.ndarray, boxes: Sequence[Box], settings: CropSettings) 
     height, width = image.shape[:2]
     frames = tuple(expand_box(box.xyxy, label_margins(settings.margin_rate)) for box in boxes)
     crops = [to_tensor(crop_image(image, frame, size, settings.border)) for frame in frames]
-    masks = [crop_box_mask(box.xyxy, frame, (width, height), size) for box, frame in zip(boxes, frames, strict=True)]
+    allowed = [grown_box(box.xyxy, settings.allow_outside) for box in boxes]
+    masks = [crop_box_mask(box, frame, (width, height), size) for box, frame in zip(allowed, frames, strict=True)]
     return CropBatch(
         images=torch.stack(crops),
         box_mask=torch.from_numpy(np.stack(masks))[:, None],

@@ -32,6 +32,13 @@ def expand_box(bbox_xyxy: Sequence[float], margins: Sequence[float]) -> IntBox:
     )
 
 
+def grown_box(bbox_xyxy: Sequence[float], share: float) -> FloatBox:
+    """A box with each side moved outwards by a share of the box's extent on that axis."""
+    x0, y0, x1, y1 = bbox_xyxy
+    across, down = share * (x1 - x0), share * (y1 - y0)
+    return x0 - across, y0 - down, x1 + across, y1 + down
+
+
 def label_margins(test_margin_rate: Sequence[float]) -> FloatBox:
     """Margins of a crop for labelling: the same on all sides, half the rate each (only the first number counts)."""
     margin = test_margin_rate[0] / 2

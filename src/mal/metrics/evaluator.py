@@ -13,7 +13,8 @@ from mal.data.boxes import Box
 from mal.data.coco import CocoFile
 from mal.data.crop_stream import CropBatch
 from mal.data.ground_truth import GroundTruth
-from mal.masks.paste import PastedMask, paste_mask, threshold_for
+from mal.masks.cleaning import AS_IT_IS, MaskCleaning, Thresholds, finished_mask
+from mal.masks.paste import PastedMask
 from mal.metrics.classes import ClassNumbers
 from mal.metrics.iou import InstanceIoU, IouSummary, mask_iou
 
@@ -24,13 +25,17 @@ class Evaluator(nn.Module):
     Args:
         coco: the annotation file.
         boxes: the boxes that will come.
-        thresholds: probability thresholds, one for all or one each for small, medium and large boxes.
+        thresholds: probability thresholds, as of :class:`mal.MaskAutoLabeler`.
+        cleaning: what is done to a mask after the threshold.
     """
 
-    def __init__(self, coco: CocoFile, boxes: Sequence[Box], thresholds: Sequence[float]) -> None:
+    def __init__(
+        self, coco: CocoFile, boxes: Sequence[Box], thresholds: Thresholds, cleaning: MaskCleaning = AS_IT_IS
+    ) -> None:
         super().__init__()
         self.truth = GroundTruth(coco)
         self.thresholds = thresholds
+        self.cleaning = cleaning
         self.metric = InstanceIoU()
         self._classes = ClassNumbers(coco, boxes)
 
@@ -56,9 +61,16 @@ class Evaluator(nn.Module):
 
     def mask(self, batch: CropBatch, index: int, prob: Tensor | npt.NDArray[np.float32]) -> PastedMask:
         """The mask of one crop of a batch, at its place in the image."""
-        image = batch.boxes[index].image
-        threshold = threshold_for(float(batch.box_area[index]), self.thresholds)
-        return paste_mask(prob, batch.frames[index], (image.width, image.height), threshold)
+        box = batch.boxes[index]
+        return finished_mask(
+            prob,
+            batch.frames[index],
+            (box.image.width, box.image.height),
+            box_xyxy=box.xyxy,
+            box_area=float(batch.box_area[index]),
+            thresholds=self.thresholds,
+            cleaning=self.cleaning,
+        )
 
     def compute(self) -> IouSummary:
         """Summarise what was added so far, over all processes."""

@@ -7,6 +7,7 @@ from mal.config.inference_config import InferenceConfig
 from mal.config.schema import ExperimentSpec
 from mal.data.crop_stream import CropSettings
 from mal.losses.crf import MeanFieldSettings
+from mal.masks.cleaning import MaskCleaning
 from mal.models.backbones.registry import build_backbone
 from mal.models.backbones.vit import Stem
 from mal.models.network import MaskNetwork
@@ -47,7 +48,14 @@ def mean_field_settings(spec: ExperimentSpec) -> MeanFieldSettings:
 
 def crop_settings(spec: ExperimentSpec) -> CropSettings:
     """How a spec cuts boxes out for labelling."""
-    return CropSettings(spec.dataset.crop_size, spec.train.test_margin_rate, spec.dataset.border)
+    return CropSettings(
+        spec.dataset.crop_size, spec.train.test_margin_rate, spec.dataset.border, spec.masks.allow_outside
+    )
+
+
+def mask_cleaning(spec: ExperimentSpec) -> MaskCleaning:
+    """What a spec does to masks after the threshold."""
+    return MaskCleaning(min_part=spec.masks.min_part, fill_holes=spec.masks.fill_holes)
 
 
 def prediction_mode(spec: ExperimentSpec, task: EvaluateConfig | InferenceConfig) -> PredictionMode:

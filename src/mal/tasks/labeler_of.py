@@ -9,7 +9,7 @@ from mal.config.schema import ExperimentSpec
 from mal.config.secrets import encryption_key_of
 from mal.held_networks import held_networks
 from mal.labeler import MaskAutoLabeler
-from mal.models.build import crop_settings
+from mal.models.build import crop_settings, mask_cleaning
 from mal.models.predict import PredictionMode
 from mal.tasks.crop_run import Processes
 
@@ -38,6 +38,7 @@ def labeler_of(
         crop=crop_settings(spec),
         thresholds=spec.train.mask_thres,
         mode=mode,
+        cleaning=mask_cleaning(spec),
         device=processes.device,
         autocast_dtype=processes.autocast_dtype,
     )

@@ -10,6 +10,7 @@ from mal.data.datamodule import AnnotatedImages
 from mal.data.notes import RecordNote
 from mal.data.train_boxes import TrainBoxes
 from mal.metrics.evaluator import Evaluator
+from mal.models.build import mask_cleaning
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,11 @@ def read_inputs(spec: ExperimentSpec, seed: int) -> TrainingInputs:
         seed=seed,
     )
     validation = _validation(spec)
-    evaluator = Evaluator(validation.coco, validation.boxes_to_label, spec.train.mask_thres) if validation else None
+    evaluator = None
+    if validation:
+        evaluator = Evaluator(
+            validation.coco, validation.boxes_to_label, spec.train.mask_thres, cleaning=mask_cleaning(spec)
+        )
     notes = [*source.notes, *(_of_validation(note) for note in (validation.notes if validation else []))]
     return TrainingInputs(source, training, validation, evaluator, notes)
 
