@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from mal.masks.rle import Rle, rle_area
 
-_STATS = ("ap", "ap_50", "ap_75", "ap_small", "ap_medium", "ap_large")
+_STATS = ("mask_ap", "mask_ap_50", "mask_ap_75", "mask_ap_small", "mask_ap_medium", "mask_ap_large")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ def mask_average_precision(truths: Iterable[ScoredMask], predictions: Iterable[S
         predictions: masks with their scores; of equal scores the earlier goes first.
 
     Returns:
-        ``ap``, ``ap_50``, ``ap_75``, and ``ap_small``, ``ap_medium``, ``ap_large`` by the area of the mask; 0..1,
-        None where no true mask counts.
+        ``mask_ap``, ``mask_ap_50``, ``mask_ap_75``, and ``mask_ap_small``, ``mask_ap_medium``, ``mask_ap_large`` by the
+        area of the mask; 0..1, None where no true mask counts.
     """
     true, found = _coco(truths), _coco(predictions)
     with contextlib.redirect_stdout(io.StringIO()):

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 
+Interval = tuple[float, float]  # lower and upper end
+
 _NO_BOX = "null without a box"
 
 
@@ -26,13 +28,6 @@ class Figures(BaseModel):
 def figure(description: str, **rules: Any) -> Any:
     """A figure of a group, with what it means."""
     return Field(description=description, **rules)
-
-
-class Interval(Figures):
-    """Where a figure lies with 95 % probability."""
-
-    low: float = figure("lower end")
-    high: float = figure("upper end")
 
 
 class Difference(Figures):
@@ -63,24 +58,13 @@ class SizeFigures(Figures):
     n: Count = figure("number of boxes")
 
 
-class AveragePrecision(Figures):
-    """COCO's mask AP by pycocotools: masks as detections, crowd regions ignored."""
-
-    ap: Share | None = figure("mean of AP at IoU 0.50, 0.55, ... 0.95, over classes")
-    ap_50: Share | None = figure("AP at IoU 0.50")
-    ap_75: Share | None = figure("AP at IoU 0.75")
-    ap_small: Share | None = figure("`ap` of true masks up to 32² pixels; null where there is none")
-    ap_medium: Share | None = figure("`ap` of true masks up to 96² pixels; null where there is none")
-    ap_large: Share | None = figure("`ap` of larger true masks; null where there is none")
-
-
 class Intervals(Figures):
-    """95 % intervals of a method's figures of the same names, by bootstrap over images."""
+    """95 % intervals of a method's figures of the same names, lower and upper end, by bootstrap over images."""
 
     miou_classes: Interval = figure("of `miou_classes`")
     miou_instances: Interval = figure("of `miou_instances`")
-    boundary_iou: Interval = figure("of `boundary_iou`")
-    dice: Interval = figure("of `dice`")
+    boundary_iou_instances: Interval = figure("of `boundary_iou_instances`")
+    dice_instances: Interval = figure("of `dice_instances`")
     share_iou_50: Interval = figure("of `share_iou_50`")
     share_iou_75: Interval = figure("of `share_iou_75`")
     share_iou_90: Interval = figure("of `share_iou_90`")
@@ -91,8 +75,8 @@ class Differences(Figures):
 
     miou_classes: Difference = figure("of `miou_classes`")
     miou_instances: Difference = figure("of `miou_instances`")
-    boundary_iou: Difference = figure("of `boundary_iou`")
-    dice: Difference = figure("of `dice`")
+    boundary_iou_instances: Difference = figure("of `boundary_iou_instances`")
+    dice_instances: Difference = figure("of `dice_instances`")
     share_iou_50: Difference = figure("of `share_iou_50`")
     share_iou_75: Difference = figure("of `share_iou_75`")
     share_iou_90: Difference = figure("of `share_iou_90`")
@@ -118,10 +102,17 @@ class MethodFigures(Figures):
     share_iou_50: Share | None = figure("share of boxes with IoU of at least 0.5")
     share_iou_75: Share | None = figure("share of boxes with IoU of at least 0.75")
     share_iou_90: Share | None = figure("share of boxes with IoU of at least 0.9")
-    boundary_iou: Share | None = figure("mean boundary IoU over boxes, dilation ratio 0.02")
-    dice: Share | None = figure("mean Dice coefficient over boxes")
+    boundary_iou_instances: Share | None = figure("mean boundary IoU over boxes, dilation ratio 0.02")
+    dice_instances: Share | None = figure("mean Dice coefficient over boxes")
     by_mask_area: dict[str, SizeFigures] = figure("`small`, `medium`, `large`: the same by the area of the true mask")
-    mask_ap: AveragePrecision = figure("COCO's mask AP")
+    mask_ap: Share | None = figure(
+        "COCO's mask AP, masks as detections and crowd regions ignored: mean over IoU 0.50, 0.55, ... 0.95 and classes"
+    )
+    mask_ap_50: Share | None = figure("the same at IoU 0.50")
+    mask_ap_75: Share | None = figure("the same at IoU 0.75")
+    mask_ap_small: Share | None = figure("`mask_ap` of true masks up to 32² pixels; null where there is none")
+    mask_ap_medium: Share | None = figure("`mask_ap` of larger true masks up to 96² pixels; null where there is none")
+    mask_ap_large: Share | None = figure("`mask_ap` of true masks above 96² pixels; null where there is none")
     intervals: Intervals | None = figure("95 % intervals; null where there are fewer than two images")
     by_class: dict[str, ClassFigures] = figure("by name of the class; of two classes with one name, with their ids")
 

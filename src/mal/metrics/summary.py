@@ -28,8 +28,9 @@ class MethodSummary:
     Attributes:
         iou: means over classes, boxes and sizes of boxes.
         by_mask_area: the same where sizes go by the true mask's area.
-        means: mean over boxes by name: ``boundary_iou``, ``dice`` and those of :data:`SHARES`; empty without a box.
-        class_means: the same of each class, by its number.
+        means: mean over boxes by name: ``boundary_iou_instances``, ``dice_instances`` and those of :data:`SHARES`; empty
+            without a box.
+        class_means: of each class by its number: ``boundary_iou``, ``dice`` and those of :data:`SHARES`.
         class_images: number of images of each class.
         samples: what each draw of images gave, (resamples,) by name; those of ``means``, ``miou_classes`` and
             ``miou_instances``. Empty where there are fewer than two images.
@@ -81,15 +82,18 @@ def _columns(table: InstanceTable, method: int) -> dict[str, Values]:
     shares = {name: (iou >= least).astype(np.float64) for name, least in SHARES.items()}
     return {
         "miou_instances": iou,
-        "boundary_iou": table["boundary_iou"][:, method].copy(),
-        "dice": dice_of_iou(iou),
+        "boundary_iou_instances": table["boundary_iou"][:, method].copy(),
+        "dice_instances": dice_of_iou(iou),
         **shares,
     }
 
 
 def _class_means(columns: dict[str, Values], category: npt.NDArray[np.int64]) -> dict[int, dict[str, float]]:
     keys, rows, counts = np.unique(category, return_inverse=True, return_counts=True)
-    means = {name: np.bincount(rows, column, len(keys)) / counts for name, column in columns.items()}
+    means = {
+        name.removesuffix("_instances"): np.bincount(rows, column, len(keys)) / counts
+        for name, column in columns.items()
+    }
     return {key: {name: float(mean[row]) for name, mean in means.items()} for row, key in enumerate(keys.tolist())}
 
 
@@ -122,7 +126,7 @@ def _method_figures(
     summary: MethodSummary, mask_ap: dict[str, float | None], class_names: Sequence[str]
 ) -> results.MethodFigures:
     known: dict[str, Any] = {
-        **dict.fromkeys(("boundary_iou", "dice", *SHARES)),
+        **dict.fromkeys(("boundary_iou_instances", "dice_instances", *SHARES)),
         **summary.iou.as_dict(),
         **summary.means,
     }
@@ -136,11 +140,11 @@ def _method_figures(
         size: results.SizeFigures(miou_classes=group.classes, miou_instances=group.instances, n=group.n)
         for size, group in summary.by_mask_area.by_size.items()
     }
-    intervals = {name: _interval(draws) for name, draws in summary.samples.items()}
+    intervals = {name: percentile_interval(draws) for name, draws in summary.samples.items()}
     return results.MethodFigures(
         **known | {"by_class": by_class},
         by_mask_area=by_mask_area,
-        mask_ap=results.AveragePrecision(**mask_ap),
+        **mask_ap,
         intervals=results.Intervals(**intervals) if intervals else None,
     )
 
@@ -149,13 +153,8 @@ def _differences(model: MethodSummary, other: MethodSummary) -> results.Differen
     found = {
         name: results.Difference(
             mean=value - other.figures[name],
-            interval=_interval(model.samples[name] - other.samples[name]) if model.samples else None,
+            interval=percentile_interval(model.samples[name] - other.samples[name]) if model.samples else None,
         )
         for name, value in model.figures.items()
     }
     return results.Differences(**found) if found else None
-
-
-def _interval(samples: Values) -> results.Interval:
-    low, high = percentile_interval(samples)
-    return results.Interval(low=low, high=high)

@@ -14,13 +14,13 @@ CLASSES_SHOWN = 12
 _WITH_INTERVALS = {
     "miou_classes": "mIoU over classes",
     "miou_instances": "mIoU over boxes",
-    "boundary_iou": "boundary IoU",
-    "dice": "Dice",
+    "boundary_iou_instances": "boundary IoU",
+    "dice_instances": "Dice",
     "share_iou_50": "IoU >= 0.50",
     "share_iou_75": "IoU >= 0.75",
     "share_iou_90": "IoU >= 0.90",
 }
-_MASK_AP = {"ap": "mask AP", "ap_50": "mask AP at 0.50", "ap_75": "mask AP at 0.75"}
+_MASK_AP = {"mask_ap": "mask AP", "mask_ap_50": "mask AP at 0.50", "mask_ap_75": "mask AP at 0.75"}
 
 
 def show_evaluation(figures: EvaluationFigures) -> None:
@@ -45,7 +45,7 @@ def methods_table(figures: EvaluationFigures) -> Table:
         )
     for name, title in _MASK_AP.items():
         methods = (figures.model, figures.box, figures.ellipse)
-        table.add_row(title, *(_number(getattr(method.mask_ap, name)) for method in methods), "")
+        table.add_row(title, *(_number(getattr(method, name)) for method in methods), "")
     return table
 
 
@@ -94,7 +94,7 @@ def _difference(found: Difference) -> str:
 
 
 def _range(interval: Interval, sign: str = "") -> str:
-    return f"[{interval.low:{sign}.3f}, {interval.high:{sign}.3f}]"
+    return f"[{interval[0]:{sign}.3f}, {interval[1]:{sign}.3f}]"
 
 
 def _number(value: float | None) -> str:
