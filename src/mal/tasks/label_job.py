@@ -115,6 +115,17 @@ def run_job(job: LabelJob, processes: Processes, engine: Engine, status: StatusL
     return 0 if processes.rank else finish_job(job, work, status)
 
 
+def boxes_to_label(
+    source: AnnotatedImages, *, keep_existing_masks: bool = False
+) -> tuple[Boxes, npt.NDArray[np.bool_]]:
+    """The boxes to label, and which annotations keep their mask, (num_annotations,) bool."""
+    boxes = source.boxes_to_label
+    if not keep_existing_masks:
+        return boxes, np.zeros(len(source.coco.annotations), np.bool_)
+    kept = has_mask_to_keep(source.coco)
+    return boxes.take(np.flatnonzero(~kept[boxes.positions])), kept
+
+
 def label_here(load: Callable[[], MaskAutoLabeler], processes: Processes) -> Engine:
     """The engine that labels in the processes that are there already.
 
@@ -178,12 +189,10 @@ def finish_job(job: LabelJob, work: LabelWork, status: StatusLog | None = None) 
 
 
 def _work(job: LabelJob, run: LabelRun, processes: Processes) -> LabelWork:
-    coco, boxes = job.source.coco, job.source.boxes_to_label
-    kept = has_mask_to_keep(coco) if job.keep_existing_masks else np.zeros(len(coco.annotations), np.bool_)
-    boxes = boxes.take(np.flatnonzero(~kept[boxes.positions])) if kept.any() else boxes
+    boxes, kept = boxes_to_label(job.source, keep_existing_masks=job.keep_existing_masks)
 
     def done() -> npt.NDArray[np.bool_]:
-        with ShardLabels(len(coco.annotations), run.shards) as labels:
+        with ShardLabels(len(kept), run.shards) as labels:
             return labels.done[boxes.positions]
 
     work = LabelWork(run, boxes, processes.agree(done), kept)
