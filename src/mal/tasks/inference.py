@@ -16,6 +16,7 @@ from mal.tasks.labeler_of import labeler_of
 from mal.tasks.run_folder import run_folder
 
 REPORT_NAME = "inference_report.json"
+SKIPPED_NAME = "skipped.csv"
 SHARDS_NAME = "shards"
 
 
@@ -48,6 +49,7 @@ def run(spec: ExperimentSpec, *, overwrite: bool = False, restart: bool = False)
             source=source,
             output=output,
             report=folder / REPORT_NAME,
+            skipped=folder / SKIPPED_NAME,
             shards=folder / SHARDS_NAME,
             identity=partial(
                 run_identity, Path(inference.checkpoint), source.coco.path, source.img_dir, spec_settings(spec)

@@ -51,6 +51,7 @@ def _label_file(options: LabelOptions) -> int:
         source=source,
         output=options.out,
         report=options.out.with_name(f"{options.out.stem}_report.json"),
+        skipped=options.out.with_name(f"{options.out.stem}_skipped.csv"),
         shards=options.out.with_name(f"{options.out.stem}_shards"),
         identity=partial(run_identity, options.checkpoint, source.coco.path, source.img_dir, _settings(options)),
         batch_size=options.batch_size,

@@ -25,6 +25,7 @@ from mal.labelling.positions import Positions
 from mal.labelling.resolve import Resolve, resolve_images
 from mal.labelling.run_identity import Identity
 from mal.labelling.shard_labels import ShardLabels
+from mal.labelling.skipped_csv import write_skipped_csv
 from mal.tasks.crop_run import Processes, crop_batches
 from mal.tasks.label_boxes import write_shard
 from mal.training.status import StatusLog
@@ -40,6 +41,7 @@ class LabelJob:
         source: annotation file and images.
         output: the label file.
         report: the report beside it.
+        skipped: the report's records as a table.
         shards: folder of what is found out on the way.
         identity: gives all that decides the masks, see `mal.labelling.run_identity.run_identity`.
         batch_size: boxes that the network sees at once.
@@ -55,6 +57,7 @@ class LabelJob:
     source: AnnotatedImages
     output: Path
     report: Path
+    skipped: Path
     shards: Path
     identity: Callable[[], Identity]
     batch_size: int
@@ -175,12 +178,13 @@ def finish_job(job: LabelJob, work: LabelWork, status: StatusLog | None = None) 
         notes += write_label_file(coco, labels, notes, job.output, kept=kept, min_score=job.min_score)
         report = label_report(coco, labels, notes, kept)
     write_label_report(report, job.report)
+    write_skipped_csv(report["records"], job.skipped)
     for line in summary_lines(report):
         console.print(line, markup=False)
     if status is not None:
         status.write("labelled", report["counts"])
     console.print(f"labels: {job.output}")
-    console.print(f"report: {job.report}")
+    console.print(f"report: {job.report}, its records as a table: {job.skipped}")
     if report["counts"]["failed"]:
         console.print("the same command labels the boxes that failed, and only these, once their images can be read")
         return 1
