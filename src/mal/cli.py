@@ -32,6 +32,7 @@ _OTHER_COMMANDS = {
     "checkpoint": "Look into a checkpoint file, or write it in another format.",
     "export": "Write a trained network as a file for other runtimes.",
     "spec": "Print a complete spec to start from.",
+    "convert": "Bring boxes and masks from one annotation format into another.",
     "sample": "Write a small generated data set.",
     "demo": "Show the whole tool on the generated data set.",
 }

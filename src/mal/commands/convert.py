@@ -1,0 +1,127 @@
+"""``mal convert``: boxes and masks from one annotation format into another."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+from mal.commands.parser import CommandParser
+
+_INPUTS = ("coco", "yolo", "yolo-seg", "voc", "csv", "png", "labelme", "label-studio", "cvat")
+_OUTPUTS = ("coco", "yolo", "yolo-seg", "png", "labelme", "label-studio", "cvat")
+_EXAMPLES = """
+examples:
+  mal convert yolo/dataset.yaml boxes.json --split train         YOLO boxes into COCO
+  mal convert voc/Annotations boxes.json --images voc/JPEGImages Pascal VOC boxes into COCO
+  mal convert masks.json for_cvat.zip                            masks for CVAT ("COCO 1.0")
+  mal convert masks.json polygons.json --shapes polygons         exact outlines in place of run lengths
+  mal convert masks.json yolo/ --to yolo-seg --images photos/ --pictures link
+  mal convert masks.json masks/ --to png
+
+docs/formats.md says what each format keeps.
+"""
+
+
+def make_parser(summary: str) -> CommandParser:
+    """The parser of ``mal convert``."""
+    parser = CommandParser("convert", summary)
+    parser.epilog = _EXAMPLES
+    parser.add_argument("source", type=Path, metavar="IN", help="file or folder to read")
+    parser.add_argument("target", type=Path, metavar="OUT", help="file or folder to write")
+    parser.add_argument("--from", dest="source_format", choices=_INPUTS, help="format of IN (default: by what it is)")
+    parser.add_argument(
+        "--to", dest="target_format", choices=_OUTPUTS, help="format of OUT (default: .json coco, .zip cvat)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.add_argument(
+        "--skip-broken", action="store_true", help="leave broken records out and name them (default: stop at the first)"
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="JSON file for the names of all records concerned")
+    _add_reading(parser)
+    _add_writing(parser)
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Imports the task and runs it."""
+    from mal.formats.options import ReadOptions, WriteOptions
+    from mal.tasks import convert
+
+    return convert.run(
+        arguments.source,
+        arguments.target,
+        source_format=arguments.source_format,
+        target_format=arguments.target_format,
+        reading=ReadOptions(images=arguments.images, split=arguments.split, one_based=arguments.one_based),
+        writing=WriteOptions(
+            shapes=arguments.shapes,
+            tolerance=arguments.tolerance,
+            images=arguments.images,
+            pictures=arguments.pictures,
+            split=arguments.split or "train",
+            as_predictions=arguments.results == "predictions",
+            image_prefix=arguments.image_prefix,
+        ),
+        overwrite=arguments.overwrite,
+        skip_broken=arguments.skip_broken,
+        report=arguments.report,
+    )
+
+
+def _add_reading(parser: CommandParser) -> None:
+    group = parser.add_argument_group("reading")
+    group.add_argument(
+        "--images", type=Path, metavar="DIR", help="folder of the pictures, for their sizes and --pictures"
+    )
+    group.add_argument(
+        "--split", metavar="NAME", help="part of a YOLO data set: train, val or test (default: all parts)"
+    )
+    group.add_argument(
+        "--one-based", action="store_true", help="Pascal VOC boxes count pixels from 1, as those of the challenges do"
+    )
+
+
+def _add_writing(parser: CommandParser) -> None:
+    group = parser.add_argument_group("writing")
+    group.add_argument(
+        "--shapes",
+        choices=("masks", "polygons"),
+        default="masks",
+        help="of masks in coco, cvat, labelme and label-studio (default: %(default)s)",
+    )
+    group.add_argument(
+        "--tolerance",
+        type=_pixels,
+        default=0.0,
+        metavar="PIXELS",
+        help="how far polygons may leave the outline, for fewer corners (default: 0, exact)",
+    )
+    group.add_argument(
+        "--pictures",
+        choices=("no", "copy", "link"),
+        default="no",
+        help="put the pictures of --images into OUT too (default: %(default)s)",
+    )
+    group.add_argument(
+        "--results",
+        choices=("predictions", "annotations"),
+        default="predictions",
+        help="what masks are in Label Studio (default: %(default)s)",
+    )
+    group.add_argument(
+        "--image-prefix",
+        default="/data/local-files/?d=",
+        metavar="TEXT",
+        help="address of the pictures in Label Studio, before their names (default: %(default)s)",
+    )
+
+
+def _pixels(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels") from None
+    if not math.isfinite(value) or value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is no distance; must be at least 0")
+    return value

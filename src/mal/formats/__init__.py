@@ -1,0 +1,1 @@
+"""Annotation formats beside COCO, each read into a COCO file and written from one."""

@@ -1,0 +1,98 @@
+"""Put a COCO document together from records of another format, which may lack ids or have them twice."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mal.data.coco import CocoFile, indexed, is_id
+from mal.formats.tally import Tally
+
+Json = dict[str, Any]
+
+
+@dataclass
+class _Image:
+    record: Json
+    annotations: list[tuple[str, Json]] = field(default_factory=list)
+
+
+class CocoBuilder:
+    """Collects images with their annotations; ids that records bring along are kept.
+
+    Args:
+        names: class names that are known from the start, in their order.
+    """
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self._categories: dict[str, Json] = {name: {"name": name} for name in names}
+        self._images: list[_Image] = []
+
+    def image(self, file_name: str, size: tuple[int, int] | None, more: Json | None = None) -> None:
+        """Begin the next image; ``size`` is its width and height in pixels, ``more`` the other keys of its record."""
+        record: Json = {"file_name": file_name}
+        if size is not None:
+            record |= {"width": size[0], "height": size[1]}
+        self._images.append(_Image((more or {}) | record))
+
+    def annotation(self, category: str, xywh: Sequence[float], more: Json | None = None) -> None:
+        """Add an annotation to the image that was begun last.
+
+        Args:
+            category: the name of its class.
+            xywh: its box in pixels.
+            more: other keys of the record; ``category_id`` becomes the id of the class if that is free.
+        """
+        known = self._categories.setdefault(category, {"name": category})
+        record = dict(more or {})
+        wanted = record.pop("category_id", None)
+        if wanted is not None:
+            known.setdefault("id", wanted)
+        self._images[-1].annotations.append((category, record | {"bbox": list(xywh)}))
+
+    def categories(self, records: Iterable[Json]) -> None:
+        """Class records to be kept as they are; each has a ``name``."""
+        for record in records:
+            self._categories.setdefault(str(record["name"]), dict(record))
+
+    def build(self, path: Path, tally: Tally, document: Json | None = None) -> CocoFile:
+        """The file, as if it had been read from ``path``.
+
+        Args:
+            path: for messages.
+            tally: notes each record whose id was not free.
+            document: other keys of the document.
+        """
+        _give_ids([image.record for image in self._images], "image", tally)
+        _give_ids(list(self._categories.values()), "category", tally)
+        annotations = list(self._annotations())
+        _give_ids(annotations, "annotation", tally)
+        images = [image.record for image in self._images]
+        parts = {"images": images, "annotations": annotations, "categories": list(self._categories.values())}
+        return indexed(path, (document or {}) | parts)
+
+    def _annotations(self) -> Iterator[Json]:
+        for image in self._images:
+            for category, record in image.annotations:
+                ids = {"image_id": image.record["id"], "category_id": self._categories[category]["id"]}
+                yield {"id": None, "iscrowd": 0} | record | ids
+
+
+def _give_ids(records: list[Json], kind: str, tally: Tally) -> None:
+    """Keep ids that are there once; number the other records on from the largest."""
+    taken: set[Any] = set()
+    without: list[Json] = []
+    for record in records:
+        wanted = record.get("id")
+        if is_id(wanted) and wanted not in taken:
+            taken.add(wanted)
+            continue
+        if wanted is not None:
+            tally.changed[f"the id of another {kind}, so that it got a new one"].append(f"{kind} {wanted}")
+        without.append(record)
+    numbers = itertools.count(max((int(value) for value in taken if isinstance(value, (int, float))), default=0) + 1)
+    for record, number in zip(without, numbers, strict=False):
+        record["id"] = number

@@ -1,0 +1,133 @@
+"""The annotations of a COCO file image by image, checked for formats that need whole records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mal.data.coco import CocoFile, category_is_known, show
+from mal.data.image_table import ImageRecord
+from mal.errors import UserError
+from mal.formats.tally import Tally
+from mal.masks.rle import Rle, rle_from_segmentation
+
+Json = dict[str, Any]
+
+NO_CLASSES = "object"  # the class of all annotations where a file has no list of classes
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One sound annotation.
+
+    Attributes:
+        record: as in the file.
+        class_row: its class, counted from 0 in the file's order.
+        category: its name.
+        rle: its mask; None where it has none.
+        name: for messages.
+    """
+
+    record: Json
+    class_row: int
+    category: str
+    rle: Rle | None
+    name: str
+
+    @property
+    def is_group(self) -> bool:
+        """Whether ``iscrowd`` is 1."""
+        return self.record.get("iscrowd") == 1
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedImage:
+    """An image with its annotations in the order of the file; ``record`` is as in the file."""
+
+    image: ImageRecord
+    record: Json
+    annotations: list[Annotation]
+
+
+def class_names(coco: CocoFile) -> list[str]:
+    """Names of the classes in the file's order.
+
+    Raises:
+        UserError: two have the same, which formats that go by names cannot tell apart.
+    """
+    names = list(coco.categories.values()) or [NO_CLASSES]
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise UserError(f"{coco.path}: {count} categories have the name {show(name)}: give them different ones")
+    return names
+
+
+def by_image(coco: CocoFile, tally: Tally) -> Iterator[AnnotatedImage]:
+    """Every usable image, in the order of the file; those without annotations too.
+
+    Raises:
+        UserError: an image or an annotation is broken, unless the tally may skip it.
+    """
+    rows = coco.table.image_rows
+    names = class_names(coco)
+    class_rows = {category_id: row for row, category_id in enumerate(coco.categories)}
+    order = np.argsort(rows, kind="stable")
+    starts = np.searchsorted(rows[order], np.arange(len(coco.images) + 1))
+    for image_id, reason in coco.unusable_images.items():
+        tally.broken(f"{coco.path}: image {show(image_id)}", reason)
+    for position in order[: starts[0]].tolist():
+        where = annotation_name(coco, position)
+        tally.broken(f"{coco.path}: {where}", "its image is not in the file or cannot be used")
+    for row in range(len(coco.images)):
+        image = coco.images.at(row)
+        if not image.has_size:
+            tally.broken(
+                f"{coco.path}: image {image.file_name}", "its size is not known; --images DIR takes it from the picture"
+            )
+            continue
+        positions = order[starts[row] : starts[row + 1]].tolist()
+        found = (_annotation(coco, position, image, names, class_rows, tally) for position in positions)
+        record = coco.document["images"][image.position]
+        yield AnnotatedImage(image, record, [annotation for annotation in found if annotation is not None])
+        tally.images += 1
+
+
+def annotation_name(coco: CocoFile, position: int) -> str:
+    """An annotation in the words of messages."""
+    return f"annotation {show(coco.table.ids[position])}"
+
+
+def _annotation(
+    coco: CocoFile, position: int, image: ImageRecord, names: list[str], class_rows: dict[Any, int], tally: Tally
+) -> Annotation | None:
+    record = coco.annotations[position]
+    name = annotation_name(coco, position)
+    where = f"{coco.path}: {name} of {image.file_name}"
+    category_id = record.get("category_id")
+    if not category_is_known(coco, category_id):
+        tally.broken(where, f"its category_id {show(category_id)} is not in the list of categories")
+        return None
+    if np.isnan(coco.table.xywh[position]).any() and not record.get("segmentation"):
+        tally.broken(where, f"its bbox {show(record.get('bbox'))} is no box of four numbers with an extent")
+        return None
+    try:
+        rle = mask_of(record, image)
+    except ValueError as error:
+        tally.broken(where, f"its mask cannot be read: {error}")
+        return None
+    row = class_rows[category_id] if class_rows else 0
+    return Annotation(record, row, names[row], rle, name)
+
+
+def mask_of(record: Json, image: ImageRecord) -> Rle | None:
+    """The mask of a record; None where it has none.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    segmentation = record.get("segmentation")
+    return rle_from_segmentation(segmentation, image.height, image.width) if segmentation else None

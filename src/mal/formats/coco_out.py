@@ -1,0 +1,126 @@
+"""Write COCO files: masks as run-length codes or as polygons, everything else as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mal.data.coco import CocoFile, category_is_known, is_id, show
+from mal.data.json_out import dumps, without_non_finite
+from mal.data.json_records import JsonRecords
+from mal.files import atomic_file
+from mal.formats.by_image import Json, annotation_name, mask_of
+from mal.formats.options import WriteOptions
+from mal.formats.tally import Tally
+from mal.masks.polygons import flat, polygons_from_rle
+from mal.masks.rle import rle_area
+
+Change = Callable[[Json], Json]
+
+
+def write_coco(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -> None:
+    """Write a COCO file, streamed.
+
+    Ids, order and all keys of the records are kept. Masks become compressed RLE, or polygons
+    (`mal.masks.polygons.polygons_from_rle`); polygons of the input stay as they were drawn, and so do the masks of
+    groups (``iscrowd`` 1). ``area`` is added where it is missing.
+
+    Raises:
+        UserError: an annotation is broken and the tally may not skip it, or ``out`` cannot be written.
+    """
+    with atomic_file(out) as file:
+        write_document(coco, file, options, tally)
+
+
+def write_document(
+    coco: CocoFile,
+    file: BinaryIO,
+    options: WriteOptions,
+    tally: Tally,
+    *,
+    change_image: Change = dict,
+    change_annotation: Change = dict,
+    categories: list[Json] | None = None,
+) -> None:
+    """Write the JSON of `write_coco` to an open file; the changes are made to each record before it is written."""
+    document = dict(coco.document)
+    if categories is not None:
+        document["categories"] = categories
+    file.write(b"{")
+    for index, (key, value) in enumerate(document.items()):
+        file.write((b",\n" if index else b"") + dumps(key) + b": ")
+        if key == "annotations":
+            _write_list(file, (change_annotation(record) for record in _annotations(coco, options, tally)), coco)
+        elif key == "images":
+            _write_list(file, (change_image(record) for record in _images(coco, tally)), coco)
+        elif isinstance(value, JsonRecords):
+            _write_list(file, value, coco)
+        else:
+            file.write(dumps(_strict(value, coco)))
+    file.write(b"}\n")
+    tally.classes = len(document.get("categories") or ())
+
+
+def _write_list(file: BinaryIO, records: Iterable[Any], coco: CocoFile) -> None:
+    file.write(b"[")
+    for number, record in enumerate(records):
+        file.write((b",\n" if number else b"\n") + dumps(_strict(record, coco)))
+    file.write(b"]")
+
+
+def _strict(value: Any, coco: CocoFile) -> Any:
+    return value if coco.strict_json else without_non_finite(value)[0]
+
+
+def _images(coco: CocoFile, tally: Tally) -> Iterator[Json]:
+    for position, record in enumerate(coco.document["images"]):
+        image_id = record.get("id") if isinstance(record, dict) else None
+        if not is_id(image_id) or image_id not in coco.images:
+            reason = coco.unusable_images.get(image_id) if is_id(image_id) else None  # type: ignore[arg-type]
+            tally.broken(f"{coco.path}: images[{position}]", reason or f"it has no usable id ({show(image_id)})")
+            continue
+        image = coco.images[image_id]  # type: ignore[index]
+        tally.images += 1
+        yield record | ({"width": image.width, "height": image.height} if image.has_size else {})
+
+
+def _annotations(coco: CocoFile, options: WriteOptions, tally: Tally) -> Iterator[Json]:
+    for position, record in enumerate(coco.annotations):
+        where = f"{coco.path}: {annotation_name(coco, position)}"
+        if not isinstance(record, dict) or coco.table.image_rows[position] < 0:
+            tally.broken(where, "its image is not in the file or cannot be used")
+            continue
+        if not category_is_known(coco, record.get("category_id")):
+            category = show(record.get("category_id"))
+            tally.broken(where, f"its category_id {category} is not in the list of categories")
+            continue
+        try:
+            result = _with_shape(record, coco, position, options, tally)
+        except ValueError as error:
+            tally.broken(where, f"its mask cannot be read: {error}")
+            continue
+        tally.count(has_mask=bool(result.get("segmentation")))
+        yield result
+
+
+def _with_shape(record: Json, coco: CocoFile, position: int, options: WriteOptions, tally: Tally) -> Json:
+    segmentation = record.get("segmentation")
+    if not segmentation or record.get("iscrowd") == 1:
+        return record
+    if options.shapes == "polygons" and isinstance(segmentation, list):
+        return record
+    image = coco.images.at(int(coco.table.image_rows[position]))
+    if not image.has_size:
+        raise ValueError("the size of its image is not known; --images DIR takes it from the picture")
+    rle = mask_of(record, image)
+    assert rle is not None
+    result = {"area": rle_area(rle)} | record
+    if options.shapes == "masks":
+        return result | {"segmentation": rle}
+    polygons = [flat(polygon) for polygon in polygons_from_rle(rle, options.tolerance)]
+    if not polygons:
+        tally.changed["an empty mask, which polygons cannot say, became no mask"].append(
+            annotation_name(coco, position)
+        )
+    return result | {"segmentation": polygons}

@@ -1,0 +1,130 @@
+"""COCO 1.0 archives as CVAT imports and exports them: ``annotations/instances_default.json`` in a zip."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mal.data.coco import CocoFile, read_coco, show
+from mal.errors import UserError
+from mal.files import atomic_file
+from mal.formats.by_image import NO_CLASSES, Json
+from mal.formats.coco_out import write_document
+from mal.formats.options import ReadOptions, WriteOptions
+from mal.formats.pictures import picture_file
+from mal.formats.tally import Tally
+
+_MEMBER = "annotations/instances_default.json"
+
+
+def write_cvat(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -> None:
+    """Write an archive for CVAT's "COCO 1.0" import.
+
+    CVAT (by way of Datumaro) takes ids as whole numbers only, an annotation id of 0 as "belongs to nothing" and a
+    category id of 0 as "no class", and asks for ``iscrowd`` and ``bbox`` in every record. Ids that do not fit are
+    replaced and said; an old annotation id stays under ``attributes``.
+
+    Raises:
+        UserError: as of `mal.formats.coco_out.write_coco`, or a picture is missing.
+    """
+    images = _Numbers("image", coco.images, tally)
+    classes = _Numbers("category", coco.categories, tally)
+    annotations = _Numbers("annotation", map(coco.table.ids.__getitem__, range(len(coco.table))), tally)
+
+    def image(record: Json) -> Json:
+        return record | {"id": images.of(record["id"])}
+
+    def annotation(record: Json) -> Json:
+        number = annotations.of(record.get("id"), once=True)
+        if number != record.get("id"):
+            record = record | {"attributes": {**(record.get("attributes") or {}), "id": record.get("id")}}
+        category = classes.of(record.get("category_id") if coco.categories else NO_CLASSES)
+        ids = {"id": number, "image_id": images.of(record["image_id"]), "category_id": category}
+        return {"segmentation": [], "bbox": []} | record | ids | {"iscrowd": int(record.get("iscrowd") == 1)}
+
+    names = coco.categories or {NO_CLASSES: NO_CLASSES}
+    categories = [{"id": classes.of(category_id), "name": name} for category_id, name in names.items()]
+    with atomic_file(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
+        with archive.open(_MEMBER, "w", force_zip64=True) as member:
+            write_document(
+                coco,
+                member,  # type: ignore[arg-type]
+                options,
+                tally,
+                change_image=image,
+                change_annotation=annotation,
+                categories=categories,
+            )
+        if options.pictures != "no":
+            for record in coco.images.values():
+                source = picture_file(record, options)
+                archive.write(source, f"images/default/{record.file_name}", zipfile.ZIP_STORED)
+
+
+@contextmanager
+def unpacked_cvat(path: Path, folder: Path) -> Iterator[Path]:
+    """The annotation file of an archive, as a file in ``folder``.
+
+    Raises:
+        UserError: it is no archive, or not one with a single annotation file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [
+                name
+                for name in archive.namelist()
+                if name.endswith(".json") and (name.startswith("annotations/") or "/" not in name)
+            ]
+            if len(members) != 1:
+                found = ", ".join(members) or "none"
+                raise UserError(
+                    f"{path}: an archive of CVAT has one annotations/instances_*.json, this one has {found}"
+                )
+            target = folder / "annotations.json"
+            with archive.open(members[0]) as source, target.open("wb") as file:
+                while block := source.read(2**20):
+                    file.write(block)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"{path} is damaged or no zip archive: {error}") from error
+    yield target
+
+
+def read_cvat(path: Path, options: ReadOptions, tally: Tally, folder: Path) -> CocoFile:
+    """Read an archive; its annotation file is unpacked into ``folder`` and stays in use.
+
+    Raises:
+        UserError: it is damaged, or no archive of CVAT.
+    """
+    with unpacked_cvat(path, folder) as file:
+        coco = read_coco(file)
+    coco.path = path
+    return coco
+
+
+class _Numbers:
+    """Whole numbers from 1 on for ids: those that fit stay, the others get the next free one.
+
+    Args:
+        kind: what is numbered, for the tally.
+        ids: all of them.
+    """
+
+    def __init__(self, kind: str, ids: Iterable[Any], tally: Tally) -> None:
+        self._next = max((value for value in ids if type(value) is int), default=0)
+        self._seen: set[int] = set()
+        self._new: dict[str, int] = {}
+        self._changed = tally.changed[f"the {kind} id does not fit CVAT"]
+
+    def of(self, value: Any, *, once: bool = False) -> int:
+        """The number for an id; with ``once`` a number is given to one record only."""
+        if type(value) is int and value > 0 and not (once and value in self._seen):
+            self._seen.add(value)
+            return value
+        if once or show(value) not in self._new:
+            self._next = max(self._next, 0) + 1
+            self._new[show(value)] = self._next
+            self._changed.append(f"{show(value)} is {self._next}")
+        return self._new[show(value)]

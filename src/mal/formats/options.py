@@ -1,0 +1,48 @@
+"""What a person can choose about reading and writing formats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Shapes = Literal["masks", "polygons"]
+Pictures = Literal["no", "copy", "link"]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a format is read.
+
+    Attributes:
+        images: folder of the pictures; None looks where the format has them.
+        split: the only one to read, as "train"; None reads all.
+        one_based: Pascal VOC boxes count pixels from 1 and include the last one.
+    """
+
+    images: Path | None = None
+    split: str | None = None
+    one_based: bool = False
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """How a format is written.
+
+    Attributes:
+        shapes: of masks, where a format has both.
+        tolerance: how far in pixels a corner of a mask's outline may lie beside its polygon.
+        images: folder of the pictures; None where it is not known.
+        pictures: whether they go into the output too, as files or as links.
+        split: name of the part of the data set that is written.
+        as_predictions: Label Studio shows the masks as suggestions; else as finished annotations.
+        image_prefix: what stands before a file name to make the address by which Label Studio finds the picture.
+    """
+
+    shapes: Shapes = "masks"
+    tolerance: float = 0.0
+    images: Path | None = None
+    pictures: Pictures = "no"
+    split: str = "train"
+    as_predictions: bool = True
+    image_prefix: str = "/data/local-files/?d="

@@ -1,0 +1,132 @@
+"""Masks as PNG pictures: one for each instance, and one for each image in which values stand for instances."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from mal.data import json_in
+from mal.data.coco import CocoFile
+from mal.data.images import image_path
+from mal.data.json_out import write_json
+from mal.data.json_records import JsonRecords
+from mal.errors import UserError
+from mal.formats.builder import CocoBuilder
+from mal.formats.by_image import NO_CLASSES, AnnotatedImage, Annotation, Json, by_image
+from mal.formats.options import ReadOptions, WriteOptions
+from mal.formats.restore import carried, restored
+from mal.formats.tally import Tally
+from mal.formats.whole_folder import whole_folder
+from mal.masks.rle import Rle, mask_from_rle, rle_area, rle_from_mask
+
+LEGEND = "legend.json"
+_LARGEST_8_BIT = 255
+_LARGEST_16_BIT = 65535
+
+
+def write_png(coco: CocoFile, out: Path, _: WriteOptions, tally: Tally) -> None:
+    """Write a folder with two pictures of the same masks, and a legend that holds all the rest.
+
+    ``instances/<image>/<annotation>.png`` is 255 in the mask and 0 outside. ``indexed/<image>.png`` is 0 where no mask
+    is, else the number of an instance, from 1 in the order of the file; 16 bit where an image has more than 255. Where
+    masks overlap, the smaller one is seen. ``legend.json`` has every record with its value and its file.
+
+    Raises:
+        UserError: a record is broken and the tally may not skip it, two images would share a file, or the folder
+            cannot be written.
+    """
+    with whole_folder(out) as folder:
+        images: list[Json] = []
+        taken: set[str] = set()
+        for item in by_image(coco, tally):
+            stem = PurePosixPath(item.image.file_name).with_suffix("").as_posix()
+            if stem in taken:
+                raise UserError(f"two images would share the masks of {stem}: rename one of them")
+            taken.add(stem)
+            images.append(_write_image(item, folder, stem, tally))
+        others = {key: value for key, value in coco.document.items() if key not in ("images", "annotations")}
+        document = {key: list(value) if isinstance(value, JsonRecords) else value for key, value in others.items()}
+        write_json({"document": document, "images": images}, folder / LEGEND)
+        tally.classes = len(coco.categories)
+
+
+def read_png(path: Path, _: ReadOptions, tally: Tally) -> CocoFile:
+    """Read a folder that `write_png` wrote, from its legend and the pictures of instances.
+
+    Raises:
+        UserError: the legend or a picture is missing or broken.
+    """
+    legend_path = path / LEGEND
+    try:
+        legend, _strict = json_in.loads(legend_path.read_bytes())
+        document, images = dict(legend["document"]), list(legend["images"])
+        builder = CocoBuilder()
+        categories = list(document.pop("categories", ()))
+        names = {record["id"]: str(record["name"]) for record in categories}
+        builder.categories(categories)
+        for item in images:
+            record = dict(item["image"])
+            size = (record.pop("width"), record.pop("height"))
+            builder.image(record.pop("file_name"), size, record)
+            for entry in item["annotations"]:
+                name = names.get(entry["record"].get("category_id"), NO_CLASSES)
+                builder.annotation(name, *_read_annotation(entry, path, size, tally))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{legend_path} is not a legend of PNG masks as `mal convert` writes it: {error!r}") from error
+    return builder.build(path, tally, document)
+
+
+def _write_image(item: AnnotatedImage, folder: Path, stem: str, tally: Tally) -> Json:
+    indexed: npt.NDArray[np.uint16] = np.zeros((item.image.height, item.image.width), np.uint16)
+    masks: list[tuple[int, Annotation, Rle]] = []
+    entries = []
+    for number, annotation in enumerate(item.annotations):
+        entry = carried(annotation.record, annotation.rle) | {"value": None, "file": None}
+        if annotation.rle is not None:
+            file = f"instances/{stem}/{_file_stem(annotation, number)}.png"
+            _save(np.where(mask_from_rle(annotation.rle), 255, 0).astype(np.uint8), image_path(folder, file))
+            masks.append((len(masks) + 1, annotation, annotation.rle))
+            entry |= {"value": len(masks), "file": file}
+        entries.append(entry)
+        tally.count(has_mask=annotation.rle is not None)
+    if len(masks) > _LARGEST_16_BIT:
+        raise UserError(f"{item.image.file_name} has {len(masks)} masks, more than a 16-bit picture has values")
+    for value, _, rle in sorted(masks, key=lambda mask: -rle_area(mask[2])):
+        indexed[mask_from_rle(rle)] = value
+    seen = np.bincount(indexed.ravel(), minlength=len(masks) + 1)
+    for value, annotation, rle in masks:
+        if hidden := rle_area(rle) - int(seen[value]):
+            tally.changed["pixels below a smaller mask are seen in instances/ only"].append(
+                f"{annotation.name} of {item.image.file_name}: {hidden}"
+            )
+    is_small = len(masks) <= _LARGEST_8_BIT
+    _save(indexed.astype(np.uint8) if is_small else indexed, image_path(folder, f"indexed/{stem}.png"))
+    size = {"width": item.image.width, "height": item.image.height}
+    return {"image": item.record | size, "indexed": f"indexed/{stem}.png", "annotations": entries}
+
+
+def _file_stem(annotation: Annotation, number: int) -> str:
+    annotation_id = annotation.record.get("id")
+    return str(annotation_id) if type(annotation_id) is int else f"at-{number}"
+
+
+def _save(pixels: npt.NDArray[Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        raise UserError(f"two annotations would share the file {path.name}: give them different ids")
+    Image.fromarray(pixels).save(path)
+
+
+def _read_annotation(entry: Json, folder: Path, size: tuple[int, int], tally: Tally) -> tuple[list[float], Json]:
+    if entry["file"] is None:
+        record = dict(entry["record"])
+        return record.pop("bbox"), record
+    with Image.open(image_path(folder, entry["file"])) as picture:
+        mask = np.asarray(picture) > 0
+    if mask.shape != (size[1], size[0]):
+        raise ValueError(f"{entry['file']} has {mask.shape[1]} x {mask.shape[0]} pixels, its image {size}")
+    return restored(entry, rle_from_mask(mask), entry["file"], tally)

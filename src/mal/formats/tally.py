@@ -1,0 +1,87 @@
+"""What a conversion did, and what the new format has no place for: nothing is lost without a word."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from mal.errors import UserError
+
+_BROKEN = "broken: "
+_NAMED = 3  # records a line on the terminal names
+
+
+class Tally:
+    """Counts what was written, and notes what was not.
+
+    Args:
+        skip_broken: broken records are left out and named; else the first one is an error.
+
+    Attributes:
+        images, boxes, masks, classes: written; an annotation is either a box alone or a mask.
+        left_out: by reason, the names of the records that are not in the output.
+        changed: by reason, the names of the records that were written in another way than they were read.
+        lost: by what it is, how often the new format had no place for a part of a record.
+    """
+
+    def __init__(self, *, skip_broken: bool = False) -> None:
+        self.skip_broken = skip_broken
+        self.images = self.boxes = self.masks = self.classes = 0
+        self.left_out: defaultdict[str, list[str]] = defaultdict(list)
+        self.changed: defaultdict[str, list[str]] = defaultdict(list)
+        self.lost: Counter[str] = Counter()
+
+    def broken(self, where: str, reason: str) -> None:
+        """A record that cannot be used.
+
+        Raises:
+            UserError: unless ``skip_broken``.
+        """
+        if not self.skip_broken:
+            raise UserError(f"{where}: {reason} (--skip-broken leaves such records out and names them)")
+        self.left_out[_BROKEN + reason].append(where)
+
+    def count(self, *, has_mask: bool) -> None:
+        """An annotation was written."""
+        if has_mask:
+            self.masks += 1
+        else:
+            self.boxes += 1
+
+    @property
+    def has_broken(self) -> bool:
+        """Whether a record was left out that another input would not have had."""
+        return any(reason.startswith(_BROKEN) for reason in self.left_out)
+
+    def lines(self) -> Iterator[str]:
+        """The report for the terminal."""
+        counts = ((self.images, "image"), (self.boxes, "box"), (self.masks, "mask"), (self.classes, "class"))
+        yield ", ".join(_several(count, unit) for count, unit in counts)
+        for reason, names in self.left_out.items():
+            yield f"left out, {reason}: {_some(names)}"
+        for reason, names in self.changed.items():
+            if names:
+                yield f"changed, {reason}: {_some(names)}"
+        for what, count in self.lost.items():
+            yield f"no place in the format for {what}: {count}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The report with every name."""
+        return {
+            "written": {"images": self.images, "boxes": self.boxes, "masks": self.masks, "classes": self.classes},
+            "left_out": dict(self.left_out),
+            "changed": {reason: names for reason, names in self.changed.items() if names},
+            "no_place_for": dict(self.lost),
+        }
+
+
+def _several(count: int, unit: str) -> str:
+    if count == 1:
+        return f"1 {unit}"
+    return f"{count} {unit}{'es' if unit.endswith(('x', 's')) else 's'}"
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:_NAMED])
+    return f"{len(names)} ({shown}{', ...' if len(names) > _NAMED else ''})"

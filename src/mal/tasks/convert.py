@@ -1,0 +1,70 @@
+"""``mal convert``: read one format, write another, say what has no place there."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from mal.console import console
+from mal.data.images import fill_missing_sizes
+from mal.data.json_out import write_json
+from mal.errors import UserError
+from mal.formats.formats import WRITERS, input_format, output_format, read
+from mal.formats.options import ReadOptions, WriteOptions
+from mal.formats.tally import Tally
+from mal.formats.whole_folder import check_target
+
+_WITH_PICTURES = ("yolo", "yolo-seg", "labelme", "cvat")
+
+
+def run(
+    source: Path,
+    target: Path,
+    *,
+    source_format: str | None,
+    target_format: str | None,
+    reading: ReadOptions,
+    writing: WriteOptions,
+    overwrite: bool,
+    skip_broken: bool,
+    report: Path | None,
+) -> int:
+    """Convert, and print what was written and what was not.
+
+    Returns:
+        Exit code: 1 when broken records were left out, else 0.
+
+    Raises:
+        UserError: the input is broken (file and line are named), or the output is there already or cannot be written.
+    """
+    if reading.images is not None and not reading.images.is_dir():
+        raise UserError(f"--images {reading.images}: no such folder")
+    source_format = source_format or input_format(source)
+    target_format = target_format or output_format(target)
+    check_target(target, source, overwrite=overwrite)
+    tally = Tally(skip_broken=skip_broken)
+    with tempfile.TemporaryDirectory(prefix="mal-") as scratch:
+        coco, images = read(source, source_format, reading, tally, Path(scratch))
+        if images is not None:
+            fill_missing_sizes(coco, images)
+        writing = replace(writing, images=images)
+        _check_pictures(target_format, writing)
+        WRITERS[target_format](coco, target, writing, tally)
+    console.print(f"{source} ({source_format}) -> {target} ({target_format})", markup=False)
+    for line in tally.lines():
+        console.print(line, markup=False)
+    if images is not None and reading.images is None:
+        console.print(f"the pictures: --images {images}", markup=False)
+    if report is not None:
+        write_json(tally.as_json(), report)
+    return 1 if tally.has_broken else 0
+
+
+def _check_pictures(target_format: str, writing: WriteOptions) -> None:
+    if writing.pictures == "no":
+        return
+    if target_format not in _WITH_PICTURES:
+        raise UserError(f"--pictures: {target_format} has no place for pictures; {', '.join(_WITH_PICTURES)} have")
+    if writing.images is None:
+        raise UserError(f"--pictures {writing.pictures} needs --images DIR, the folder of the pictures")
