@@ -12,6 +12,8 @@ from mal.commands.parser import CommandParser
 if TYPE_CHECKING:
     from mal.config.fields import Task
 
+_FLAGS = {"inference": ("overwrite", "restart"), "evaluate": ("agreement", "box_noise", "box_noise_boxes")}
+
 
 class SpecTaskParser(CommandParser):
     """Ends its help with the fields of the spec."""
@@ -52,6 +54,24 @@ def make_parser(task: Task, summary: str) -> CommandParser:
         parser.add_argument(
             "--restart", action="store_true", help="throw away what an unfinished run has done, and begin anew"
         )
+    if task == "evaluate":
+        parser.add_argument(
+            "--agreement",
+            action="store_true",
+            help="also ask the other network, and say how far student and teacher agree on each box",
+        )
+        parser.add_argument(
+            "--box-noise",
+            action="store_true",
+            help="also measure how masks suffer from boxes that are drawn carelessly",
+        )
+        parser.add_argument(
+            "--box-noise-boxes",
+            type=_at_least_one,
+            default=500,
+            metavar="N",
+            help="how many boxes, chosen evenly, --box-noise labels 15 times (default: 500)",
+        )
     parser.add_argument(
         "overrides",
         nargs="*",
@@ -70,9 +90,15 @@ def run(arguments: argparse.Namespace) -> int:
     spec = load_spec(arguments.experiment_spec, arguments.overrides, task=arguments.task)
     module = "dry_run" if arguments.dry_run else arguments.task
     task = importlib.import_module(f"mal.tasks.{module}")
-    flags = ("overwrite", "restart") if arguments.task == "inference" else ()
-    exit_code: int = task.run(spec, **{flag: getattr(arguments, flag) for flag in flags})
+    exit_code: int = task.run(spec, **{flag: getattr(arguments, flag) for flag in _FLAGS.get(arguments.task, ())})
     return exit_code
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
 
 
 def _override(text: str) -> str:

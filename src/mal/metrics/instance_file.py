@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from mal.data.coco import CocoFile, show
+from mal.data.csv_out import write_csv
 from mal.errors import UserError
-from mal.files import atomic_file
 from mal.metrics.classes import ClassNumbers
 from mal.metrics.dice import dice_of_iou
 from mal.metrics.instance_table import ELLIPSE, FILLED_BOX, METHODS, MODEL, InstanceTable
@@ -42,7 +41,7 @@ class Instance:
     mask_area: int = _column("pixels of the predicted mask")
     true_area: int = _column("pixels of the true mask")
     size: str = _column("`small` (up to 32² pixels), `medium` (up to 96²) or `large`")
-    score: float = _column("how sure the network is of the mask, 0..1")
+    score: float = _column("how good the mask seems to be without the true one, 0..1")
     agreement: float | None = _column("IoU of the student's and the teacher's mask; empty if not asked for")
     iou: float = _column("IoU with the true mask, as the rest")
     boundary_iou: float = _column("boundary IoU, dilation ratio 0.02")
@@ -112,7 +111,7 @@ def write_instances(rows: Iterable[Instance], path: Path) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    _write([column.name for column in fields(Instance)], (astuple(row) for row in rows), path)
+    write_csv([column.name for column in fields(Instance)], (astuple(row) for row in rows), path)
 
 
 def read_instances(path: Path) -> list[Instance]:
@@ -153,20 +152,7 @@ def write_classes(figures: EvaluationFigures, classes: ClassNumbers, path: Path)
         )
         for name, own in by_size
     )
-    _write(list(CLASS_COLUMNS), rows, path)
-
-
-def _write(header: Sequence[str], rows: Iterable[Sequence[Any]], path: Path) -> None:
-    with atomic_file(path) as file:
-        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows([_cell(value) for value in row] for row in rows)
-        text.detach()  # leaves the file open, for the one that opened it
-
-
-def _cell(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) else value
+    write_csv(list(CLASS_COLUMNS), rows, path)
 
 
 def _number_or_none(text: str) -> float | None:

@@ -45,7 +45,7 @@ def instance_row(
         category: number of its class.
         predicted: its mask.
         truth: the true mask.
-        score: how sure the network is, 0..1.
+        score: how good the mask seems to be without the true one, 0..1, see `mal.masks.score`.
         agreement: IoU of the masks of student and teacher.
 
     Returns:

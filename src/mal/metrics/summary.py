@@ -28,7 +28,7 @@ class MethodSummary:
     Attributes:
         iou: means over classes, boxes and sizes of boxes.
         by_mask_area: the same where sizes go by the true mask's area.
-        means: mean over boxes by name: ``boundary_iou_instances``, ``dice_instances`` and those of :data:`SHARES`; empty
+        means: over boxes, by name: ``boundary_iou_instances``, ``dice_instances`` and those of :data:`SHARES`; empty
             without a box.
         class_means: of each class by its number: ``boundary_iou``, ``dice`` and those of :data:`SHARES`.
         class_images: number of images of each class.

@@ -12,16 +12,19 @@ from mal.console import console
 from mal.data.datamodule import AnnotatedImages
 from mal.data.json_out import write_json
 from mal.errors import UserError
+from mal.labeler import MaskAutoLabeler
+from mal.metrics.box_noise import BoxNoise
 from mal.metrics.classes import ClassNumbers
 from mal.metrics.clustering import cluster_quality
 from mal.metrics.instance_file import instances, write_classes, write_instances
 from mal.metrics.results import Clustering, EvaluationFigures
 from mal.metrics.summary import evaluation_figures, summarize
 from mal.models.build import prediction_mode
-from mal.tasks.crop_run import start_processes
-from mal.tasks.evaluate_pass import Pass, evaluate_boxes
+from mal.tasks.box_noise import measure_box_noise, write_box_noise
+from mal.tasks.crop_run import Processes, start_processes
+from mal.tasks.evaluate_pass import Pass, evaluate_boxes, other_networks
 from mal.tasks.evaluate_precision import mask_precisions
-from mal.tasks.evaluate_tables import show_evaluation
+from mal.tasks.evaluate_tables import box_noise_table, show_evaluation
 from mal.tasks.labeler_of import labeler_of
 from mal.tasks.run_folder import run_folder, show_notes
 from mal.training.status import StatusLog
@@ -30,8 +33,14 @@ METRICS, TIMING = "metrics.json", "timing.json"
 INSTANCES, CLASSES, PREDICTIONS = "instances.csv", "classes.csv", "predictions.json"
 
 
-def run(spec: ExperimentSpec) -> int:
+def run(spec: ExperimentSpec, *, agreement: bool = False, box_noise: bool = False, box_noise_boxes: int = 500) -> int:
     """Evaluate ``evaluate.checkpoint`` on the validation set; docs/evaluation.md says what it writes.
+
+    Args:
+        spec: of the run.
+        agreement: also ask the network that the spec does not ask, and say how far the masks of both agree.
+        box_noise: also measure how masks suffer when boxes are drawn carelessly.
+        box_noise_boxes: how many boxes to do that with.
 
     Returns:
         Exit code: 0 when every box with a mask was evaluated, 1 when an image could not be read.
@@ -54,13 +63,18 @@ def run(spec: ExperimentSpec) -> int:
             folder / PREDICTIONS,
             batch_size=evaluate.batch_size,
             num_workers=spec.dataset.num_workers_per_gpu,
+            others=other_networks(labeler) if agreement else (),
             with_vectors=evaluate.comp_clustering,
         )
+        noise = _box_noise(spec, source, labeler, processes, found, box_noise_boxes) if box_noise else None
         if processes.rank:
             return 0
         _show_notes(found, source, status)
         figures = _write_results(evaluate.checkpoint, found, source, classes, folder, status)
         show_evaluation(figures)
+        if noise is not None:
+            write_box_noise(noise, folder)
+            console.print(box_noise_table(noise))
         status.write("evaluated", figures.model.model_dump(mode="json"))
         console.print(f"{len(found.table)} boxes in {found.seconds:.1f} s, {_milliseconds(found):.1f} ms a box")
         console.print(f"metrics: {folder / METRICS}")
@@ -77,6 +91,25 @@ def _annotations_with_masks(spec: ExperimentSpec) -> AnnotatedImages:
     if not source.boxes_to_label.has_mask.any():
         raise UserError(f"{source.coco.path}: no annotation has a mask to compare with")
     return source
+
+
+def _box_noise(
+    spec: ExperimentSpec,
+    source: AnnotatedImages,
+    labeler: MaskAutoLabeler,
+    processes: Processes,
+    found: Pass,
+    max_boxes: int,
+) -> BoxNoise | None:
+    return measure_box_noise(
+        source,
+        labeler,
+        processes,
+        found.table,
+        max_boxes=max_boxes,
+        batch_size=spec.evaluate.batch_size,
+        num_workers=spec.dataset.num_workers_per_gpu,
+    )
 
 
 def _show_notes(found: Pass, source: AnnotatedImages, status: StatusLog) -> None:

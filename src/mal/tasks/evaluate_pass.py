@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,17 @@ from mal.data.crop_stream import CropBatch
 from mal.data.datamodule import AnnotatedImages
 from mal.data.ground_truth import GroundTruth
 from mal.data.notes import RecordNote
+from mal.errors import UserError
+from mal.export.onnx_network import OnnxNetwork
 from mal.labeler import MaskAutoLabeler
 from mal.masks.rle import Rle
+from mal.masks.score import score_of
 from mal.metrics.classes import ClassNumbers
 from mal.metrics.clustering import ClassedVectors
 from mal.metrics.instance_table import InstanceTable, instance_row, joined
+from mal.metrics.iou import mask_iou
 from mal.metrics.predictions import PredictionsPart, write_predictions
+from mal.models.predict import Network
 from mal.tasks.crop_run import Processes, crop_batches
 from mal.tasks.in_background import Arriving, done_in_background, encoders_beside, on_its_way_to_the_cpu
 
@@ -64,6 +70,7 @@ def evaluate_boxes(
     *,
     batch_size: int,
     num_workers: int,
+    others: Sequence[MaskAutoLabeler] = (),
     with_vectors: bool = False,
 ) -> Pass:
     """Label all boxes and compare the masks with the true ones.
@@ -76,6 +83,8 @@ def evaluate_boxes(
         predictions: the file for the masks.
         batch_size: boxes that the network sees at once.
         num_workers: processes that read images.
+        others: labelers of the networks that ``labeler`` does not ask alone, see :func:`other_networks`; with them, the
+            table says how far student and teacher agree.
         with_vectors: whether to keep the instance vectors.
     """
     truth = GroundTruth(source.coco)
@@ -88,19 +97,19 @@ def evaluate_boxes(
         source, labeler, processes, name="evaluating", batch_size=batch_size, num_workers=num_workers
     )
 
-    def computed() -> Iterator[tuple[CropBatch, Arriving]]:
+    def computed() -> Iterator[tuple[CropBatch, list[Arriving]]]:
         for batch in batches:
             failures.extend(batch.failures)
             if len(batch):
                 if with_vectors:
                     vectors.append(_classed_vectors(batch, labeler, classes))
-                yield batch, on_its_way_to_the_cpu(labeler.probabilities(batch))
+                yield batch, [on_its_way_to_the_cpu(each.probabilities(batch)) for each in (labeler, *others)]
 
-    def measured(job: tuple[CropBatch, Arriving]) -> tuple[list[_Measured], float]:
-        batch, probs = job
-        arrived = probs()
+    def measured(job: tuple[CropBatch, list[Arriving]]) -> tuple[list[_Measured], float]:
+        batch, arriving = job
+        probs = [each() for each in arriving]
         start = time.monotonic()
-        return list(_compared(batch, arrived, labeler, truth, classes)), time.monotonic() - start
+        return list(_compared(batch, probs, (labeler, *others), truth, classes)), time.monotonic() - start
 
     for found, seconds in done_in_background(measured, computed(), threads=encoders_beside(labeler.device)):
         clock.measuring += seconds
@@ -134,17 +143,42 @@ class _Clock:
 
 def _compared(
     batch: CropBatch,
-    probs: npt.NDArray[np.float32],
-    labeler: MaskAutoLabeler,
+    probs: Sequence[npt.NDArray[np.float32]],
+    labelers: Sequence[MaskAutoLabeler],
     truth: GroundTruth,
     classes: ClassNumbers,
 ) -> Iterator[_Measured]:
-    for box, mask in zip(batch.boxes, labeler.pasted(batch, probs), strict=True):
+    """What the first labeler's masks are worth, and how far the last two agree."""
+    of_all = [labeler.pasted(batch, each) for labeler, each in zip(labelers, probs, strict=True)]
+    for index, (box, *masks) in enumerate(zip(batch.boxes, *of_all, strict=True)):
         true_mask = truth.rle(box)
         if true_mask is not None:
-            rle = mask.rle()
-            row = instance_row(box, classes.number(box.category_id), rle, true_mask, score=mask.score)
-            yield _Measured(row, box, rle, mask.score)
+            rles = [mask.rle() for mask in masks]
+            agreement = mask_iou(rles[-2], rles[-1]) if len(rles) > 1 else float("nan")
+            score = score_of(
+                masks[0], probs[0][index, 0], batch.images[index], batch.box_mask[index, 0], batch.frames[index]
+            )
+            number = classes.number(box.category_id)
+            row = instance_row(box, number, rles[0], true_mask, score=score, agreement=agreement)
+            yield _Measured(row, box, rles[0], score)
+
+
+def other_networks(labeler: MaskAutoLabeler) -> list[MaskAutoLabeler]:
+    """The same labeler asking the other network; where it asks the mean of both, one for each.
+
+    Raises:
+        UserError: it is of an exported network, which is one only.
+    """
+    if isinstance(labeler.student, OnnxNetwork):
+        raise UserError(f"{labeler.student.path}: holds one network; --agreement needs the checkpoint, which has two")
+    networks: tuple[Network, Network] = ("student", "teacher")
+    return [_asking(labeler, network) for network in networks if network != labeler.mode.network]
+
+
+def _asking(labeler: MaskAutoLabeler, network: Network) -> MaskAutoLabeler:
+    other = copy(labeler)
+    other.mode = replace(labeler.mode, network=network)
+    return other
 
 
 def _classed_vectors(batch: CropBatch, labeler: MaskAutoLabeler, classes: ClassNumbers) -> ClassedVectors:

@@ -6,6 +6,7 @@ from rich import box
 from rich.table import Table
 
 from mal.console import console
+from mal.metrics.box_noise import KINDS, BoxNoise
 from mal.metrics.results import ClassFigures, Difference, EvaluationFigures, Interval, MethodFigures
 from mal.size_bins import SIZE_NAMES
 
@@ -75,6 +76,25 @@ def classes_table(figures: EvaluationFigures) -> Table:
     return table
 
 
+def box_noise_table(noise: BoxNoise) -> Table:
+    """Mean IoU over boxes by kind and level of noise."""
+    table = _table(
+        f"mean IoU of {noise.boxes:,} boxes under noise, a share of their sides",
+        ["noise", "model", "box", "ellipse", "model - ellipse"],
+    )
+    for kind in KINDS:
+        for point in getattr(noise, kind):
+            table.add_row(
+                f"{kind} {point.level:.0%}",
+                _text(point.model, point.model_interval),
+                _number(point.box),
+                _number(point.ellipse),
+                _text(point.model_minus_ellipse, point.model_minus_ellipse_interval, "+"),
+            )
+        table.add_section()
+    return table
+
+
 def _table(title: str, columns: list[str]) -> Table:
     table = Table(
         title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
@@ -85,16 +105,17 @@ def _table(title: str, columns: list[str]) -> Table:
 
 
 def _with_interval(method: MethodFigures, name: str) -> str:
-    value = _number(getattr(method, name))
-    return f"{value} {_range(getattr(method.intervals, name))}" if method.intervals else value
+    value = getattr(method, name)
+    return "-" if value is None else _text(value, getattr(method.intervals, name) if method.intervals else None)
 
 
 def _difference(found: Difference) -> str:
-    return f"{found.mean:+.3f} {_range(found.interval, '+')}" if found.interval else f"{found.mean:+.3f}"
+    return _text(found.mean, found.interval, "+")
 
 
-def _range(interval: Interval, sign: str = "") -> str:
-    return f"[{interval[0]:{sign}.3f}, {interval[1]:{sign}.3f}]"
+def _text(value: float, interval: Interval | None, sign: str = "") -> str:
+    ends = f" [{interval[0]:{sign}.3f}, {interval[1]:{sign}.3f}]" if interval else ""
+    return f"{value:{sign}.3f}{ends}"
 
 
 def _number(value: float | None) -> str:

@@ -1,0 +1,137 @@
+"""How masks suffer when boxes are drawn carelessly: the same boxes again and again, with more and more noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mal.data.box import Box, Boxes
+from mal.data.crop_stream import CropBatch
+from mal.data.csv_out import write_csv
+from mal.data.datamodule import AnnotatedImages
+from mal.data.ground_truth import GroundTruth
+from mal.data.json_out import write_json
+from mal.labeler import MaskAutoLabeler
+from mal.masks.rle import Rle
+from mal.metrics.baselines import box_mask, ellipse_mask
+from mal.metrics.box_noise import KINDS, LEVELS, NOISY, BoxNoise, NoisyTable, noise_figures, noisy_boxes
+from mal.metrics.instance_table import InstanceTable
+from mal.metrics.iou import mask_iou
+from mal.tasks.crop_run import Processes, crop_batches
+from mal.tasks.in_background import Arriving, done_in_background, encoders_beside, on_its_way_to_the_cpu
+
+
+def measure_box_noise(
+    source: AnnotatedImages,
+    labeler: MaskAutoLabeler,
+    processes: Processes,
+    table: InstanceTable,
+    *,
+    max_boxes: int,
+    batch_size: int,
+    num_workers: int,
+) -> BoxNoise | None:
+    """Mean IoU of boxes under every kind and level of noise.
+
+    Args:
+        source: annotation file and images.
+        labeler: makes the masks.
+        processes: who shares the work.
+        table: what the evaluation found without noise; needed in the first process only.
+        max_boxes: how many boxes to choose, evenly from the file.
+        batch_size: boxes that the network sees at once.
+        num_workers: processes that read images.
+
+    Returns:
+        None in all processes but the first, and where no box was evaluated.
+    """
+    chosen = _chosen(source.boxes_to_label, max_boxes)
+    sizes = source.coco.images.sizes[chosen.image_rows]
+    found = {
+        (kind, level): _measured(
+            source,
+            labeler,
+            processes,
+            Boxes(
+                source.coco.table,
+                source.coco.images,
+                chosen.positions,
+                noisy_boxes(chosen.xyxy, chosen.positions, sizes, kind, level),
+            ),
+            name=f"noise: {kind} {level:.0%}",
+            batch_size=batch_size,
+            num_workers=num_workers,
+        )
+        for kind in KINDS
+        for level in LEVELS
+    }
+    plain = table[np.isin(table["position"], chosen.positions)]
+    if processes.rank or not len(plain):
+        return None
+    without_noise = noise_figures(0.0, plain)
+    return BoxNoise(
+        boxes=len(plain),
+        boxes_evaluated=len(table),
+        images=len(np.unique(plain["image"])),
+        **{kind: [without_noise, *(noise_figures(level, found[kind, level]) for level in LEVELS)] for kind in KINDS},
+    )
+
+
+def write_box_noise(noise: BoxNoise, folder: Path) -> None:
+    """Write ``box_noise.json``, and the same as ``box_noise.csv``.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    write_json(noise.model_dump(), folder / "box_noise.json")
+    rows = [
+        (kind, point.level, point.model, point.box, point.ellipse) for kind in KINDS for point in getattr(noise, kind)
+    ]
+    write_csv(("kind", "level", "model", "box", "ellipse"), rows, folder / "box_noise.csv")
+
+
+def _chosen(boxes: Boxes, max_boxes: int) -> Boxes:
+    rows = np.flatnonzero(boxes.has_mask)
+    return boxes.take(rows[np.linspace(0, len(rows) - 1, min(max_boxes, len(rows))).round().astype(np.int64)])
+
+
+def _measured(
+    source: AnnotatedImages,
+    labeler: MaskAutoLabeler,
+    processes: Processes,
+    boxes: Boxes,
+    *,
+    name: str,
+    batch_size: int,
+    num_workers: int,
+) -> NoisyTable:
+    truth = GroundTruth(source.coco)
+    batches = crop_batches(
+        source, labeler, processes, name=name, boxes=boxes, batch_size=batch_size, num_workers=num_workers
+    )
+
+    def computed() -> Iterator[tuple[CropBatch, Arriving]]:
+        for batch in batches:
+            if len(batch):
+                yield batch, on_its_way_to_the_cpu(labeler.probabilities(batch))
+
+    def compared(job: tuple[CropBatch, Arriving]) -> NoisyTable:
+        batch, probs = job
+        masks = zip(batch.boxes, labeler.pasted(batch, probs()), strict=True)
+        rows = [(box.position, box.image.position, _ious(box, mask.rle(), truth.rle(box))) for box, mask in masks]
+        return np.array([row for row in rows if row[2]], NOISY)
+
+    parts = list(done_in_background(compared, computed(), threads=encoders_beside(labeler.device)))
+    gathered = processes.gather(np.concatenate([np.empty(0, NOISY), *parts]))
+    table = np.concatenate([np.empty(0, NOISY), *gathered])
+    return table[np.argsort(table["position"])]
+
+
+def _ious(box: Box, predicted: Rle, truth: Rle | None) -> list[float] | None:
+    if truth is None:
+        return None
+    x0, y0, x1, y1 = box.xyxy
+    noisy, size = (x0, y0, x1 - x0, y1 - y0), (box.image.width, box.image.height)
+    return [mask_iou(mask, truth) for mask in (predicted, box_mask(noisy, *size), ellipse_mask(noisy, *size))]
