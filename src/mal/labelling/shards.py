@@ -57,7 +57,7 @@ class ShardWriter:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("xb")
+            self._file = path.open("xb", buffering=0)
         except OSError as error:
             raise cannot_write(path, error) from error
         self._synced = time.monotonic()
@@ -66,8 +66,9 @@ class ShardWriter:
         """Add a batch."""
         lines = b"".join(dumps(_as_json(finding)) + b"\n" for finding in findings)
         try:
-            self._file.write(lines + _end_line(lines, len(findings)))
-            self._file.flush()
+            left = memoryview(lines + _end_line(lines, len(findings)))
+            while left:
+                left = left[self._file.write(left) :]
             if time.monotonic() - self._synced > SECONDS_BETWEEN_SYNCS:
                 self._sync()
         except OSError as error:
