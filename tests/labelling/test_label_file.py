@@ -50,6 +50,17 @@ def test_the_iou_is_written_where_it_is_known(tmp_path):
     assert "iou" not in labelled_file(tmp_path, annotation())[0]["annotations"][0]
 
 
+def test_an_empty_mask_is_marked_since_nobody_sees_it(tmp_path):
+    coco = coco_file(tmp_path, document(annotation()))
+    empty = Label(rle_from_mask(np.zeros((80, 100), bool)), score=0.2)
+    (note,) = write_label_file(coco, {0: empty}, [], tmp_path / "out.json", min_score=0.5)
+    (result,) = json.loads((tmp_path / "out.json").read_text())["annotations"]
+    assert (note.position, note.action) == (0, "doubtful")
+    assert note.reason == "the mask is empty; mask_score 0.2 is below inference.min_score 0.5"
+    assert result["mal"] == {"status": "doubtful", "reason": note.reason}
+    assert label_report(coco, {0}, [note])["counts"]["doubtful"] == 1
+
+
 def test_a_group_region_is_unchanged(tmp_path):
     record = annotation(iscrowd=1, segmentation={"size": [80, 100], "counts": [8000]}, area=0.5)
     assert labelled_file(tmp_path, record)[0]["annotations"] == [record]

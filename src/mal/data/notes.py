@@ -18,7 +18,7 @@ class RecordNote:
         image_id: likewise for the image.
         action: "clipped" (labelled, box limited to the image), "skipped" (no mask: the record is at fault),
             "failed" (no mask: its image or the network is at fault), "passed" (copied unchanged),
-            "doubtful" (labelled, the mask is probably poor),
+            "doubtful" (labelled, the mask is empty or probably poor),
             "warned" (used as it is, yet worth a look).
         reason: one line that names the value at fault.
     """

@@ -35,4 +35,6 @@ def notes_beside_kept(notes: Iterable[RecordNote], kept: npt.NDArray[np.bool_]) 
 
 def _was_left_empty(record: dict[str, Any]) -> bool:
     mark = record.get("mal")
-    return isinstance(mark, dict) and mark.get("status") in ("skipped", "failed") and record.get("area") == 0
+    return (
+        isinstance(mark, dict) and mark.get("status") in ("skipped", "failed", "doubtful") and record.get("area") == 0
+    )

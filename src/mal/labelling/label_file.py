@@ -62,7 +62,7 @@ def write_label_file(
         notes: of `mal.data.boxes.select_boxes`, and those of the labelling itself.
         path: the file to write; not the input file.
         kept: positions of annotations that keep the mask they have.
-        min_score: a label with a lower score is doubtful; None doubts none.
+        min_score: a label with a lower score is doubtful; None doubts none for its score. An empty mask always is.
 
     Returns:
         A "doubtful" note for each such label, and a "warned" one for each value that a strict COCO file cannot hold and
@@ -116,8 +116,7 @@ def _annotations(
         else:
             label = labels[position]
             result = _labelled(record, label)
-            if min_score is not None and label.score is not None and label.score < min_score:
-                reason = f"mask_score {label.score:.3g} is below inference.min_score {min_score:g}"
+            if reason := _doubt(label, min_score):
                 changes.append(RecordNote(position, record.get("id"), record.get("image_id"), "doubtful", reason))
                 result = _with_mark(result, changes[-1])
         result = _indexable(result, position, changes)
@@ -129,6 +128,14 @@ def _labelled(record: dict[str, Any], label: Label) -> dict[str, Any]:
     result |= {"segmentation": label.rle, "area": rle_area(label.rle), "iscrowd": 0}
     result |= {} if label.iou is None else {"iou": float(label.iou)}
     return result if label.score is None else result | {"mask_score": float(label.score)}
+
+
+def _doubt(label: Label, min_score: float | None) -> str:
+    """Why a label should be looked at; empty where there is no reason."""
+    reasons = [] if rle_area(label.rle) else ["the mask is empty"]
+    if min_score is not None and label.score is not None and label.score < min_score:
+        reasons.append(f"mask_score {label.score:.3g} is below inference.min_score {min_score:g}")
+    return "; ".join(reasons)
 
 
 def _marked(coco: CocoFile, record: dict[str, Any], note: RecordNote) -> dict[str, Any]:
