@@ -87,7 +87,8 @@ class MaskAutoLabeler:
         *,
         mode: PredictionMode | None = None,
         threshold: float | Literal["box_fit"] | None = None,
-        cleaning: MaskCleaning | None = None,
+        min_part: float | None = None,
+        fill_holes: float | None = None,
         allow_outside: float | None = None,
         device: torch.device | str | None = None,
         encryption_key: str | None = None,
@@ -100,8 +101,9 @@ class MaskAutoLabeler:
             path: the file.
             mode: which network is asked, and how; None asks the student once, or the one that an ONNX file holds.
             threshold: probability threshold in 0..1, or ``box_fit``; None takes the checkpoint's.
-            cleaning: what is done to a mask after the threshold; None takes the checkpoint's.
-            allow_outside: how far a mask may leave its box, as a share of its width and height; None likewise.
+            min_part: share of its largest part below which a part of a mask is dropped; None likewise.
+            fill_holes: share of a mask's area up to which a hole is filled; None likewise.
+            allow_outside: how far a mask may leave its box, as a share of the box's extent; None likewise.
             device: None takes a GPU where there is one. An ONNX file runs on the CPU whatever it says.
             encryption_key: of an encrypted checkpoint; None takes the environment's ``MAL_ENCRYPTION_KEY``.
 
@@ -109,14 +111,16 @@ class MaskAutoLabeler:
             UserError: the file cannot be read, does not say which network it holds, or needs another key.
         """
         held = held_networks(Path(path), encryption_key=encryption_key or encryption_key_of())
-        crop = crop_settings(held.spec)
+        asked = {"min_part": min_part, "fill_holes": fill_holes, "allow_outside": allow_outside}
+        given = {name: value for name, value in asked.items() if value is not None}
+        held.spec.masks = held.spec.masks.model_copy(update=given)
         return cls(
             held.student,
             held.teacher,
-            crop=crop if allow_outside is None else replace(crop, allow_outside=allow_outside),
+            crop=crop_settings(held.spec),
             thresholds=_thresholds(threshold, held.spec),
             mode=mode or PredictionMode(network=held.holds),
-            cleaning=cleaning or mask_cleaning(held.spec),
+            cleaning=mask_cleaning(held.spec),
             device=device or best_device(),
         )
 

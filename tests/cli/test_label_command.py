@@ -48,14 +48,20 @@ def test_a_coco_file_is_labelled_with_the_defaults(asked, folder):
 
 def test_one_photo_is_labelled_and_shown(asked, folder):
     line = "--image cat.jpg --box 1,2,30,40 --box=-3,0.5,7,8 --checkpoint m.pth --network mixed --flip --device cuda:1"
-    line += " --profile fast"
+    line += " --profile fast --min-part 0.1 --fill-holes 0.2 --allow-outside 0.05 --no-overlap"
     assert label(f"{line} --threshold 0.4 --batch-size 2 --workers 0") == 0
     (options,) = asked
     assert options.boxes == ((1, 2, 30, 40), (-3, 0.5, 7, 8))
     assert options.overlay == Path("cat_masks.png")
     assert (options.network, options.flip, options.device) == ("mixed", True, "cuda:1")
     assert options.profile == "fast"
+    assert (options.min_part, options.fill_holes, options.allow_outside, options.no_overlap) == (0.1, 0.2, 0.05, True)
     assert (options.threshold, options.batch_size, options.num_workers) == (0.4, 2, 0)
+
+
+def test_the_threshold_may_be_the_one_that_fits_the_box(asked, folder):
+    assert label("--ann boxes.json --images photos --checkpoint m.pth --out masks.json --threshold box_fit") == 0
+    assert asked[0].threshold == "box_fit"
 
 
 @pytest.mark.parametrize(
@@ -73,6 +79,7 @@ def test_one_photo_is_labelled_and_shown(asked, folder):
         ("--checkpoint m.pth --image cat.jpg --box 1,2,nan,4", "must be above 0"),
         ("--checkpoint m.pth --threshold 1.5", "not between 0 and 1"),
         ("--checkpoint m.pth --threshold x", "'x' is not a number"),
+        ("--checkpoint m.pth --min-part 2", "not between 0 and 1"),
         ("--checkpoint m.pth --batch-size 0", "0 is too small; must be at least 1"),
         ("--checkpoint m.pth --workers x", "'x' is not a whole number"),
         ("--checkpoint m.pth --device gpu", "'gpu' is not a device"),

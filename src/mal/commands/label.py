@@ -6,6 +6,7 @@ import argparse
 import math
 import re
 from pathlib import Path
+from typing import Literal
 
 from mal.commands.parser import CommandParser, non_negative_int, positive_int
 from mal.errors import UserError
@@ -16,6 +17,11 @@ examples:
   mal label --ann boxes.json --images photos/ --checkpoint mal_model_latest.pth --out masks.json
   mal label --image cat.jpg --box 40,30,200,180 --checkpoint mal_model_latest.pth --overlay cat_masks.png
 """
+_SHARES = {
+    "min-part": "drop parts of a mask smaller than this share of its largest part",
+    "fill-holes": "fill holes up to this share of the mask's area",
+    "allow-outside": "let a mask leave its box by this share of the box's width and height",
+}
 
 
 def make_parser(summary: str) -> CommandParser:
@@ -88,7 +94,10 @@ def _check_usage(arguments: argparse.Namespace) -> None:
 def _add_model_options(parser: CommandParser) -> None:
     group = parser.add_argument_group("how")
     group.add_argument(
-        "--threshold", type=_share, help="probability above which a pixel is in the mask (default: the checkpoint's)"
+        "--threshold",
+        type=_threshold,
+        help="probability above which a pixel is in the mask, or box_fit for the one at which it reaches the sides of"
+        " its box (default: the checkpoint's)",
     )
     group.add_argument(
         "--network",
@@ -97,6 +106,13 @@ def _add_model_options(parser: CommandParser) -> None:
         help="which of the two networks, or the mean of both (default: %(default)s)",
     )
     group.add_argument("--flip", action="store_true", help="average with the mirrored image; takes twice as long")
+    for name, meaning in _SHARES.items():
+        group.add_argument(f"--{name}", type=_share, metavar="SHARE", help=f"{meaning} (default: the checkpoint's)")
+    group.add_argument(
+        "--no-overlap",
+        action="store_true",
+        help="a pixel that several masks of an image claim goes to the one with the smallest box",
+    )
     group.add_argument(
         "--profile",
         choices=("exact", "fast"),
@@ -131,6 +147,10 @@ def _options(arguments: argparse.Namespace) -> LabelOptions:
         boxes=tuple(arguments.boxes),
         overlay=overlay,
         threshold=arguments.threshold,
+        min_part=arguments.min_part,
+        fill_holes=arguments.fill_holes,
+        allow_outside=arguments.allow_outside,
+        no_overlap=arguments.no_overlap,
         network=arguments.network,
         flip=arguments.flip,
         profile=arguments.profile,
@@ -160,6 +180,10 @@ def _box(text: str) -> Xywh:
     if not all(map(math.isfinite, (x, y, width, height))) or width <= 0 or height <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a box; width and height must be above 0")
     return x, y, width, height
+
+
+def _threshold(text: str) -> float | Literal["box_fit"]:
+    return "box_fit" if text == "box_fit" else _share(text)
 
 
 def _share(text: str) -> float:

@@ -10,6 +10,7 @@ from mal.data.box_chunks import BoxChunks
 from mal.labelling.label import Label
 from mal.labelling.shard_labels import ShardLabels
 from mal.labelling.shards import Finding, ShardWriter
+from mal.masks.rle import rle_area
 
 Resolve = Callable[[Mapping[int, Label]], Mapping[int, Label]]
 """Takes the labels of one image by position, and gives those of them that change."""
@@ -34,7 +35,13 @@ def resolve_images(labels: ShardLabels, boxes: Boxes, resolve: Resolve, path: Pa
             for image in chunks.images(chunk):
                 positions = boxes.positions[image.start : image.stop].tolist()
                 changed = resolve({position: labels[position] for position in positions if position in labels})
-                findings = [Finding(at, label, warned=labels.warned.get(at)) for at, label in changed.items()]
+                findings = [
+                    Finding(at, label, warned=labels.warned.get(at) or _oddness(label)) for at, label in changed.items()
+                ]
                 if findings:
                     shard.write(findings)
     labels.add(path)
+
+
+def _oddness(label: Label) -> str | None:
+    return None if rle_area(label.rle) else "nothing is left of its mask: the masks of other boxes go before it"

@@ -18,6 +18,8 @@ from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler, best_device
 from mal.labelling.label_file import check_output_path
 from mal.labelling.run_identity import run_identity
+from mal.labelling.smaller_in_front import smaller_in_front
+from mal.masks.overlap import without_overlap
 from mal.masks.paste import PastedMask
 from mal.masks.rle import empty_rle, rle_area
 from mal.models.predict import PredictionMode
@@ -59,13 +61,15 @@ def _label_file(options: LabelOptions) -> int:
         keep_existing_masks=options.keep_existing_masks,
         overwrite=options.overwrite,
         restart=options.restart,
+        resolve=smaller_in_front(source) if options.no_overlap else None,
     )
     return run_job(job, alone, label_here(partial(_labeler, options), alone))
 
 
 def _settings(options: LabelOptions) -> dict[str, Any]:
     """What changes the masks, by the name of its option."""
-    names = ("threshold", "network", "flip", "profile", "batch_size", "keep_existing_masks")
+    masks = ("threshold", "min_part", "fill_holes", "allow_outside", "no_overlap")
+    names = (*masks, "network", "flip", "profile", "batch_size", "keep_existing_masks")
     return {f"--{name.replace('_', '-')}": getattr(options, name) for name in names}
 
 
@@ -74,6 +78,9 @@ def _labeler(options: LabelOptions) -> MaskAutoLabeler:
         options.checkpoint,
         mode=PredictionMode(network=options.network, flip=options.flip, profile=options.profile),
         threshold=options.threshold,
+        min_part=options.min_part,
+        fill_holes=options.fill_holes,
+        allow_outside=options.allow_outside,
         device=_device(options.device),
     )
 
@@ -89,6 +96,8 @@ def _label_photo(options: LabelOptions) -> int:
     masks = labeler.label_instances(image, boxes, batch_size=options.batch_size)
     height, width = image.shape[:2]
     rles = [mask.rle() if mask else empty_rle(width, height) for mask in masks]
+    if options.no_overlap:
+        rles = without_overlap(rles, [-box_width * box_height for _, _, box_width, box_height in options.boxes])
     for number, (mask, rle) in enumerate(zip(masks, rles, strict=True), start=1):
         console.print(f"box {number}: {_describe(mask, rle_area(rle))}")
     _save_picture(draw_overlay(image, rles, boxes), options.overlay)

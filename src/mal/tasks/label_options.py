@@ -17,7 +17,9 @@ class LabelOptions:
         boxes: left, top, width, height in pixels of the photo, one for each object.
         out: COCO file to write; with one photo it may be None, then only the overlay is written.
         overlay: picture of the photo with its masks; never None with one photo.
-        threshold: probability in 0..1 above which a pixel is in the mask; None means the checkpoint's.
+        threshold: probability in 0..1 above which a pixel is in the mask, or ``box_fit``; None means the checkpoint's.
+        min_part, fill_holes, allow_outside: as in the section ``masks`` of a spec; None means the checkpoint's.
+        no_overlap: as there.
         network: which network's logits count; ``mixed`` is the mean of both.
         keep_existing_masks: label only annotations without a mask.
         overwrite: whether a finished ``out`` may be replaced.
@@ -32,7 +34,11 @@ class LabelOptions:
     image: Path | None = None
     boxes: tuple[Xywh, ...] = ()
     overlay: Path | None = None
-    threshold: float | None = None
+    threshold: float | Literal["box_fit"] | None = None
+    min_part: float | None = None
+    fill_holes: float | None = None
+    allow_outside: float | None = None
+    no_overlap: bool = False
     network: Literal["student", "teacher", "mixed"] = "student"
     flip: bool = False
     profile: Literal["exact", "fast"] = "exact"
