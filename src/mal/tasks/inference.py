@@ -9,6 +9,7 @@ from mal.config.schema import ExperimentSpec, label_dump_file
 from mal.data.datamodule import AnnotatedImages
 from mal.labelling.label_file import check_output_path
 from mal.labelling.run_identity import run_identity, spec_settings
+from mal.labelling.smaller_in_front import smaller_in_front
 from mal.models.build import prediction_mode
 from mal.tasks.crop_run import start_processes
 from mal.tasks.label_job import LabelJob, label_here, run_job
@@ -60,6 +61,7 @@ def run(spec: ExperimentSpec, *, overwrite: bool = False, restart: bool = False)
             keep_existing_masks=inference.keep_existing_masks,
             overwrite=overwrite,
             restart=restart,
+            resolve=smaller_in_front(source, load_mask=inference.load_mask) if spec.masks.no_overlap else None,
         )
         load = partial(labeler_of, inference.checkpoint, spec, prediction_mode(spec, inference), processes, folder)
         return run_job(job, processes, label_here(load, processes), status)
