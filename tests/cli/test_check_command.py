@@ -155,6 +155,14 @@ def test_a_training_file_whose_boxes_are_all_too_small_is_not_good(folder, capfd
     assert "training would not start" in outcome.out
 
 
+def test_masks_that_labelling_would_keep_are_counted_apart(folder, capfd):
+    file = write(annotation(segmentation=[[1, 1, 9, 1, 9, 9]], bbox=None), annotation(id=11))
+    inference = {"ann_path": file, "img_dir": "photos", "keep_existing_masks": True}
+    exit_code, document = checked(capfd, "-e", spec(inference=inference))
+    counts = document["files"][0]["counts"]
+    assert (exit_code, counts["kept"], counts["labelled"], counts["skipped"]) == (0, 1, 1, 0)
+
+
 def test_one_bad_file_of_a_spec_does_not_hide_the_others(folder, capfd):
     dataset = {"train_ann_path": "no.json", "train_img_dir": "photos"}
     inference = {"ann_path": write(annotation()), "img_dir": "photos"}

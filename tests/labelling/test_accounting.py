@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from mal.data.boxes import select_boxes
 from mal.data.coco import CocoFile, read_coco
@@ -25,12 +27,15 @@ from mal.labelling.label_file import write_label_file
 from mal.labelling.label_report import label_report, summary_lines, write_label_report
 from mal.labelling.skipped_csv import write_skipped_csv
 from mal.masks.rle import rle_from_window
+from mal.tasks.check import check_source, summary
+from mal.tasks.check_options import CheckSource
+from mal.tasks.check_tables import advice_lines, file_tables
 from tests.labelling.damage import damaged_files, sound_document
 
 OUTCOMES = ("labelled", "skipped", "passed", "failed", "kept")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(damaged_files(), st.sets(st.integers(0, 5)))
 @example(json.dumps(sound_document()).encode(), set())
 def test_every_annotation_is_accounted_for_or_the_file_is_refused_in_one_line(content, unreadable):
@@ -46,6 +51,23 @@ def test_every_annotation_is_accounted_for_or_the_file_is_refused_in_one_line(co
         check_counts(report, coco)
         check_output(output, report, coco)
         check_table(folder / "skipped.csv", report)
+
+
+@settings(max_examples=30, deadline=None)
+@given(damaged_files())
+def test_the_check_counts_as_a_run_does_and_shows_any_file(content):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "boxes.json").write_bytes(content)
+        coco, _ = read(folder / "boxes.json")
+        if coco is None:
+            return
+        result = summary(check_source(CheckSource(str(coco.path), name, ("labelling",))))
+        assert json.loads(json.dumps(result, allow_nan=False))["records"] == result["records"]
+        with Path(os.devnull).open("w") as nowhere:
+            Console(file=nowhere).print(*file_tables(result, limit=2), *advice_lines(result, deep=False))
+        report, _ = label(coco, folder, set(range(len(coco.document["images"]))))
+        assert {**result["counts"], "warned": 0} == {**report["counts"], "warned": 0}
 
 
 def read(path: Path) -> tuple[CocoFile | None, str]:

@@ -112,7 +112,10 @@ def _sources_of_spec(spec_path: Path, overrides: list[str]) -> tuple[CheckSource
             raise UserError(f"{spec_path}: give {key} and {folder_key} together, or neither")
         known = sources.get((ann_path, img_dir), CheckSource(ann_path, img_dir, ()))
         trained = sizes if use == "training" else known.training_sizes
-        sources[ann_path, img_dir] = replace(known, uses=(*known.uses, use), training_sizes=trained)
+        kept = inference.keep_existing_masks and use == "labelling"
+        sources[ann_path, img_dir] = replace(
+            known, uses=(*known.uses, use), training_sizes=trained, keep_existing_masks=kept
+        )
     if not sources:
         raise UserError(f"{spec_path} names no annotation file: set {named[0][1]}, {named[1][1]} or {named[2][1]}")
     return tuple(sources.values())

@@ -19,7 +19,9 @@ from mal.data.images import fill_missing_sizes
 from mal.data.json_out import write_json
 from mal.data.notes import RecordNote
 from mal.errors import UserError
+from mal.labelling.existing_masks import has_mask_to_keep, notes_beside_kept
 from mal.labelling.label_report import label_report
+from mal.labelling.positions import Positions
 from mal.places import place
 from mal.size_bins import BIN_ENDS, SIZE_NAMES
 from mal.tasks.check_options import CheckOptions, CheckSource
@@ -100,10 +102,12 @@ def check_source(source: CheckSource, *, deep: bool = False, show_progress: bool
     looked_at = check_images(coco.images, img_dir, deep=deep)
     for _, found in _with_progress(looked_at, len(coco.images)) if show_progress else looked_at:
         findings += found
+    kept = has_mask_to_keep(coco) if source.keep_existing_masks else np.zeros(len(coco.annotations), np.bool_)
+    boxes = boxes.take(np.flatnonzero(~kept[boxes.positions]))
     failed = _failures(boxes, findings)
     labelled = set(boxes.positions.tolist()) - {note.position for note in failed}
-    notes = [*notes, *box_notes, *failed, *(_mask_notes(coco, boxes) if deep else [])]
-    return CheckedFile(source, coco, boxes, notes, label_report(coco, labelled, notes), findings)
+    notes = [*notes_beside_kept([*notes, *box_notes], kept), *failed, *(_mask_notes(coco, boxes) if deep else [])]
+    return CheckedFile(source, coco, boxes, notes, label_report(coco, labelled, notes, Positions(kept)), findings)
 
 
 def _with_progress(looked_at: Iterable[_Looked], total: int) -> Iterator[_Looked]:

@@ -17,12 +17,14 @@ class CheckSource:
         annotations: path or URL of the COCO file.
         images: path or URL of the folder.
         uses: what a run would do with it.
+        keep_existing_masks: whether labelling leaves annotations that have a mask as they are.
         training_sizes: ``dataset.min_obj_size`` and ``max_obj_size`` in square pixels, where it is trained on.
     """
 
     annotations: str
     images: str
     uses: tuple[Use, ...]
+    keep_existing_masks: bool = False
     training_sizes: tuple[float, float] | None = None
 
 

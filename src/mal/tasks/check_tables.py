@@ -62,7 +62,8 @@ def advice_lines(result: Mapping[str, Any], *, deep: bool) -> Iterator[str]:
 def _every(counts: Mapping[str, int]) -> str:
     clipped = f", {counts['clipped']} of them limited to their image" if counts["clipped"] else ""
     passed = f"; {counts['passed']} group regions would be copied" if counts["passed"] else ""
-    return f"all {counts['labelled']} annotations would be labelled{clipped}{passed}"
+    kept = f"; {counts['kept']} would keep their mask" if counts["kept"] else ""
+    return f"all {counts['labelled']} annotations would be labelled{clipped}{passed}{kept}"
 
 
 def _overview(result: Mapping[str, Any]) -> Table:
@@ -70,7 +71,7 @@ def _overview(result: Mapping[str, Any]) -> Table:
     table = Table(title=f"for {' and '.join(result['used_for'])}", title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    actions = [f"{counts[name]} {name}" for name in ("skipped", "failed", "passed") if counts[name]]
+    actions = [f"{counts[name]} {name}" for name in ("skipped", "failed", "passed", "kept") if counts[name]]
     clipped = f" ({counts['clipped']} clipped)" if counts["clipped"] else ""
     unreadable = f", {images['unreadable']} cannot be read" if images["unreadable"] else ""
     rows = {
