@@ -1,4 +1,4 @@
-"""Training runs in processes that can be killed, and what is left of them."""
+"""Runs in processes that can be killed, and what is left of them."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class RunStarter:
     def __init__(self) -> None:
         os.environ.update(_ENVIRONMENT)
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["mal.tasks.train", __name__])
+        self._context.set_forkserver_preload(["mal.tasks.train", "mal.tasks.inference", __name__])
 
-    def start(self, spec: Path, log: Path) -> ForkServerProcess:
-        """``mal train -e spec`` in a process group of its own; what it prints is added to ``log``."""
-        process = self._context.Process(target=_train, args=(spec, log))
+    def start(self, spec: Path, log: Path, task: str = "train") -> ForkServerProcess:
+        """``mal <task> -e spec`` in a process group of its own; what it prints is added to ``log``."""
+        process = self._context.Process(target=_run, args=(task, spec, log))
         process.start()
         return process
 
 
-def _train(spec: Path, log: Path) -> None:
+def _run(task: str, spec: Path, log: Path) -> None:
     os.setsid()
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
@@ -40,7 +40,7 @@ def _train(spec: Path, log: Path) -> None:
     torch.set_num_threads(1)
     from mal.cli import main
 
-    sys.exit(main(["train", "-e", str(spec)]))
+    sys.exit(main([task, "-e", str(spec)]))
 
 
 def kill(process: ForkServerProcess) -> None:
