@@ -8,6 +8,7 @@ from PIL import Image
 import mal
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler, best_device
+from mal.masks.cleaning import MaskCleaning
 from mal.masks.rle import mask_from_rle
 from mal.models.predict import PredictionMode
 from mal.training.saved_spec import saved_spec
@@ -48,6 +49,14 @@ def test_a_checkpoint_brings_its_crop_size_and_threshold(labeler):
     assert labeler.crop.crop_size == 64
     assert labeler.thresholds == [0.3]
     assert labeler.mode == PredictionMode()
+
+
+def test_the_checkpoint_s_thresholds_and_cleaning_can_be_set_aside(checkpoint):
+    options = {"min_part": 0.1, "fill_holes": 0.2, "allow_outside": 0.05}
+    labeler = MaskAutoLabeler.from_checkpoint(checkpoint, threshold="box_fit", device="cpu", **options)
+    assert labeler.thresholds == "box_fit"
+    assert labeler.cleaning == MaskCleaning(min_part=0.1, fill_holes=0.2)
+    assert labeler.crop.allow_outside == 0.05
 
 
 def test_every_box_gets_a_mask_inside_it(labeler, image):

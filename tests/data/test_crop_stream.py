@@ -50,6 +50,19 @@ def test_a_crop_in_a_batch_is_the_crop_of_its_box_alone(boxes, tmp_path):
             assert batch.frames[index] == alone.frames[0]
 
 
+def test_a_mask_may_leave_its_box_by_a_share_of_its_sides(tmp_path):
+    boxes = photos(tmp_path, [1], [(50.0, 40.0)])
+    image = read_image(tmp_path / "0.png")
+    plain, wider = (crop_boxes(image, boxes, CropSettings(100, allow_outside=share)) for share in (0.0, 0.1))
+    assert torch.equal(plain.images, wider.images)
+    before, after = (batch.box_mask[0, 0].bool() for batch in (plain, wider))
+    assert not (before & ~after).any()
+    # The frame is 1.3 times the box, so a tenth of the box is eight pixels of the crop. The box lies in a corner of the
+    # image, outside of which no mask may be, so that two sides move.
+    for axis in (0, 1):
+        assert after.any(dim=axis).sum() - before.any(dim=axis).sum() == pytest.approx(8, abs=1)
+
+
 @pytest.mark.parametrize("damage", ["missing", "damaged"])
 @pytest.mark.parametrize("image", range(5))
 def test_boxes_of_an_image_that_cannot_be_read_are_failures_each_with_the_reason(boxes, tmp_path, damage, image):
