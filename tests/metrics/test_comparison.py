@@ -56,8 +56,8 @@ def test_figures_are_means_over_boxes_and_over_classes():
     found = compare(paired([0.2, 0.4, 0.9], [0.8, 0.4, 0.5], classes=[7, 7, 9])).figures
     assert found["miou_instances"].values == pytest.approx((0.5, 1.7 / 3))
     assert found["miou_classes"].values == pytest.approx(((0.3 + 0.9) / 2, (0.6 + 0.5) / 2))
-    assert found["boundary_iou"].values == pytest.approx((0.25, 1.7 / 6))
-    assert found["dice"].values[0] == pytest.approx(np.mean([0.4 / 1.2, 0.8 / 1.4, 1.8 / 1.9]))
+    assert found["boundary_iou_instances"].values == pytest.approx((0.25, 1.7 / 6))
+    assert found["dice_instances"].values[0] == pytest.approx(np.mean([0.4 / 1.2, 0.8 / 1.4, 1.8 / 1.9]))
     assert found["share_iou_50"].values == pytest.approx((1 / 3, 2 / 3))
 
 

@@ -130,7 +130,8 @@ def compare(paired: PairedBoxes, *, resamples: int = RESAMPLES, seed: int = SEED
         raise ValueError("no box to compare")
     draws = _Draws(resamples, seed)
     figures = {"miou_classes": draws.class_means(paired)}
-    columns = {"miou_instances": paired.iou, "boundary_iou": paired.boundary_iou, "dice": dice_of_iou(paired.iou)}
+    columns = {"miou_instances": paired.iou, "boundary_iou_instances": paired.boundary_iou}
+    columns["dice_instances"] = dice_of_iou(paired.iou)
     columns |= {name: (paired.iou >= least).astype(np.float64) for name, least in SHARES.items()}
     figures |= draws.means(columns, paired.images)
     sizes = np.searchsorted(BIN_ENDS, paired.box_areas)

@@ -68,8 +68,8 @@ def paired_boxes(runs: Sequence[Sequence[Instance]], matched: MatchedBoxes) -> t
     names, classes = _numbered([box.category for box in first])
     shape = (len(runs), len(first))
     paired = PairedBoxes(
-        iou=np.array([[box.iou for box in run] for run in chosen], np.float64).reshape(shape).T,
-        boundary_iou=np.array([[box.boundary_iou for box in run] for run in chosen], np.float64).reshape(shape).T,
+        iou=np.array([[_as_written(box.iou) for box in run] for run in chosen]).reshape(shape).T,
+        boundary_iou=np.array([[_as_written(box.boundary_iou) for box in run] for run in chosen]).reshape(shape).T,
         images=images,
         classes=classes,
         box_areas=np.array([box.box_area for box in first], np.float64),
@@ -92,6 +92,11 @@ def _column(run: Sequence[Instance], rows: npt.NDArray[np.int64]) -> npt.NDArray
     boxes = (run[row] for row in rows)
     values = [[box.x, box.y, box.x + box.w, box.y + box.h, box.true_area] for box in boxes]
     return np.array(values, np.float64).reshape(-1, 5)
+
+
+def _as_written(value: float) -> float:
+    """As ``instances.csv`` has it: else the same mask, read from a label file, differs in the seventh digit."""
+    return float(f"{value:.6g}")
 
 
 def _numbered(values: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64]]:

@@ -1,0 +1,110 @@
+"""Hold runs against each other, on the boxes that all of them have masks of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mal.config.schema import ExperimentSpec
+from mal.console import console
+from mal.data.datamodule import AnnotatedImages
+from mal.data.json_out import write_json
+from mal.errors import UserError
+from mal.files import atomic_file
+from mal.metrics.comparison import compare, largest_changes
+from mal.metrics.matched_boxes import MatchedBoxes, match_boxes, paired_boxes
+from mal.report.compare_page import compare_page
+from mal.report.comparison_words import class_note
+from mal.tasks import evaluate
+from mal.tasks.compare_files import comparison_json, write_class_rows
+from mal.tasks.compare_options import CompareOptions, Contender
+from mal.tasks.compare_pictures import compared_boxes
+from mal.tasks.compare_sources import MeasuredRun, label_run, results_run
+from mal.tasks.compare_tables import comparison_tables, remarks
+
+RESULTS, CLASSES, PAGE = "compare.json", "classes.csv", "compare.html"
+
+
+def run(options: CompareOptions) -> int:
+    """Compare as the options say; writes ``compare.json``, ``classes.csv`` and ``compare.html``.
+
+    Returns:
+        Exit code: 0, or 1 where a checkpoint's evaluation could not read an image.
+
+    Raises:
+        UserError: something cannot be read, or no box is in all runs.
+    """
+    exit_code, runs = _measured_runs(options)
+    names = [each.name for each in runs]
+    matched = match_boxes([each.instances for each in runs])
+    if not len(matched.rows):
+        raise UserError(_nothing_in_common(runs, matched))
+    paired, classes = paired_boxes([each.instances for each in runs], matched)
+    comparison = compare(paired)
+    lines = remarks(runs, matched)
+    changes = [largest_changes(paired, number, max(1, options.pictures // 2)) for number in range(1, len(runs))]
+    for table in comparison_tables(comparison, names, classes):
+        console.print(table)
+        console.print()
+    console.print(class_note(comparison))
+    for line in lines:
+        console.print(line, markup=False)
+    boxes, problems = compared_boxes(runs, matched, sorted({row for pair in changes for rows in pair for row in rows}))
+    for problem in problems:
+        console.print(f"not on the page: {problem}", markup=False)
+    page = compare_page(comparison, names, [str(each.path) for each in runs], classes, lines, changes, boxes)
+    write_json(comparison_json(comparison, runs, matched, classes, lines, changes), options.out / RESULTS)
+    write_class_rows(comparison, names, classes, options.out / CLASSES)
+    with atomic_file(options.out / PAGE) as file:
+        file.write(page.encode())
+    console.print(f"comparison: {options.out / RESULTS}")
+    console.print(f"page: {options.out / PAGE}")
+    return exit_code
+
+
+def _measured_runs(options: CompareOptions) -> tuple[int, list[MeasuredRun]]:
+    """The runs in the order given, and the worst exit code of an evaluation.
+
+    Checkpoints come last, so that a mistake in the other files is told before hours of evaluation.
+    """
+    truth, images = options.truth, options.images
+    runs: dict[str, MeasuredRun] = {}
+    for contender in options.contenders:
+        if contender.kind == "results":
+            runs[contender.name] = results_run(contender.name, contender.path, truth=truth, images=images)
+    labels = [contender for contender in options.contenders if contender.kind == "labels"]
+    if labels:
+        dataset = options.spec.dataset if options.spec else None
+        truth = truth or (dataset.val_ann_path if dataset else None)
+        images = images or (dataset.val_img_dir if dataset else None) or ""
+        if not truth:
+            raise UserError("label files are held against true masks: set dataset.val_ann_path, or give --truth")
+        source = AnnotatedImages(truth, images)
+        runs |= {each.name: label_run(each.name, each.path, source, images=images) for each in labels}
+    exit_code = 0
+    for contender in options.contenders:
+        if contender.kind == "checkpoint":
+            assert options.spec
+            folder = options.out / contender.name
+            exit_code = max(exit_code, _evaluate(contender, options.spec, folder))
+            runs[contender.name] = results_run(contender.name, folder, truth=None, images=None)
+    return exit_code, [runs[contender.name] for contender in options.contenders]
+
+
+def _evaluate(contender: Contender, spec: ExperimentSpec, folder: Path) -> int:
+    """On one device: a process group can be made only once in a process, and there are several evaluations."""
+    console.print(f"evaluating {contender.name}: {contender.path}", markup=False)
+    changes = {
+        "checkpoint": str(contender.path),
+        "results_dir": str(folder),
+        "num_gpus": 1,
+        "gpu_ids": spec.evaluate.gpu_ids[:1],
+        "num_nodes": 1,
+    }
+    return evaluate.run(spec.model_copy(update={"evaluate": spec.evaluate.model_copy(update=changes)}))
+
+
+def _nothing_in_common(runs: Sequence[MeasuredRun], matched: MatchedBoxes) -> str:
+    counts = ", ".join(f"{each.name} has {len(each.instances)}" for each in runs)
+    why = f"; {matched.moved} of them lie elsewhere in another run" if matched.moved else ""
+    return f"no box is in all runs: {counts}{why}; boxes are the same where image file and annotation id are"

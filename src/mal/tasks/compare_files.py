@@ -1,0 +1,133 @@
+"""``compare.json`` and ``classes.csv`` of a comparison."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mal.files import atomic_file
+from mal.metrics.comparison import ComparedFigure, Comparison, Difference
+from mal.metrics.matched_boxes import MatchedBoxes
+from mal.tasks.compare_sources import MeasuredRun
+
+CLASS_COLUMNS = {
+    "category": "name of the class",
+    "boxes": "number of its boxes that all runs have",
+    "images": "number of images that hold them",
+    "run": "name of the run; each class has a row for each run",
+    "miou": "mean IoU of the run over these boxes",
+    "difference": "`miou` less that of the first run; empty in the first run's own row, as the rest",
+    "low": "lower end of the difference's 95 % interval; empty of fewer than 10 boxes or 5 images",
+    "high": "upper end",
+    "certainty": "how sure it is that the difference is not zero, 0..1",
+    "verdict": "`better`, `worse`, `same` or `unclear`",
+}
+"""Columns of ``classes.csv`` and what they mean."""
+
+
+def comparison_json(
+    comparison: Comparison,
+    runs: Sequence[MeasuredRun],
+    matched: MatchedBoxes,
+    classes: Sequence[str],
+    remarks: Sequence[str],
+    changes: Sequence[tuple[list[int], list[int]]],
+) -> dict[str, Any]:
+    """All that was found out, as plain values.
+
+    Args:
+        comparison: the figures.
+        runs: what was compared.
+        matched: which rows of the runs are the same box.
+        classes: names of the classes by their numbers.
+        remarks: what is not the same in all runs.
+        changes: for each run but the first, rows that have gained most and rows that have lost most.
+    """
+    names = [run.name for run in runs]
+    return {
+        "runs": [
+            {
+                "name": run.name,
+                "path": str(run.path),
+                "truth": run.truth,
+                "settings": run.settings,
+                "boxes": len(run.instances),
+                "left_out": len(run.instances) - len(matched.rows),
+            }
+            for run in runs
+        ],
+        "boxes": comparison.boxes,
+        "images": comparison.images,
+        "remarks": list(remarks),
+        "figures": {key: _figure(figure, names) for key, figure in comparison.figures.items()},
+        "changes": {
+            name: {"higher": each.higher, "lower": each.lower, "equal": each.equal}
+            for name, each in zip(names[1:], comparison.changes, strict=True)
+        },
+        "classes": {classes[number]: _figure(figure, names) for number, figure in comparison.classes.items()},
+        "largest": {
+            name: {"gains": _boxes(runs, matched, higher), "losses": _boxes(runs, matched, lower)}
+            for name, (higher, lower) in zip(names[1:], changes, strict=True)
+        },
+    }
+
+
+def write_class_rows(comparison: Comparison, names: Sequence[str], classes: Sequence[str], path: Path) -> None:
+    """Write ``classes.csv``, the class with most boxes first.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with atomic_file(path) as file:
+        lines = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow(CLASS_COLUMNS)
+        for number, figure in sorted(comparison.classes.items(), key=lambda item: -item[1].boxes):
+            about = (classes[number], figure.boxes, figure.images)
+            for name, value, difference in zip(names, figure.values, (None, *figure.differences), strict=True):
+                writer.writerow([*about, name, f"{value:.6g}", *_cells(difference)])
+        lines.detach()  # leaves the file open, for the one that opened it
+
+
+def _cells(difference: Difference | None) -> list[str]:
+    if difference is None:
+        return [""] * 5
+    low_high = [f"{end:.6g}" for end in difference.interval or ()] or ["", ""]
+    certainty = "" if difference.certainty is None else f"{difference.certainty:.6g}"
+    return [f"{difference.mean:.6g}", *low_high, certainty, difference.verdict]
+
+
+def _figure(figure: ComparedFigure, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "boxes": figure.boxes,
+        "images": figure.images,
+        "values": dict(zip(names, figure.values, strict=True)),
+        "differences": {
+            name: {
+                "mean": each.mean,
+                "interval": list(each.interval) if each.interval else None,
+                "certainty": each.certainty,
+                "verdict": each.verdict,
+            }
+            for name, each in zip(names[1:], figure.differences, strict=True)
+        },
+    }
+
+
+def _boxes(runs: Sequence[MeasuredRun], matched: MatchedBoxes, rows: Sequence[int]) -> list[dict[str, Any]]:
+    found = []
+    for row in rows:
+        boxes = [run.instances[place] for run, place in zip(runs, matched.rows[row].tolist(), strict=True)]
+        found.append(
+            {
+                "file_name": boxes[0].file_name,
+                "annotation_id": boxes[0].annotation_id,
+                "annotation_index": boxes[0].annotation_index,
+                "category": boxes[0].category,
+                "iou": {run.name: box.iou for run, box in zip(runs, boxes, strict=True)},
+            }
+        )
+    return found

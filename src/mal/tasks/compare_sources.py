@@ -1,0 +1,220 @@
+"""What ``mal compare`` knows of each run: its figures box by box, and where its masks are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from mal.console import console, task_progress
+from mal.data.box import Box
+from mal.data.coco import CocoFile, read_coco, show
+from mal.data.datamodule import AnnotatedImages
+from mal.data.ground_truth import GroundTruth
+from mal.data.json_in import loads
+from mal.errors import UserError
+from mal.masks.rle import Rle, rle_from_segmentation
+from mal.metrics.classes import ClassNumbers
+from mal.metrics.instance_file import Instance, instances, read_instances
+from mal.metrics.instance_table import InstanceTable, instance_row, joined
+from mal.metrics.predictions import read_predictions
+from mal.tasks.evaluate import INSTANCES, METRICS, PREDICTIONS
+from mal.tasks.in_background import ENCODERS, done_in_background
+
+SETTINGS = (
+    "dataset.crop_size",
+    "dataset.border",
+    "train.mask_thres",
+    "train.test_margin_rate",
+    "evaluate.use_mixed_model_test",
+    "evaluate.use_teacher_test",
+    "evaluate.use_flip_test",
+    "evaluate.use_crf_test",
+    "evaluate.profile",
+    "masks.min_part",
+    "masks.fill_holes",
+    "masks.allow_outside",
+)
+"""Fields of the spec that change masks without changing the network."""
+
+Masks = Callable[[Collection[int]], dict[int, Rle]]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRun:
+    """One of the runs.
+
+    Attributes:
+        name: what it is called.
+        path: the folder or the file.
+        truth: path of the annotation file with the true masks; empty where nobody knows it.
+        images: folder of the pictures, likewise.
+        settings: of its spec, those that change masks; none of a label file.
+        instances: a row for each box that has a true mask and one of this run.
+        missing: how many boxes with a true mask have none of this run.
+        masks: the masks of some boxes, by their positions in the list of annotations.
+    """
+
+    name: str
+    path: Path
+    truth: str
+    images: str
+    settings: dict[str, Any]
+    instances: list[Instance]
+    missing: int
+    masks: Masks
+
+
+def results_run(name: str, folder: Path, *, truth: str | None, images: str | None) -> MeasuredRun:
+    """What `mal evaluate` has left in its results folder.
+
+    Args:
+        name: of the run.
+        folder: that folder, or the one above it.
+        truth, images: where they are now; None takes the paths of the folder's spec.
+
+    Raises:
+        UserError: the folder holds no evaluation.
+    """
+    if not (folder / INSTANCES).is_file() and (folder / "evaluate" / INSTANCES).is_file():
+        folder = folder / "evaluate"
+    if not (folder / INSTANCES).is_file():
+        raise UserError(f"{folder}: no {INSTANCES} in it; `mal evaluate` writes one into its results folder")
+    spec = _saved_spec(folder / "spec.yaml")
+    return MeasuredRun(
+        name=name,
+        path=folder,
+        truth=truth or str(_value(spec, "dataset.val_ann_path") or ""),
+        images=images or str(_value(spec, "dataset.val_img_dir") or ""),
+        settings={key: value for key in SETTINGS if (value := _value(spec, key)) is not None},
+        instances=read_instances(folder / INSTANCES),
+        missing=_failed(folder / METRICS),
+        masks=lambda positions: _predicted(folder / PREDICTIONS, positions),
+    )
+
+
+def label_run(name: str, path: Path, source: AnnotatedImages, *, images: str) -> MeasuredRun:
+    """Hold a label file against true masks; its annotations are found by image file and id.
+
+    Args:
+        name: of the run.
+        path: of the label file.
+        source: the true masks.
+        images: folder of the pictures; may be empty.
+
+    Raises:
+        UserError: it is no COCO file.
+    """
+    labels = read_coco(path)
+    boxes = source.boxes_to_label.take(np.flatnonzero(source.boxes_to_label.has_mask))
+    places = dict(zip(_keys(labels), range(len(labels.table)), strict=True))
+    own_places = [places.get(key) if key else None for key in _keys(source.coco)]
+    found = {position: place for position, place in enumerate(own_places) if place is not None}
+
+    def masks(positions: Collection[int]) -> dict[int, Rle]:
+        read = {position: _label(labels, found[position], source.coco, position) for position in positions}
+        return {position: rle for position, rle in read.items() if isinstance(rle, dict)}
+
+    classes = ClassNumbers(source.coco, boxes)
+    table = _measured(name, labels, source.coco, [box for box in boxes if box.position in found], found, classes)
+    return MeasuredRun(
+        name=name,
+        path=path,
+        truth=str(source.coco.path),
+        images=images,
+        settings={},
+        instances=list(instances(source.coco, table, classes)),
+        missing=len(boxes) - len(table),
+        masks=masks,
+    )
+
+
+def _failed(path: Path) -> int:
+    """How many boxes an evaluation had to leave out, as their image could not be read."""
+    try:
+        failed: int = loads(path.read_bytes())[0]["failed"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: is not a file of figures that mal evaluate wrote: {error}") from error
+    return failed
+
+
+def _saved_spec(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _value(spec: Any, key: str) -> Any:
+    section, _, name = key.partition(".")
+    values = spec.get(section) if isinstance(spec, dict) else None
+    return values.get(name) if isinstance(values, dict) else None
+
+
+def _predicted(path: Path, positions: Collection[int]) -> dict[int, Rle]:
+    wanted = set(positions)
+    found = (entry for entry in read_predictions(path) if entry.annotation_index in wanted)
+    return {entry.annotation_index: entry.rle for entry in found}
+
+
+def _keys(coco: CocoFile) -> Iterator[tuple[str, str, int] | None]:
+    """Image file, id, and how many annotations before have both; None where the image is not there."""
+    seen: Counter[tuple[str, str]] = Counter()
+    names: dict[int, str] = {}
+    for position, row in enumerate(coco.table.image_rows.tolist()):
+        if row < 0:
+            yield None
+            continue
+        if row not in names:
+            names[row] = coco.images.at(row).file_name
+        who = names[row], show(coco.table.ids[position])
+        yield (*who, seen[who])
+        seen[who] += 1
+
+
+def _measured(
+    name: str,
+    labels: CocoFile,
+    truths: CocoFile,
+    boxes: Sequence[Box],
+    places: dict[int, int],
+    classes: ClassNumbers,
+) -> InstanceTable:
+    truth = GroundTruth(truths)
+    problems: list[str] = []
+
+    def row(box: Box) -> InstanceTable | None:
+        true, label = truth.rle(box), _label(labels, places[box.position], truths, box.position)
+        if isinstance(label, str):
+            problems.append(f"annotation {show(box.annotation_id)}: {label}")
+        if true is None or not isinstance(label, dict):
+            return None
+        return instance_row(box, classes.number(box.category_id), label, true, score=float("nan"))
+
+    rows = []
+    with task_progress(f"measuring {name}", len(boxes)) as progress:
+        for found in done_in_background(row, boxes, threads=ENCODERS):
+            rows += [found] if found is not None else []
+            progress.advance(1)
+    if problems:
+        console.print(f"{labels.path}: {len(problems)} masks cannot be read, for instance {problems[0]}", markup=False)
+    return joined(rows)
+
+
+def _label(labels: CocoFile, place: int, truths: CocoFile, position: int) -> Rle | str | None:
+    """A label's mask; why it cannot be read; None where there is none, or the file says that it is none of its own."""
+    record = labels.annotations[place]
+    mark = record.get("mal")
+    unlabelled = isinstance(mark, dict) and mark.get("status") in ("skipped", "failed")
+    if not record.get("segmentation") or unlabelled:
+        return None
+    image = truths.images.at(int(truths.table.image_rows[position]))
+    try:
+        return rle_from_segmentation(record["segmentation"], image.height, image.width)
+    except ValueError as error:
+        return str(error)
