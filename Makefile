@@ -18,7 +18,7 @@ PYTHON := $(VENV)/bin/python
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench gpu-check spec-page clean
+.PHONY: help setup demo test lint format bench gpu-check ray-check spec-page clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ bench: $(SETUP) ## run all benchmarks; tables go to benchmarks/results/
 gpu-check: $(SETUP) ## on a machine with CUDA: the GPU tests, then the benchmarks
 	$(PYTHON) -m pytest -m gpu
 	$(PYTHON) -m benchmarks.run
+
+ray-check: $(SETUP) ## install Ray, then label on a cluster of two workers and kill one (a few minutes)
+	$(PYTHON) -m pip install --quiet -e '.[ray]'
+	$(PYTHON) -m pytest -m ray
 
 spec-page: $(SETUP) ## write docs/spec.md anew from the schema
 	@printf '%s\n\n' '# The spec' 'Every field of a spec, as the schema in `src/mal/config/` declares it. `mal spec` prints the same as YAML to start from, and `mal spec --json-schema` as a JSON Schema for editors.' > docs/spec.md

@@ -50,5 +50,16 @@ class InferenceConfig(DeviceSection):
         " is in docs/performance.md.",
         tasks=_INFERENCE,
     )
+    engine: Literal["processes", "ray"] = spec_field(
+        "processes",
+        "ray labels on a Ray cluster, or on this machine's cores where there is none; it needs the extra [ray].",
+        tasks=_INFERENCE,
+    )
+    ray_actors: int | None = spec_field(
+        None,
+        "Workers on the Ray cluster; null means one for each of its GPUs, or one for each core where it has none.",
+        tasks=_INFERENCE,
+        ge=1,
+    )
 
     _no_engine = field_validator("trt_engine")(without_engine)

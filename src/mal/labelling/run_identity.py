@@ -25,6 +25,7 @@ _OTHER_FIELDS = {
     "inference.gpu_ids",
     "inference.num_nodes",
     "inference.engine",
+    "inference.ray_actors",
     "inference.checkpoint",
     "inference.results_dir",
     "inference.ann_path",

@@ -64,6 +64,11 @@ class Processes:
         return values
 
 
+def alone() -> Processes:
+    """One process, which shares its work with nobody and computes elsewhere, if at all."""
+    return Processes(rank=0, world_size=1, device=torch.device("cpu"), autocast_dtype=None)
+
+
 def start_processes(spec: ExperimentSpec, task: Literal["evaluate", "inference"]) -> Processes:
     """Start what a task's ``gpu_ids`` and ``num_nodes`` ask for; each process has a whole network.
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from mal.config.schema import ExperimentSpec, label_dump_file
 from mal.data.datamodule import AnnotatedImages
+from mal.errors import UserError
 from mal.labelling.label_file import check_output_path
 from mal.labelling.run_identity import run_identity, spec_settings
 from mal.labelling.smaller_in_front import smaller_in_front
 from mal.models.build import prediction_mode
-from mal.tasks.crop_run import start_processes
-from mal.tasks.label_job import LabelJob, label_here, run_job
+from mal.tasks.crop_run import Processes, alone, start_processes
+from mal.tasks.label_job import Engine, LabelJob, label_here, run_job
 from mal.tasks.labeler_of import labeler_of
 from mal.tasks.run_folder import run_folder
 
@@ -45,7 +47,7 @@ def run(spec: ExperimentSpec, *, overwrite: bool = False, restart: bool = False)
         output = label_dump_file(spec)
         check_output_path(Path(inference.ann_path), output)
         source = AnnotatedImages(inference.ann_path, inference.img_dir)
-        processes = start_processes(spec, "inference")
+        processes = alone() if inference.engine == "ray" else start_processes(spec, "inference")
         job = LabelJob(
             source=source,
             output=output,
@@ -63,5 +65,17 @@ def run(spec: ExperimentSpec, *, overwrite: bool = False, restart: bool = False)
             restart=restart,
             resolve=smaller_in_front(source, load_mask=inference.load_mask) if spec.masks.no_overlap else None,
         )
+        return run_job(job, processes, _engine(spec, processes, folder), status)
+
+
+def _engine(spec: ExperimentSpec, processes: Processes, folder: Path) -> Engine:
+    inference = spec.inference
+    assert inference.checkpoint
+    if inference.engine == "processes":
         load = partial(labeler_of, inference.checkpoint, spec, prediction_mode(spec, inference), processes, folder)
-        return run_job(job, processes, label_here(load, processes), status)
+        return label_here(load, processes)
+    if find_spec("ray") is None:
+        raise UserError("inference.engine: ray needs a package more: pip install 'mask-auto-labeler[ray]'")
+    from mal.tasks.label_on_ray import label_on_ray
+
+    return label_on_ray(spec)
