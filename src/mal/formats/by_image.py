@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pycocotools import mask as mask_utils
 
 from mal.data.coco import CocoFile, category_is_known, show
 from mal.data.image_table import ImageRecord
 from mal.errors import UserError
 from mal.formats.tally import Tally
-from mal.masks.rle import Rle, rle_from_segmentation
+from mal.masks.rle import Rle, rle_area, rle_from_segmentation
 
 Json = dict[str, Any]
 
+EMPTY_MASK = "an empty mask is shown as its box"
 NO_CLASSES = "object"  # the class of all annotations where a file has no list of classes
 
 
@@ -28,13 +30,15 @@ class Annotation:
         record: as in the file.
         class_row: its class, counted from 0 in the file's order.
         category: its name.
-        rle: its mask; None where it has none.
+        xywh: its box in pixels; that of the mask where the file has none.
+        rle: its mask, maybe without a pixel; None where it has none.
         name: for messages.
     """
 
     record: Json
     class_row: int
     category: str
+    xywh: list[float]
     rle: Rle | None
     name: str
 
@@ -42,6 +46,11 @@ class Annotation:
     def is_group(self) -> bool:
         """Whether ``iscrowd`` is 1."""
         return self.record.get("iscrowd") == 1
+
+    @property
+    def has_pixels(self) -> bool:
+        """Whether there is a mask with a pixel, that is, something to see."""
+        return self.rle is not None and rle_area(self.rle) > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +120,19 @@ def _annotation(
     if not category_is_known(coco, category_id):
         tally.broken(where, f"its category_id {show(category_id)} is not in the list of categories")
         return None
-    if np.isnan(coco.table.xywh[position]).any() and not record.get("segmentation"):
-        tally.broken(where, f"its bbox {show(record.get('bbox'))} is no box of four numbers with an extent")
-        return None
     try:
         rle = mask_of(record, image)
     except ValueError as error:
         tally.broken(where, f"its mask cannot be read: {error}")
         return None
+    xywh = coco.table.xywh[position]
+    if np.isnan(xywh).any():
+        if rle is None or not rle_area(rle):
+            tally.broken(where, f"its bbox {show(record.get('bbox'))} is no box of four numbers with an extent")
+            return None
+        xywh = mask_utils.toBbox(rle)
     row = class_rows[category_id] if class_rows else 0
-    return Annotation(record, row, names[row], rle, name)
+    return Annotation(record, row, names[row], xywh.tolist(), rle, name)
 
 
 def mask_of(record: Json, image: ImageRecord) -> Rle | None:

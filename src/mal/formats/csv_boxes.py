@@ -47,16 +47,15 @@ def read_csv(path: Path, options: ReadOptions, tally: Tally) -> tuple[CocoFile, 
         UserError: a column is missing or a line is broken; the file and line are named.
     """
     images: dict[str, list[tuple[Row, int]]] = {}
-    columns: _Columns | None = None
-    for number, row in _rows(path):
-        columns = columns or _Columns(list(row), path)
+    table = _rows(path, tally)
+    columns = _Columns(list(next(table)[1]), path)
+    for number, row in table:
         if not row[columns.file_name]:
             tally.broken(f"{path}, line {number}", f"the column {columns.file_name} is empty")
             continue
         images.setdefault(row[columns.file_name], []).append((row, number))
     builder = CocoBuilder()
     for file_name, rows in images.items():
-        assert columns is not None
         builder.image(file_name, _size(file_name, rows, columns, path, options))
         for row, number in rows:
             try:
@@ -120,8 +119,8 @@ class _Columns:
         return more | ({"attributes": rest} if rest else {})
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """Line numbers and cells by column name in small letters."""
+def _rows(path: Path, tally: Tally) -> Iterator[tuple[int, Row]]:
+    """Line numbers and cells by column name in small letters; the first line, with these names, too."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             head = file.readline()
@@ -130,11 +129,14 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
             header = [name.strip().lower() for name in next(reader, [])]
             if not any(header):
                 raise UserError(f"{path} is empty: {_HELP}")
+            yield 1, dict.fromkeys(header, "")
             for cells in reader:
                 if not any(cells):
                     continue
                 if len(cells) != len(header):
-                    raise UserError(f"{path}, line {reader.line_num}: {len(cells)} cells, {len(header)} columns")
+                    where = f"{path}, line {reader.line_num}"
+                    tally.broken(where, f"{len(cells)} cells, and the first line has {len(header)}")
+                    continue
                 yield reader.line_num, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error

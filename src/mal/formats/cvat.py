@@ -11,11 +11,12 @@ from typing import Any
 from mal.data.coco import CocoFile, read_coco, show
 from mal.errors import UserError
 from mal.files import atomic_file
-from mal.formats.by_image import NO_CLASSES, Json
+from mal.formats.by_image import EMPTY_MASK, NO_CLASSES, Json
 from mal.formats.coco_out import write_document
 from mal.formats.options import ReadOptions, WriteOptions
 from mal.formats.pictures import picture_file
 from mal.formats.tally import Tally
+from mal.masks.rle import rle_area
 
 _MEMBER = "annotations/instances_default.json"
 
@@ -25,7 +26,8 @@ def write_cvat(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -
 
     CVAT (by way of Datumaro) takes ids as whole numbers only, an annotation id of 0 as "belongs to nothing" and a
     category id of 0 as "no class", and asks for ``iscrowd`` and ``bbox`` in every record. Ids that do not fit are
-    replaced and said; an old annotation id stays under ``attributes``.
+    replaced and said; an old annotation id stays under ``attributes``. CVAT shows ``bbox`` where there is no mask, so
+    that empty masks are left away.
 
     Raises:
         UserError: as of `mal.formats.coco_out.write_coco`, or a picture is missing.
@@ -43,10 +45,17 @@ def write_cvat(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -
             record = record | {"attributes": {**(record.get("attributes") or {}), "id": record.get("id")}}
         category = classes.of(record.get("category_id") if coco.categories else NO_CLASSES)
         ids = {"id": number, "image_id": images.of(record["image_id"]), "category_id": category}
+        if _is_empty(record.get("segmentation")):
+            record = record | {"segmentation": []}
+            tally.changed[EMPTY_MASK].append(f"annotation {show(record.get('id'))}")
         return {"segmentation": [], "bbox": []} | record | ids | {"iscrowd": int(record.get("iscrowd") == 1)}
 
     names = coco.categories or {NO_CLASSES: NO_CLASSES}
-    categories = [{"id": classes.of(category_id), "name": name} for category_id, name in names.items()]
+    known = {show(record.get("id")): record for record in coco.document.get("categories") or () if type(record) is dict}
+    categories = [
+        {**known.get(show(category_id), {}), "id": classes.of(category_id), "name": name}
+        for category_id, name in names.items()
+    ]
     with atomic_file(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
         with archive.open(_MEMBER, "w", force_zip64=True) as member:
             write_document(
@@ -102,6 +111,11 @@ def read_cvat(path: Path, options: ReadOptions, tally: Tally, folder: Path) -> C
         coco = read_coco(file)
     coco.path = path
     return coco
+
+
+def _is_empty(segmentation: Any) -> bool:
+    """Whether it is a mask, written by `write_document` as compressed RLE, without a pixel."""
+    return isinstance(segmentation, dict) and isinstance(segmentation["counts"], str) and not rle_area(segmentation)  # type: ignore[arg-type]
 
 
 class _Numbers:

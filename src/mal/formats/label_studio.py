@@ -17,7 +17,7 @@ from mal.data.json_out import dumps
 from mal.errors import UserError
 from mal.files import atomic_file
 from mal.formats.builder import CocoBuilder
-from mal.formats.by_image import AnnotatedImage, Annotation, Json, by_image, class_names
+from mal.formats.by_image import EMPTY_MASK, AnnotatedImage, Annotation, Json, by_image, class_names
 from mal.formats.label_studio_rle import decode, encode
 from mal.formats.options import ReadOptions, WriteOptions
 from mal.formats.restore import carried, restored
@@ -83,9 +83,11 @@ def _task(item: AnnotatedImage, options: WriteOptions, tally: Tally) -> Json:
 
 
 def _regions(annotation: Annotation, image: ImageRecord, options: WriteOptions, tally: Tally) -> Iterator[Json]:
-    tally.count(has_mask=annotation.rle is not None)
-    if annotation.rle is None:
-        x, y, width, height = annotation.record["bbox"]
+    tally.count(has_mask=annotation.has_pixels)
+    if annotation.rle is None or not annotation.has_pixels:
+        if annotation.rle is not None:
+            tally.changed[EMPTY_MASK].append(f"{annotation.name} of {image.file_name}")
+        x, y, width, height = annotation.xywh
         place = {
             "x": x / image.width * 100,
             "y": y / image.height * 100,
@@ -95,11 +97,11 @@ def _regions(annotation: Annotation, image: ImageRecord, options: WriteOptions, 
         }
         yield _region(annotation, image, "rectanglelabels", place, carried(annotation.record, None))
         return
-    polygons = polygons_from_rle(annotation.rle, options.tolerance)
-    if options.shapes == "masks" or annotation.is_group or not polygons:
+    if options.shapes == "masks" or annotation.is_group:
         value = {"format": "rle", "rle": encode(mask_from_rle(annotation.rle))}
         yield _region(annotation, image, "brushlabels", value, carried(annotation.record, annotation.rle))
         return
+    polygons = polygons_from_rle(annotation.rle, options.tolerance)
     written = rle_from_segmentation([flat(polygon) for polygon in polygons], image.height, image.width)
     carrier = carried(annotation.record, written)
     for part, polygon in enumerate(polygons):

@@ -20,7 +20,7 @@ from mal.data.images import image_path
 from mal.data.json_out import write_json
 from mal.errors import UserError
 from mal.formats.builder import CocoBuilder
-from mal.formats.by_image import AnnotatedImage, Annotation, Json, by_image, class_names
+from mal.formats.by_image import EMPTY_MASK, AnnotatedImage, Annotation, Json, by_image, class_names
 from mal.formats.options import ReadOptions, WriteOptions
 from mal.formats.pictures import bring
 from mal.formats.restore import carried, restored
@@ -114,17 +114,16 @@ def _picture_path(image: ImageRecord, options: WriteOptions, out: Path, folder: 
 
 
 def _shapes(annotation: Annotation, number: int, image: ImageRecord, options: WriteOptions, tally: Tally) -> list[Json]:
-    tally.count(has_mask=annotation.rle is not None)
-    if annotation.rle is None:
-        x, y, width, height = annotation.record["bbox"]
+    tally.count(has_mask=annotation.has_pixels)
+    if annotation.rle is None or not annotation.has_pixels:
+        if annotation.rle is not None:
+            tally.changed[EMPTY_MASK].append(f"{annotation.name} of {image.file_name}")
+        x, y, width, height = annotation.xywh
         corners = [[x, y], [x + width, y + height]]
         return [_shape(annotation, None, "rectangle", corners, carried(annotation.record, None))]
     if options.shapes == "masks" or annotation.is_group:
         return [_mask_shape(annotation, annotation.rle)]
     polygons = polygons_from_rle(annotation.rle, options.tolerance)
-    if not polygons:
-        tally.changed["an empty mask, which polygons cannot say, is of type mask"].append(annotation.name)
-        return [_mask_shape(annotation, annotation.rle)]
     written = rle_from_segmentation([flat(polygon) for polygon in polygons], image.height, image.width)
     carrier = carried(annotation.record, written)
     return [_shape(annotation, number, "polygon", polygon.tolist(), carrier) for polygon in polygons]
@@ -133,7 +132,7 @@ def _shapes(annotation: Annotation, number: int, image: ImageRecord, options: Wr
 def _mask_shape(annotation: Annotation, rle: Rle) -> Json:
     mask = mask_from_rle(rle)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    x0, x1, y0, y1 = (columns[0], columns[-1], rows[0], rows[-1]) if len(rows) else (0, 0, 0, 0)
+    x0, x1, y0, y1 = columns[0], columns[-1], rows[0], rows[-1]
     corners = [[float(x0), float(y0)], [float(x1), float(y1)]]  # LabelMe's window has its last row and column inside
     content = io.BytesIO()
     Image.fromarray(mask[y0 : y1 + 1, x0 : x1 + 1].astype(np.uint8)).save(content, "PNG")
@@ -165,29 +164,29 @@ def _loaded(file: Path) -> Json:
 
 def _read_shapes(shapes: Sequence[Json], size: tuple[int, int], file: Path, builder: CocoBuilder, tally: Tally) -> None:
     groups: dict[Any, list[Json]] = {}
+    places: dict[Any, str] = {}
     for number, shape in enumerate(shapes):
-        is_part = shape.get("group_id") is not None and shape["shape_type"] == "polygon"
-        key = (shape["label"], shape["group_id"]) if is_part else number
+        is_part = shape.get("group_id") is not None and shape.get("shape_type") == "polygon"
+        key = (shape.get("label"), shape["group_id"]) if is_part else number
         groups.setdefault(key, []).append(shape)
-    for parts in groups.values():
-        first = parts[0]
-        where = f"{file}, shape {shapes.index(first)}"
+        places.setdefault(key, f"{file}, shape {number}")
+    for key, parts in groups.items():
         try:
-            _read_annotation(parts, size, where, builder, tally)
-        except ValueError as error:
-            tally.broken(where, _reason(error))
+            _read_annotation(parts, size, places[key], builder, tally)
+        except (KeyError, TypeError, ValueError) as error:
+            tally.broken(places[key], _reason(error))
 
 
 def _read_annotation(parts: list[Json], size: tuple[int, int], where: str, builder: CocoBuilder, tally: Tally) -> None:
-    first, kind = parts[0], parts[0]["shape_type"]
-    carrier = first.get(_CARRIED)
+    first = parts[0]
+    kind, label, carrier = first["shape_type"], str(first["label"]), first.get(_CARRIED)
     if kind == "rectangle":
         (x0, x1), (y0, y1) = (sorted(float(point[axis]) for point in first["points"]) for axis in (0, 1))
         record = dict(carrier["record"]) if isinstance(carrier, dict) else {}
         old = record.pop("bbox", None)
         box = [x0, y0, x1 - x0, y1 - y0]
         is_same = old is not None and np.allclose(old, box, atol=1e-6)
-        builder.annotation(str(first["label"]), old if is_same else box, record)
+        builder.annotation(label, old if is_same else box, record)
         return
     if kind == "mask":
         rle = _read_mask(first, size)
@@ -199,14 +198,14 @@ def _read_annotation(parts: list[Json], size: tuple[int, int], where: str, build
     else:
         tally.left_out[f"shapes of the type {kind} have no area"].append(where)
         return
-    builder.annotation(str(first["label"]), *restored(carrier, rle, where, tally))
+    builder.annotation(label, *restored(carrier, rle, where, tally))
 
 
 def _read_mask(shape: Json, size: tuple[int, int]) -> Rle:
     try:
         with Image.open(io.BytesIO(base64.b64decode(shape["mask"], validate=True))) as picture:
             window = np.asarray(picture) > 0
-    except (binascii.Error, UnidentifiedImageError, OSError, TypeError) as error:
+    except (binascii.Error, UnidentifiedImageError, OSError) as error:
         raise ValueError(f"the mask is no PNG picture in base64: {error}") from error
     x0, y0 = (int(value) for value in shape["points"][0])
     height, width = window.shape

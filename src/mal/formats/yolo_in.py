@@ -48,7 +48,7 @@ def read_yolo(path: Path, options: ReadOptions, tally: Tally) -> tuple[CocoFile,
     """
     root, document, source = _description(path)
     names = _names(document, root, source)
-    pictures = list(_pictures(root, document, source, options))
+    pictures = list(_pictures(root, document, source, options, tally))
     if not pictures:
         raise UserError(f"{source}: no pictures were found for it; --images DIR says where they are")
     folder = options.images or _common_folder([picture.path.parent for picture in pictures])
@@ -99,21 +99,24 @@ def _names(document: dict[str, Any], root: Path, source: Path) -> list[str]:
     return texts
 
 
-def _pictures(root: Path, document: dict[str, Any], source: Path, options: ReadOptions) -> Iterator[_Picture]:
+def _pictures(
+    root: Path, document: dict[str, Any], source: Path, options: ReadOptions, tally: Tally
+) -> Iterator[_Picture]:
     splits = [split for split in _SPLITS if _entries(document.get(split))]
     if options.split is not None:
         if splits and options.split not in splits:
             raise UserError(f"{source}: no split {options.split}; it has {', '.join(splits)}")
         splits = [options.split]
     if options.images is not None:
-        yield from _beside(options.images, root, splits, source)
+        yield from _beside(options.images, root, splits, source, tally)
         return
     entries = [entry for split in splits for entry in _entries(document.get(split))]
     for entry in entries or ["images"]:
         place = root / entry
         if place.is_dir():
-            for path in pictures_in(place):
-                yield _Picture(path, _label_of(path))
+            found = [_Picture(path, _label_of(path)) for path in pictures_in(place)]
+            _check_labels(_label_of(place / "any.png").parent, found, place, tally)
+            yield from found
         elif place.is_file():
             for line in place.read_text(encoding="utf-8-sig").split("\n"):
                 if line.strip():
@@ -123,19 +126,24 @@ def _pictures(root: Path, document: dict[str, Any], source: Path, options: ReadO
             raise UserError(f"{source}: {place} does not exist; --images DIR says where the pictures are")
 
 
-def _beside(images: Path, root: Path, splits: list[str], source: Path) -> Iterator[_Picture]:
+def _beside(images: Path, root: Path, splits: list[str], source: Path, tally: Tally) -> list[_Picture]:
     """Pictures of a folder of their own, whose labels have the same names below ``labels/``."""
     if len(splits) > 1:
         raise UserError(f"{source}: --images is one folder, and there are the splits {', '.join(splits)}: give --split")
     folders = [*(root / "labels" / split for split in splits), root / "labels", root]
     labels = next(folder for folder in folders if folder.is_dir())
-    found = {path.relative_to(images).with_suffix(""): path for path in pictures_in(images)}
-    for label in sorted(labels.rglob("*.txt")):
-        stem = label.relative_to(labels).with_suffix("")
-        if stem not in found and label.name not in _NAME_FILES:
-            raise UserError(f"{label}: no picture {stem}.* in {images}")
-    for stem, path in found.items():
-        yield _Picture(path, labels / f"{stem}.txt")
+    stems = ((path, path.relative_to(images).with_suffix("").as_posix()) for path in pictures_in(images))
+    found = [_Picture(path, labels / f"{stem}.txt") for path, stem in stems]
+    _check_labels(labels, found, images, tally)
+    return found
+
+
+def _check_labels(labels: Path, pictures: list[_Picture], images: Path, tally: Tally) -> None:
+    """Name the label files whose pictures are not there."""
+    known = {picture.label for picture in pictures}
+    for path in sorted(labels.rglob("*.txt")):
+        if path not in known and path.name not in _NAME_FILES:
+            tally.broken(str(path), f"no picture of that name in {images}")
 
 
 def _label_of(picture: Path) -> Path:

@@ -82,7 +82,7 @@ def _line(annotation: Annotation, image: ImageRecord, tally: Tally, kind: Kind) 
 
 
 def _box(annotation: Annotation, image: ImageRecord, tally: Tally, where: str) -> list[float] | None:
-    x, y, width, height = map(float, annotation.record["bbox"])
+    x, y, width, height = annotation.xywh
     x0, x1 = max(x, 0.0), min(x + width, float(image.width))
     y0, y1 = max(y, 0.0), min(y + height, float(image.height))
     if x0 >= x1 or y0 >= y1:

@@ -1,0 +1,101 @@
+"""`mal convert` as a person uses it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mal.cli import main
+from tests.cli.small_runs import run_mal
+from tests.formats.small_coco import RING, annotation, coco_of, document
+
+
+@pytest.fixture
+def source(tmp_path):
+    return coco_of(tmp_path, document(annotation(5, RING), annotation(6, None), annotation(7, RING, iscrowd=1))).path
+
+
+def test_a_conversion_says_what_was_written_and_what_was_not(source, tmp_path, capfd):
+    outcome = run_mal(capfd, "convert", source, tmp_path / "out", "--to", "yolo-seg", "--report", tmp_path / "r.json")
+    assert outcome.exit_code == 0
+    assert f"{source} (coco) -> {tmp_path}/out (yolo-seg)" in outcome.out
+    assert "2 images, 0 boxes, 1 mask, 2 classes" in outcome.out
+    assert "left out, YOLO has no groups (iscrowd): 1 (annotation 7 of a.png)" in outcome.out
+    assert "no place in the format for ids of annotations: 1" in outcome.out
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["written"] == {"images": 2, "boxes": 0, "masks": 1, "classes": 2}
+    assert report["left_out"]["no mask (--to yolo keeps the box)"] == ["annotation 6 of a.png"]
+
+
+def test_boxes_go_from_yolo_to_coco_and_their_masks_to_cvat(source, tmp_path, capfd):
+    pictures = ["--images", str(tmp_path / "pictures"), "--pictures", "copy"]
+    assert run_mal(capfd, "convert", source, tmp_path / "yolo", "--to", "yolo", *pictures).exit_code == 0
+    outcome = run_mal(capfd, "convert", tmp_path / "yolo", tmp_path / "boxes.json")
+    assert outcome.exit_code == 0
+    assert f"the pictures: --images {tmp_path}/yolo/images/train" in outcome.out
+    boxes = json.loads((tmp_path / "boxes.json").read_text())
+    assert [record["category_id"] for record in boxes["annotations"]] == [2, 2]
+    assert run_mal(capfd, "convert", tmp_path / "boxes.json", tmp_path / "boxes.zip").exit_code == 0
+
+
+def test_nothing_is_overwritten_unless_asked(source, tmp_path, capfd):
+    for out, name in (("out", "png"), ("out.json", "coco")):
+        command = ["convert", source, tmp_path / out, "--to", name]
+        assert run_mal(capfd, *command).exit_code == 0
+        (line,) = run_mal(capfd, *command).error_lines
+        assert "--overwrite" in line
+        assert run_mal(capfd, *command, "--overwrite").exit_code == 0
+    (line,) = run_mal(capfd, "convert", source, source, "--overwrite").error_lines
+    assert "IN and OUT are the same" in line
+
+
+def test_files_of_other_names_survive_overwriting(source, tmp_path, capfd):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("x")
+    assert run_mal(capfd, "convert", source, tmp_path / "out", "--to", "labelme", "--overwrite").exit_code == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"mine.txt", "a.json", "deep", "labels.txt"}
+
+
+def test_a_conversion_that_fails_leaves_nothing_behind(tmp_path, capfd):
+    broken = coco_of(tmp_path, document(annotation(5, RING), annotation(6, RING, category_id=99))).path
+    before = sorted(tmp_path.iterdir())
+    outcome = run_mal(capfd, "convert", broken, tmp_path / "out", "--to", "labelme")
+    assert outcome.exit_code == 1
+    (line,) = outcome.error_lines
+    assert "annotation 6 of a.png: its category_id 99 is not in the list of categories" in line
+    assert sorted(tmp_path.iterdir()) == before
+    outcome = run_mal(capfd, "convert", broken, tmp_path / "out", "--to", "labelme", "--skip-broken")
+    assert outcome.exit_code == 1
+    assert "left out, broken: its category_id 99" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["gone.json", "out.json"], "gone.json does not exist"),
+        (["{source}", "out"], "say it with --to"),
+        (["{source}", "out.json", "--images", "gone"], "--images gone: no such folder"),
+        (["{source}", "out.json", "--pictures", "copy"], "coco has no place for pictures"),
+        (["{source}", "out", "--to", "yolo", "--pictures", "copy"], "needs --images DIR"),
+        (["{source}", "out.json", "--from", "label-studio"], "list of tasks"),
+        (["{source}", "out.json", "--from", "cvat"], "no zip archive"),
+        (["{source}", "out.json", "--from", "csv"], "a table of boxes"),
+        (["{source}", "out.json", "--from", "voc"], "not valid XML"),
+        (["{source}", "out.json", "--from", "yolo"], "class names"),
+        (["{source}", "out.json", "--from", "labelme"], "not a LabelMe file"),
+        (["{source}", "out.json", "--from", "png"], "legend"),
+    ],
+)
+def test_a_mistake_is_one_line(source, tmp_path, capfd, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    outcome = run_mal(capfd, "convert", *(str(source) if word == "{source}" else word for word in arguments))
+    assert outcome.exit_code == 1
+    (line,) = outcome.error_lines
+    assert words in line
+    assert "unexpected" not in line
+
+
+@pytest.mark.parametrize("arguments", [[], ["a", "b", "--to", "tiff"], ["a", "b", "--tolerance", "-1"]])
+def test_wrong_usage_ends_with_code_2(arguments):
+    assert main(["convert", *arguments]) == 2
