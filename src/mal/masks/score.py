@@ -1,0 +1,184 @@
+"""How good a mask probably is, without a true one to compare with.
+
+Three witnesses are heard, none of which costs a pass through a network: what the network itself believes, whether the
+outline lies along edges of the photo, and whether the mask is coloured otherwise than what is around it. They look at
+the crop at a fixed size, so that their time and their scale are the same for every box. docs/scores.md says how well
+each of them ranks masks, how the weights were found, and which other witnesses were heard and sent home.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from mal.masks.paste import PastedMask
+
+SIDE = 64  # at 32 edges are lost, 128 ranks no better
+COLOUR_STEPS = 8  # of each of red, green and blue
+CHANCE = 2 / math.pi  # the mean of |cos| where directions have nothing to do with each other
+
+Map = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreParts:
+    """What speaks for a mask, each 0..1.
+
+    Attributes:
+        belief: see :func:`believed_iou`.
+        edges: see :func:`edge_agreement`.
+        colours: see :func:`colour_contrast`.
+    """
+
+    belief: float
+    edges: float
+    colours: float
+
+
+BIAS = -5.0
+WEIGHTS = ScoreParts(belief=3.0, edges=4.0, colours=1.0)
+
+
+def combined_score(parts: ScoreParts) -> float:
+    """An estimate of the IoU with the true mask, 0..1: a logistic function of the parts, rising with each of them."""
+    total = BIAS + WEIGHTS.belief * parts.belief + WEIGHTS.edges * parts.edges + WEIGHTS.colours * parts.colours
+    return 1 / (1 + math.exp(-total))
+
+
+def score_of(mask: PastedMask, prob: Map, pixels: Tensor, box_mask: Tensor, frame: Sequence[int]) -> float:
+    """The score of a finished mask, 0..1; 0 for an empty one.
+
+    Args:
+        mask: whatever was made of the probabilities.
+        prob: (S, S) float32 in 0..1, the crop's probabilities.
+        pixels: (3, S, S) uint8, the crop.
+        box_mask: (S, S), 1 where a mask may be, else 0.
+        frame: x0, y0, x1, y1 of the crop in pixels of the full image, end exclusive.
+    """
+    if not mask.window.any():
+        return 0.0
+    return combined_score(score_parts(mask_in_crop(mask, frame), prob, pixels, box_mask))
+
+
+def score_parts(mask: npt.NDArray[np.bool_], prob: Map, pixels: Tensor, box_mask: Tensor) -> ScoreParts:
+    """The parts of a mask's score.
+
+    Args:
+        mask: (T, T) bool, the mask in its crop, at any resolution; see :func:`mask_in_crop`.
+        prob, pixels, box_mask: as of :func:`score_of`.
+    """
+    share, believed, inside = small(torch.from_numpy(mask)), small(torch.from_numpy(prob)), small(box_mask)
+    colours = small(pixels)
+    return ScoreParts(
+        belief=believed_iou(share, believed),
+        edges=edge_agreement(believed, colours, inside > 0.999),
+        colours=colour_contrast(share, colours),
+    )
+
+
+def believed_iou(mask: Map, prob: Map) -> float:
+    """The IoU that a mask has if the network's probabilities are true: expected intersection over expected union.
+
+    Source: soft Dice confidence (arXiv 2402.10665), for the IoU in place of the Dice coefficient.
+
+    Args:
+        mask: (H, W) float32, the share of each pixel that is in the mask, 0..1.
+        prob: (H, W) float32 in 0..1.
+
+    Returns:
+        0..1; 1 where the network is certain of every pixel of the mask and of nothing else, 0 for an empty mask.
+    """
+    union = float((mask + (1 - mask) * prob).sum())
+    return min(float((mask * prob).sum()) / union, 1.0) if union else 0.0
+
+
+def edge_agreement(prob: Map, pixels: Map, inside: npt.NDArray[np.bool_]) -> float:
+    """How well the outline goes along edges of the photo: whether probabilities rise in the direction colours change.
+
+    The cosine between the two gradients, its sign left out, over all pixels within the box, each of which counts by how
+    much its probability changes. The box's own border does not count, where masks are cut off and not drawn.
+
+    Source: the normalised gradient fields that register images (Haber and Modersitzki, MICCAI 2006); for colours the
+    cosine is the length of the colour change along the probability's gradient, as a share of all colour change.
+
+    Args:
+        prob: (H, W) float32 in 0..1.
+        pixels: (3, H, W) float32 in 0..255.
+        inside: (H, W) bool, the box.
+
+    Returns:
+        0..1: 1 where they are parallel throughout, 0 where nothing changes colour, and what chance would give where the
+        probabilities are the same everywhere in the box.
+    """
+    neighbours = np.lib.stride_tricks.sliding_window_view(np.pad(inside, 1, mode="edge"), (3, 3))
+    counts = neighbours.all(axis=(-2, -1))
+    rise, change = _gradient(prob), _gradient(pixels)
+    along = np.sqrt(((rise[:, None] * change).sum(axis=0) ** 2).sum(axis=0))
+    steepness, contrast = np.sqrt((rise**2).sum(axis=0)), np.sqrt((change**2).sum(axis=(0, 1)))
+    total = float(steepness[counts].sum())
+    if total < 1e-6:
+        return CHANCE
+    cosine_times_steepness = along / (contrast + 1)  # 1 is less than a step of one grey value: it keeps 0 / 0 away
+    return min(float(cosine_times_steepness[counts].sum()) / total, 1.0)
+
+
+def colour_contrast(mask: Map, pixels: Map) -> float:
+    """How much of the mask is coloured as nothing around it is: 1 less the intersection of the two colour histograms.
+
+    Source: histogram intersection (Swain and Ballard, IJCV 1991).
+
+    Args:
+        mask: (H, W) float32, the share of each pixel that is in the mask, 0..1.
+        pixels: (3, H, W) float32 in 0..255; all that is not mask counts as around it.
+
+    Returns:
+        0..1: 0 where both have the same colours in the same amounts, or where either is empty; 1 where none is in both.
+    """
+    red, green, blue = np.minimum(pixels * (COLOUR_STEPS / 256), COLOUR_STEPS - 1).astype(np.intp)
+    colour = ((red * COLOUR_STEPS + green) * COLOUR_STEPS + blue).ravel()
+    here, around = (
+        np.bincount(colour, weights=weights.ravel(), minlength=COLOUR_STEPS**3) for weights in (mask, 1 - mask)
+    )
+    if not here.sum() or not around.sum():
+        return 0.0
+    common = float(np.minimum(here / here.sum(), around / around.sum()).sum())
+    return min(max(1 - common, 0.0), 1.0)
+
+
+def mask_in_crop(mask: PastedMask, frame: Sequence[int], side: int = 4 * SIDE) -> npt.NDArray[np.bool_]:
+    """A mask as its crop sees it, (side, side) bool: for each pixel of that, the pixel of the image at its middle."""
+    x0, y0, x1, y1 = frame
+    steps = (np.arange(side) + 0.5) / side
+    height, width = mask.window.shape
+    rows = np.floor(y0 + steps * (y1 - y0)).astype(np.intp) - mask.y0
+    columns = np.floor(x0 + steps * (x1 - x0)).astype(np.intp) - mask.x0
+    in_rows, in_columns = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
+    result = np.zeros((side, side), dtype=np.bool_)
+    result[np.ix_(in_rows, in_columns)] = mask.window[np.ix_(rows[in_rows], columns[in_columns])]
+    return result
+
+
+def small(maps: Tensor) -> Map:
+    """Maps (..., H, W) brought to (..., SIDE, SIDE), each pixel the mean of what it covers."""
+    channels = maps.reshape(-1, *maps.shape[-2:]).float()
+    small: Map = adaptive_avg_pool2d(channels, SIDE).reshape(*maps.shape[:-2], SIDE, SIDE).numpy()
+    return small
+
+
+def _gradient(maps: Map) -> Map:
+    """Sobel gradients of maps (..., H, W): (2, ..., H, W), down and across."""
+    padded = np.pad(maps, [(0, 0)] * (maps.ndim - 2) + [(1, 1), (1, 1)], mode="edge")
+    down, across = padded[..., 2:, :] - padded[..., :-2, :], padded[..., 2:] - padded[..., :-2]
+    return np.stack(
+        [
+            down[..., 2:] + 2 * down[..., 1:-1] + down[..., :-2],
+            across[..., 2:, :] + 2 * across[..., 1:-1, :] + across[..., :-2, :],
+        ]
+    )
