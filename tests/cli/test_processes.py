@@ -27,6 +27,7 @@ NUM_STEPS = 8
 FILE_AFTER_3 = "model_step_000003.pth"
 FILE_AFTER_5 = "model_step_000005.pth"
 MISSING_IMAGE = 1  # of those to label
+FLAGS = {"evaluate": ("--agreement", "--box-noise", "--box-noise-boxes", "6"), "inference": ()}
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +178,9 @@ class Labelling:
 
     def results(self, name: str) -> dict[str, bytes]:
         """All files that do not tell the time or the place of their run, by name."""
-        names = ("evaluate/metrics.json", "inference/masks.json", "inference/inference_report.json")
+        of_evaluation = ("metrics.json", "instances.csv", "classes.csv", "predictions.json", "box_noise.json")
+        of_inference = ("masks.json", "inference_report.json")
+        names = [*(f"evaluate/{each}" for each in of_evaluation), *(f"inference/{each}" for each in of_inference)]
         folder = self._folder / name
         return {each: (folder / each).read_bytes() for each in names if (folder / each).exists()}
 
@@ -188,7 +191,7 @@ def labelling(tmp_path_factory, shared, launcher, runs):
     data = small_data(folder / "data", shared / "data/coco-mini", num_val=3, boxes_each=4)
     found = Labelling(folder, data, runs.train("one") / "mal_model_latest.pth")
     for task in ("evaluate", "inference"):
-        (alone,) = launcher.mal(task, "-e", found.spec("one"), world=1)
+        (alone,) = launcher.mal(task, *FLAGS[task], "-e", found.spec("one"), world=1)
         assert alone.exit_code == 1, alone.err  # for the image that is missing
     return found
 
@@ -197,7 +200,7 @@ def labelling(tmp_path_factory, shared, launcher, runs):
 def test_labels_metrics_and_reports_are_byte_for_byte_those_of_one_process(launcher, labelling, world, started_by):
     name = f"{started_by}_{world}"
     for task in ("evaluate", "inference"):
-        outcomes = launcher.mal(task, "-e", labelling.spec(name), world=world, started_by=started_by)
+        outcomes = launcher.mal(task, *FLAGS[task], "-e", labelling.spec(name), world=world, started_by=started_by)
         assert [outcome.exit_code for outcome in outcomes] == [1] + [0] * (world - 1), outcomes
         assert all(outcome.out == outcome.err == "" for outcome in outcomes[1:])
     assert labelling.results(name) == labelling.results("one")

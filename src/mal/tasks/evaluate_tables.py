@@ -33,9 +33,8 @@ def show_evaluation(figures: EvaluationFigures) -> None:
 
 def methods_table(figures: EvaluationFigures) -> Table:
     """The model with its intervals, the two masks that cost nothing, and how far the model is above the ellipse."""
-    count = f"{figures.model.n:,} boxes in {figures.images:,} images"
     table = _table(
-        f"mean IoU and more of {count}; in brackets the 95 % interval",
+        f"mean IoU and more of {figures.model.n:,} boxes in {figures.images:,} images [95 % interval]",
         ["", "model", "box", "ellipse", "model - ellipse"],
     )
     against = figures.model_minus_ellipse
