@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec, label_dump_file
 from mal.data.datamodule import AnnotatedImages
 from mal.errors import UserError
 from mal.labelling.label_file import check_output_path
+from mal.labelling.remote import behind_urls
 from mal.labelling.run_identity import run_identity, spec_settings
 from mal.labelling.smaller_in_front import smaller_in_front
 from mal.models.build import prediction_mode
+from mal.places import is_url
 from mal.tasks.crop_run import Processes, alone, start_processes
 from mal.tasks.label_job import Engine, LabelJob, label_here, run_job
 from mal.tasks.labeler_of import labeler_of
@@ -43,7 +47,7 @@ def run(spec: ExperimentSpec, *, overwrite: bool = False, restart: bool = False)
     assert inference.ann_path
     assert inference.img_dir
     assert inference.checkpoint
-    with run_folder(spec, "inference") as (folder, status):
+    with run_folder(spec, "inference", keep_spec=False) as (folder, status):
         output = label_dump_file(spec)
         check_output_path(Path(inference.ann_path), output)
         source = AnnotatedImages(inference.ann_path, inference.img_dir)
@@ -63,9 +67,25 @@ def run(spec: ExperimentSpec, *, overwrite: bool = False, restart: bool = False)
             keep_existing_masks=inference.keep_existing_masks,
             overwrite=overwrite,
             restart=restart,
+            begun=lambda: None if processes.rank else save_spec(spec, folder / "spec.yaml"),
             resolve=smaller_in_front(source, load_mask=inference.load_mask) if spec.masks.no_overlap else None,
         )
-        return run_job(job, processes, _engine(spec, processes, folder), status)
+        with _behind_urls(job, spec, processes):
+            return run_job(job, processes, _engine(spec, processes, folder), status)
+
+
+def _behind_urls(job: LabelJob, spec: ExperimentSpec, processes: Processes) -> AbstractContextManager[None]:
+    if processes.rank:
+        return nullcontext()
+    path = spec.inference.label_dump_path
+    return behind_urls(
+        label_url=path if is_url(path) else None,
+        shards_url=spec.inference.shards_url,
+        output=job.output,
+        shards=job.shards,
+        overwrite=job.overwrite,
+        restart=job.restart,
+    )
 
 
 def _engine(spec: ExperimentSpec, processes: Processes, folder: Path) -> Engine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ from mal.report.overlay import draw_overlay
 from mal.tasks.crop_run import Processes
 from mal.tasks.label_job import LabelJob, label_here, run_job
 from mal.tasks.label_options import LabelOptions
+
+_PLACES = {"checkpoint", "ann", "images", "out", "image", "boxes", "overlay"}
+_LEAVES_MASKS_ALONE = _PLACES | {"num_workers", "device", "overwrite", "restart", "min_score"}
 
 
 def run(options: LabelOptions) -> int:
@@ -68,8 +72,7 @@ def _label_file(options: LabelOptions) -> int:
 
 def _settings(options: LabelOptions) -> dict[str, Any]:
     """What changes the masks, by the name of its option."""
-    masks = ("threshold", "min_part", "fill_holes", "allow_outside", "no_overlap")
-    names = (*masks, "network", "flip", "profile", "batch_size", "keep_existing_masks")
+    names = [field.name for field in fields(options) if field.name not in _LEAVES_MASKS_ALONE]
     return {f"--{name.replace('_', '-')}": getattr(options, name) for name in names}
 
 

@@ -51,6 +51,7 @@ class LabelJob:
         min_score: labels with a lower score are marked as doubtful; None marks none.
         overwrite: whether a finished output may be replaced.
         restart: whether what an unfinished run has done is thrown away.
+        begun: called, in every process, once it is sure that the run goes on and its results will be written.
         resolve: what changes the labels of an image once all are there; None changes none.
     """
 
@@ -67,6 +68,7 @@ class LabelJob:
     min_score: float | None = None
     overwrite: bool = False
     restart: bool = False
+    begun: Callable[[], None] = lambda: None
     resolve: Resolve | None = None
 
 
@@ -112,6 +114,7 @@ def run_job(job: LabelJob, processes: Processes, engine: Engine, status: StatusL
     if run is None:
         console.print(f"{job.output} is complete: nothing is left to do")
         return 0
+    job.begun()
     work = _work(job, run, processes)
     if not work.done.all():
         engine(job, work)

@@ -22,10 +22,15 @@ NOTES_SHOWN = 5
 
 
 @contextmanager
-def run_folder(spec: ExperimentSpec, task: Task) -> Iterator[tuple[Path, StatusLog]]:
+def run_folder(spec: ExperimentSpec, task: Task, *, keep_spec: bool = True) -> Iterator[tuple[Path, StatusLog]]:
     """Make the results folder of a task, save the resolved spec there, and log how the task ends.
 
     Of several processes only the first is heard, except that any may log why it stops.
+
+    Args:
+        spec: of the run.
+        task: what it does.
+        keep_spec: whether the spec is saved at once; else the task saves it when it is sure to replace the results.
 
     Raises:
         UserError: the folder cannot be made or written.
@@ -43,7 +48,7 @@ def run_folder(spec: ExperimentSpec, task: Task) -> Iterator[tuple[Path, StatusL
         status.write(f"{task} started")
     except OSError as error:
         raise UserError(f"{folder}: results cannot be written there ({error.strerror}); set results_dir") from error
-    if not rank:
+    if keep_spec and not rank:
         save_spec(spec, folder / "spec.yaml")
     try:
         yield folder, status
