@@ -100,6 +100,24 @@ def test_a_driver_killed_in_the_middle_goes_on_in_a_single_process(labelling):
     assert labelling.same_as("moved")
 
 
+def test_shards_and_labels_behind_urls_let_another_machine_go_on(labelling, tmp_path):
+    urls = {
+        "inference__shards_url": f"file://{tmp_path}/shards",
+        "inference__label_dump_path": f"file://{tmp_path}/m.json",
+    }
+    running = subprocess.Popen(
+        labelling.ray_command("here", **urls), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _wait_for_shards(running, tmp_path / "shards")
+    running.kill()
+    running.wait(SECONDS)
+    there = subprocess.run(
+        labelling.ray_command("there", **urls), capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert "going on: " in there.stdout, there.stderr
+    assert (tmp_path / "m.json").read_bytes() == (labelling.results("one") / "masks.json").read_bytes()
+
+
 def test_a_mistake_that_only_the_workers_meet_is_one_line(labelling, tmp_path):
     (tmp_path / "bad.pth").write_bytes(b"no checkpoint")
     command = labelling.ray_command("wrong", inference__results_dir=str(tmp_path / "out"))

@@ -41,6 +41,7 @@ OWN_FIELDS = {
     "inference.keep_existing_masks",
     "inference.profile",
     "inference.ray_actors",
+    "inference.shards_url",
     "inference.use_crf_test",
     "inference.use_flip_test",
     "inference.use_mixed_model_test",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 
 from mal.config.fields import DeviceSection, PathText, Task, path_field, path_or, spec_field, without_engine
 
@@ -25,7 +25,7 @@ class InferenceConfig(DeviceSection):
     )
     img_dir: PathText = path_field("Folder of its images, or its URL.", tasks=_INFERENCE)
     label_dump_path: Annotated[str, path_or(DEFAULT_LABEL_DUMP_PATH)] = path_field(
-        "COCO JSON file to write; a relative path lies in the results folder of inference.",
+        "COCO JSON file to write; a relative path lies in the results folder of inference. It may be a URL.",
         default=DEFAULT_LABEL_DUMP_PATH,
         tasks=_INFERENCE,
     )
@@ -50,6 +50,19 @@ class InferenceConfig(DeviceSection):
         " is in docs/performance.md.",
         tasks=_INFERENCE,
     )
+    score: bool = spec_field(
+        True,
+        "Write the mask_score of each annotation, an estimate of its IoU that needs no true mask; docs/scores.md says how"
+        " far to trust it. It takes no pass through a network, and about a millisecond of a processor for each box.",
+        tasks=_INFERENCE,
+    )
+    min_score: float | None = spec_field(
+        None,
+        "Masks with a lower score are marked as doubtful, in the label file and in the report; null marks none.",
+        tasks=_INFERENCE,
+        ge=0,
+        le=1,
+    )
     engine: Literal["processes", "ray"] = spec_field(
         "processes",
         "ray labels on a Ray cluster, or on this machine's cores where there is none; it needs the extra [ray].",
@@ -61,5 +74,24 @@ class InferenceConfig(DeviceSection):
         tasks=_INFERENCE,
         ge=1,
     )
+    shards_url: PathText = spec_field(
+        None,
+        "URL of a folder that keeps a copy of what a run on Ray has labelled so far, so that any machine can go on.",
+        tasks=_INFERENCE,
+    )
+
+    @field_validator("min_score")
+    @classmethod
+    def _check_min_score(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("score") is False:
+            raise ValueError("needs scores, and inference.score is false; set that to true, or min_score to null")
+        return value
 
     _no_engine = field_validator("trt_engine")(without_engine)
+
+    @field_validator("shards_url")
+    @classmethod
+    def _check_shards_url(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is not None and info.data.get("engine") == "processes":
+            raise ValueError("is for inference.engine: ray; other processes write into the results folder")
+        return url

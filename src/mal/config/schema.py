@@ -16,6 +16,7 @@ from mal.config.mlflow_config import MlflowConfig
 from mal.config.model_config import ModelConfig
 from mal.config.train_config import TrainConfig
 from mal.config.wandb_config import WandbConfig
+from mal.places import is_url
 
 DEFAULT_RESULTS_DIR = "/results"
 
@@ -58,5 +59,9 @@ def task_results_dir(spec: ExperimentSpec, task: Task) -> Path:
 
 
 def label_dump_file(spec: ExperimentSpec) -> Path:
-    """The file that inference writes: a relative ``label_dump_path`` lies in the results folder of inference."""
-    return task_results_dir(spec, "inference") / spec.inference.label_dump_path
+    """The file that inference writes: a relative ``label_dump_path`` lies in the results folder of inference.
+
+    So does the file that goes to a URL once it is complete.
+    """
+    path = spec.inference.label_dump_path
+    return task_results_dir(spec, "inference") / (path.rpartition("/")[2] if is_url(path) else path)

@@ -33,6 +33,11 @@ class LabelRun:
         return self.folder / f"{self.attempt:04d}_{worker}{SUFFIX}"
 
     @property
+    def record(self) -> Path:
+        """The file that says which run the shards belong to."""
+        return self.folder / RECORD_NAME
+
+    @property
     def shards(self) -> list[Path]:
         """All shards so far, older ones first."""
         return [path for path in shard_paths(self.folder) if path != self.resolved_shard]
@@ -47,8 +52,7 @@ class LabelRun:
 
         A run that is killed meanwhile is known to be finished, and the next attempt removes what is left.
         """
-        record = self.folder / RECORD_NAME
-        write_json({**_read(record), "finished": True}, record)
+        write_json({**_read(self.record), "finished": True}, self.record)
         _remove(self.folder)
 
 

@@ -26,6 +26,7 @@ _OTHER_FIELDS = {
     "inference.num_nodes",
     "inference.engine",
     "inference.ray_actors",
+    "inference.shards_url",
     "inference.checkpoint",
     "inference.results_dir",
     "inference.ann_path",

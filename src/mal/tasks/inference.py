@@ -65,6 +65,7 @@ def run(spec: ExperimentSpec, *, overwrite: bool = False, restart: bool = False)
             num_workers=spec.dataset.num_workers_per_gpu,
             load_mask=inference.load_mask,
             keep_existing_masks=inference.keep_existing_masks,
+            min_score=inference.min_score,
             overwrite=overwrite,
             restart=restart,
             begun=lambda: None if processes.rank else save_spec(spec, folder / "spec.yaml"),

@@ -23,6 +23,7 @@ from mal.data.ground_truth import GroundTruth
 from mal.errors import UserError
 from mal.files import atomic_file
 from mal.labelling.label_run import LabelRun
+from mal.labelling.remote import RemoteShards
 from mal.models.build import prediction_mode
 from mal.tasks.crop_run import start_processes
 from mal.tasks.label_boxes import write_shard
@@ -46,13 +47,18 @@ def label_on_ray(spec: ExperimentSpec) -> Engine:
 
     def label(job: LabelJob, work: LabelWork) -> None:
         _start_ray()
+        remote = RemoteShards(spec.inference.shards_url) if spec.inference.shards_url else None
+        if remote:
+            remote.send(work.run.record)
         plan = BoxChunks(work.boxes, job.batch_size)
         chunks = plan.unfinished(work.done)
         actors = min(spec.inference.ray_actors or _actors_of_cluster(), len(chunks))
         console.print(f"running on Ray: {actors} actors, {'one GPU each' if _gpus() else 'one core each'}")
         with task_progress("labelling", int((~work.done).sum())) as progress:
             for block in _labelled_blocks(spec, work, chunks, actors):
-                _keep(work.run, int(block["first"]), block["shard"])
+                shard = _kept(work.run, int(block["first"]), block["shard"])
+                if remote:
+                    remote.send(shard)
                 progress.advance(int(block["boxes"]))
 
     return label
@@ -137,9 +143,11 @@ def _parts(chunks: list[int], size: int) -> Iterator[list[int]]:
     return (chunks[start : start + size] for start in range(0, len(chunks), size))
 
 
-def _keep(run: LabelRun, first: int, shard: bytes) -> None:
-    with atomic_file(run.new_shard(f"block{first:08d}")) as file:
+def _kept(run: LabelRun, first: int, shard: bytes) -> Path:
+    path = run.new_shard(f"block{first:08d}")
+    with atomic_file(path) as file:
         file.write(shard)
+    return path
 
 
 def _start_ray() -> None:
