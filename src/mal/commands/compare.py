@@ -129,11 +129,13 @@ def _contenders(parser: CommandParser, texts: Sequence[str]) -> tuple[Contender,
 
 def _names(found: Sequence[tuple[str | None, Path]]) -> list[str]:
     """Given names, else those of files and folders; with the folder's before it where these alone are not different."""
-    short = [_short_name(path) for _, path in found]
-    return [
-        name if name is not None else own if short.count(own) == 1 else f"{path.resolve().parent.name}_{own}"
-        for (name, path), own in zip(found, short, strict=True)
-    ]
+    unnamed = Counter(_short_name(path) for name, path in found if name is None)
+    return [_own_name(path, is_clear=unnamed[_short_name(path)] == 1) if name is None else name for name, path in found]
+
+
+def _own_name(path: Path, *, is_clear: bool) -> str:
+    own = _short_name(path)
+    return own if is_clear else f"{path.resolve().parent.name}_{own}"
 
 
 def _short_name(path: Path) -> str:
