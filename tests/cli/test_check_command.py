@@ -89,6 +89,15 @@ def test_only_as_many_as_asked_are_named_for_each_kind(folder, capfd):
     assert "102" not in outcome.out
 
 
+def test_names_that_no_terminal_takes_are_escaped(folder, capfd):
+    categories = [{"id": 3, "name": "\ud800"}, {"id": 4, "name": "\x1b[31mred"}]
+    file = write(annotation(id="\ud801"), annotation(category_id=4), categories=categories)
+    outcome = run_mal(capfd, "check", file, "photos")
+    assert outcome.exit_code == 0
+    assert "\\ud800" in outcome.out
+    assert "\x1b[31mred" not in outcome.out
+
+
 def test_deep_finds_masks_that_cannot_be_read(folder, capfd):
     file = write(annotation(segmentation={"size": [80, 100], "counts": [1, 2]}))
     assert checked(capfd, file, "photos")[1]["files"][0]["records"] == []

@@ -113,9 +113,13 @@ def is_id(value: Any) -> bool:
 
 def show(value: Any, limit: int = 60) -> str:
     """A JSON value on one short line, for messages."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    text = _encodable(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _encodable(text: str) -> str:
+    """The text with escapes for lone surrogates, on which printing it would fail."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _index_images(coco: CocoFile) -> None:
@@ -191,7 +195,7 @@ def _index_categories(coco: CocoFile) -> None:
         elif category_id in coco.categories:
             _warn(coco, None, f"category id {show(category_id)} is used twice; the first name is used")
         else:
-            coco.categories[category_id] = str(record.get("name", category_id))
+            coco.categories[category_id] = _encodable(str(record.get("name", category_id)))
 
 
 def category_name(coco: CocoFile, category_id: Any) -> str:

@@ -72,10 +72,10 @@ def run(options: CheckOptions) -> int:
                 _show(results[-1], options)
     ok = all(result.get("ok", False) for result in results)
     document = {"ok": ok, "deep": options.deep, "files": results}
-    if options.as_json:
-        print(json.dumps(document, indent=2, allow_nan=False))
     if options.out is not None:
         write_json(document, options.out)
+    if options.as_json:
+        print(json.dumps(document, indent=2, allow_nan=False))
     if refusals:
         raise UserError("; ".join(refusals))
     return 0 if ok else 1

@@ -116,7 +116,7 @@ def _pictures(result: Mapping[str, Any], limit: int) -> Table:
             kinds.setdefault("cannot be read, and has no boxes to label", []).append(picture["file_name"])
     table = _findings("pictures", ("how many", "each", "files"), hidden=0)
     for remark, names in sorted(kinds.items(), key=lambda item: -len(item[1])):
-        table.add_row(str(len(names)), remark, Text(_some(names, limit)))
+        table.add_row(str(len(names)), remark, _plain(_some(names, limit)))
     return table
 
 
@@ -126,7 +126,7 @@ def _classes(classes: Mapping[str, int]) -> Table:
     table.add_column("class", overflow="fold")
     table.add_column("boxes", justify="right", no_wrap=True)
     for name, count in list(classes.items())[:CLASSES_SHOWN]:
-        table.add_row(Text(name), str(count))
+        table.add_row(_plain(name), str(count))
     return table
 
 
@@ -150,6 +150,11 @@ def _findings(title: str, columns: Sequence[str], *, hidden: int) -> Table:
 
 def _id(value: Any) -> str:
     return "-" if value is None else show(value)
+
+
+def _plain(name: str) -> Text:
+    """A name of the file, which must not steer the terminal."""
+    return Text(name if all(character >= " " for character in name) else show(name, limit=1000))
 
 
 def _some(names: Iterable[str], limit: int) -> str:
