@@ -13,6 +13,11 @@ import torch
 import yaml
 from pycocotools.coco import COCO
 
+from mal.masks.rle import rle_area, rle_from_segmentation
+from mal.metrics.box_noise import LEVELS, BoxNoise
+from mal.metrics.instance_file import read_instances
+from mal.metrics.iou import mask_iou
+from mal.metrics.predictions import read_predictions
 from tests.cli.small_runs import MODEL, run_mal, run_mal_in_a_process, small_data, status_lines, write_spec
 
 pytestmark = pytest.mark.slow
@@ -159,6 +164,44 @@ def test_evaluation_writes_its_metrics(trained, tmp_path, capfd, mode):
     assert "mean IoU" in outcome.out
     assert ("clustering" in metrics) == (mode == "clustering")
     assert status_lines(tmp_path / "status.json")[-1]["message"] == "evaluate finished"
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained):
+    flags = ("--agreement", "--box-noise", "--box-noise-boxes", "3")
+    outcome = run_mal_in_a_process("evaluate", *flags, "-e", trained.spec)
+    assert outcome.exit_code == 0, outcome.err
+    return SimpleNamespace(folder=trained.results / "evaluate", outcome=outcome)
+
+
+def test_evaluation_leaves_a_row_and_a_mask_for_every_box(evaluated, data):
+    rows = read_instances(evaluated.folder / "instances.csv")
+    masks = {each.annotation_index: each.rle for each in read_predictions(evaluated.folder / "predictions.json")}
+    annotations = json.loads(data.truth.read_text())["annotations"]
+    assert [row.annotation_index for row in rows] == sorted(masks) == list(range(len(annotations)))
+    for row in rows:
+        mask = masks[row.annotation_index]
+        truth = rle_from_segmentation(annotations[row.annotation_index]["segmentation"], *mask["size"])
+        assert row.iou == pytest.approx(mask_iou(mask, truth), abs=1e-5)
+        assert row.mask_area == rle_area(mask)
+        assert 0 <= row.agreement <= 1
+
+
+def test_evaluation_without_noise_is_where_the_curves_of_noise_begin(evaluated):
+    noise = BoxNoise.model_validate_json((evaluated.folder / "box_noise.json").read_bytes())
+    iou = {row.annotation_index: row.iou for row in read_instances(evaluated.folder / "instances.csv")}
+    assert (noise.boxes, noise.boxes_evaluated) == (3, 6)
+    for curve in (noise.shift, noise.scale, noise.both):
+        assert [point.level for point in curve] == [0, *LEVELS]
+        assert curve[0].model == pytest.approx(np.mean([iou[position] for position in (0, 2, 5)]), abs=1e-5)
+        assert curve[-1].box != curve[0].box
+
+
+def test_what_evaluation_prints_is_plain_and_fits_into_80_columns(evaluated):
+    tables = evaluated.outcome.out.split("mean IoU", 1)[1].split("metrics:")[0]
+    assert max(map(len, tables.splitlines())) <= 80
+    assert "\x1b" not in evaluated.outcome.out
+    assert "ms a box" in evaluated.outcome.out
 
 
 @pytest.fixture(scope="module")
