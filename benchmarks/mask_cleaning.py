@@ -120,7 +120,7 @@ class Study:
                 for way in ways:
                     labeler.thresholds, labeler.cleaning = way.thresholds, way.cleaning
                     made = zip(batch.boxes, labeler.pasted(batch, probs), strict=True)
-                    masks[way] += [Found(box, mask.rle(), mask.score) for box, mask in made]
+                    masks[way] += [Found(box, mask.rle(), mask.score or 0.0) for box, mask in made]
         for way in ways:
             yield f"| {view.name} | {way.name} | {self._means(_separated(masks[way], way.in_front))} |"
 

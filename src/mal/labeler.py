@@ -23,6 +23,7 @@ from mal.export.onnx_network import OnnxNetwork
 from mal.held_networks import AnyNetwork, held_networks
 from mal.masks.cleaning import AS_IT_IS, MaskCleaning, Thresholds, finished_mask
 from mal.masks.paste import PastedMask
+from mal.masks.score import score_of
 from mal.models.build import crop_settings, mask_cleaning
 from mal.models.fast import fast_dtype, fast_network
 from mal.models.network import MaskNetwork
@@ -45,6 +46,7 @@ class MaskAutoLabeler:
             medium and large boxes; or ``box_fit``, see :mod:`mal.masks.box_fit`.
         mode: which network is asked, and how.
         cleaning: what is done to a mask after the threshold.
+        scored: whether each mask gets a score, see :mod:`mal.masks.score`.
         device: where the networks run.
         autocast_dtype: half precision to compute in; None computes in float32.
 
@@ -62,6 +64,7 @@ class MaskAutoLabeler:
         thresholds: Thresholds,
         mode: PredictionMode,
         cleaning: MaskCleaning = AS_IT_IS,
+        scored: bool = True,
         device: torch.device | str = "cpu",
         autocast_dtype: torch.dtype | None = None,
     ) -> None:
@@ -78,6 +81,7 @@ class MaskAutoLabeler:
         self.thresholds = thresholds
         self.mode = mode
         self.cleaning = cleaning
+        self.scored = scored
         self._autocast_dtype = autocast_dtype
 
     @classmethod
@@ -90,6 +94,7 @@ class MaskAutoLabeler:
         min_part: float | None = None,
         fill_holes: float | None = None,
         allow_outside: float | None = None,
+        scored: bool = True,
         device: torch.device | str | None = None,
         encryption_key: str | None = None,
     ) -> MaskAutoLabeler:
@@ -104,6 +109,7 @@ class MaskAutoLabeler:
             min_part: share of its largest part below which a part of a mask is dropped; None likewise.
             fill_holes: share of a mask's area up to which a hole is filled; None likewise.
             allow_outside: how far a mask may leave its box, as a share of the box's extent; None likewise.
+            scored: whether each mask gets a score.
             device: None takes a GPU where there is one. An ONNX file runs on the CPU whatever it says.
             encryption_key: of an encrypted checkpoint; None takes the environment's ``MAL_ENCRYPTION_KEY``.
 
@@ -121,6 +127,7 @@ class MaskAutoLabeler:
             thresholds=_thresholds(threshold, held.spec),
             mode=mode or PredictionMode(network=held.holds),
             cleaning=mask_cleaning(held.spec),
+            scored=scored,
             device=device or best_device(),
         )
 
@@ -195,9 +202,11 @@ class MaskAutoLabeler:
             batch: crops.
             probs: (B, 1, S, S), what :meth:`probabilities` gave for them.
         """
-        for prob, frame, area, box in zip(probs, batch.frames, batch.box_area.tolist(), batch.boxes, strict=True):
-            yield finished_mask(
-                prob[0],
+        for index, (prob, frame, area, box) in enumerate(
+            zip(probs[:, 0], batch.frames, batch.box_area.tolist(), batch.boxes, strict=True)
+        ):
+            mask = finished_mask(
+                prob,
                 frame,
                 (box.image.width, box.image.height),
                 box_xyxy=box.xyxy,
@@ -205,6 +214,9 @@ class MaskAutoLabeler:
                 thresholds=self.thresholds,
                 cleaning=self.cleaning,
             )
+            if self.scored:
+                mask = replace(mask, score=score_of(mask, prob, batch.images[index], batch.box_mask[index, 0], frame))
+            yield mask
 
     def crops(self, image: ImageLike, boxes_xyxy: ArrayLike, *, batch_size: int = 8) -> Iterator[CropBatch]:
         """What the network is shown of an image: batches of crops around the boxes that touch it, small boxes first."""

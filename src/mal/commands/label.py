@@ -113,6 +113,13 @@ def _add_model_options(parser: CommandParser) -> None:
         action="store_true",
         help="a pixel that several masks of an image claim goes to the one with the smallest box",
     )
+    group.add_argument("--no-score", dest="score", action="store_false", help="leave the scores of the masks out")
+    group.add_argument(
+        "--min-score",
+        type=_share,
+        metavar="SCORE",
+        help="mark masks with a lower score as doubtful; none is dropped (default: mark none)",
+    )
     group.add_argument(
         "--profile",
         choices=("exact", "fast"),
@@ -151,6 +158,8 @@ def _options(arguments: argparse.Namespace) -> LabelOptions:
         fill_holes=arguments.fill_holes,
         allow_outside=arguments.allow_outside,
         no_overlap=arguments.no_overlap,
+        score=arguments.score,
+        min_score=arguments.min_score,
         network=arguments.network,
         flip=arguments.flip,
         profile=arguments.profile,

@@ -52,7 +52,7 @@ class InferenceConfig(DeviceSection):
     )
     score: bool = spec_field(
         True,
-        "Write the mask_score of each annotation, an estimate of its IoU that needs no true mask; docs/scores.md says how"
+        "Write the mask_score of each annotation: an estimate of its IoU without a true mask. docs/scores.md says how"
         " far to trust it. It takes no pass through a network, and about a millisecond of a processor for each box.",
         tasks=_INFERENCE,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mal.masks.rle import Rle
+from mal.masks.rle import Rle, rle_area
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +20,16 @@ class Label:
     rle: Rle
     iou: float | None = None
     score: float | None = None
+
+
+def reason_to_doubt(label: Label, min_score: float | None) -> str:
+    """Why a person should look at a label; empty where there is no reason.
+
+    Args:
+        label: an empty mask is always doubtful.
+        min_score: a lower score is; None doubts none for its score.
+    """
+    reasons = [] if rle_area(label.rle) else ["the mask is empty"]
+    if min_score is not None and label.score is not None and label.score < min_score:
+        reasons.append(f"mask_score {label.score:.3g} is below inference.min_score {min_score:g}")
+    return "; ".join(reasons)

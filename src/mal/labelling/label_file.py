@@ -13,7 +13,7 @@ from mal.data.json_records import JsonRecords
 from mal.data.notes import RecordNote
 from mal.errors import UserError
 from mal.files import atomic_file
-from mal.labelling.label import Label
+from mal.labelling.label import Label, reason_to_doubt
 from mal.labelling.label_report import outcomes
 from mal.masks.rle import empty_rle, rle_area
 
@@ -116,7 +116,7 @@ def _annotations(
         else:
             label = labels[position]
             result = _labelled(record, label)
-            if reason := _doubt(label, min_score):
+            if reason := reason_to_doubt(label, min_score):
                 changes.append(RecordNote(position, record.get("id"), record.get("image_id"), "doubtful", reason))
                 result = _with_mark(result, changes[-1])
         result = _indexable(result, position, changes)
@@ -128,14 +128,6 @@ def _labelled(record: dict[str, Any], label: Label) -> dict[str, Any]:
     result |= {"segmentation": label.rle, "area": rle_area(label.rle), "iscrowd": 0}
     result |= {} if label.iou is None else {"iou": float(label.iou)}
     return result if label.score is None else result | {"mask_score": float(label.score)}
-
-
-def _doubt(label: Label, min_score: float | None) -> str:
-    """Why a label should be looked at; empty where there is no reason."""
-    reasons = [] if rle_area(label.rle) else ["the mask is empty"]
-    if min_score is not None and label.score is not None and label.score < min_score:
-        reasons.append(f"mask_score {label.score:.3g} is below inference.min_score {min_score:g}")
-    return "; ".join(reasons)
 
 
 def _marked(coco: CocoFile, record: dict[str, Any], note: RecordNote) -> dict[str, Any]:

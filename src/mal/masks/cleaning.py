@@ -64,7 +64,7 @@ def finished_mask(
 
 
 def cleaned(mask: PastedMask, cleaning: MaskCleaning) -> PastedMask:
-    """A mask without specks and holes; its score stays that of the pixels above the threshold."""
+    """A mask without specks and holes."""
     from mal.masks.parts import with_small_holes_filled, without_small_parts  # SciPy takes a while to load
 
     rows, columns = (np.flatnonzero(mask.window.any(axis=axis)) for axis in (1, 0))

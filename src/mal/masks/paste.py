@@ -25,7 +25,7 @@ class PastedMask:
         y0: row of the image where the window starts.
         image_width: width of the image in pixels.
         image_height: height of the image in pixels.
-        score: mean foreground probability of the mask's pixels, 0..1; 0 for an empty mask.
+        score: how good the mask probably is, 0..1, see :mod:`mal.masks.score`; None where nobody asked.
     """
 
     window: npt.NDArray[np.bool_]
@@ -33,7 +33,7 @@ class PastedMask:
     y0: int
     image_width: int
     image_height: int
-    score: float
+    score: float | None = None
 
     def rle(self) -> Rle:
         """The mask at full image size as compressed COCO RLE."""
@@ -70,8 +70,9 @@ def paste_mask(
     window = np.zeros((bottom - top, right - left), dtype=np.bool_)
     rows = _Neighbours.along(np.flatnonzero(crop.any(axis=1)), len(crop), (y0, y1), (top, bottom))
     columns = _Neighbours.along(np.flatnonzero(crop.any(axis=0)), len(crop), (x0, x1), (left, right))
-    score = _fill(window, crop, rows, columns, threshold) if len(rows) and len(columns) else 0.0
-    return PastedMask(window=window, x0=left, y0=top, image_width=width, image_height=height, score=score)
+    if len(rows) and len(columns):
+        _fill(window, crop, rows, columns, threshold)
+    return PastedMask(window=window, x0=left, y0=top, image_width=width, image_height=height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +115,10 @@ def _fill(
     rows: _Neighbours,
     columns: _Neighbours,
     threshold: float,
-) -> float:
-    """Write the mask into the window; returns the mean probability of its pixels, 0 where there are none."""
+) -> None:
+    """Write the mask into the window."""
     across = crop.take(columns.lower, axis=1) * (1 - columns.weight) + crop.take(columns.upper, axis=1) * columns.weight
     height = max(1, PIXELS_AT_ONCE // len(columns))
-    total, count = 0.0, 0
     for start in range(0, len(rows), height):
         strip = slice(start, min(start + height, len(rows)))
         weight = rows.weight[strip, None]
@@ -126,9 +126,6 @@ def _fill(
         resized += across[rows.upper[strip]] * weight
         mask = window[rows.start + strip.start : rows.start + strip.stop, columns.start :][:, : len(columns)]
         np.greater(resized, threshold, out=mask)
-        total += float(resized.sum(where=mask, dtype=np.float64))
-        count += int(np.count_nonzero(mask))
-    return total / count if count else 0.0
 
 
 def threshold_for(box_area: float, thresholds: Sequence[float]) -> float:

@@ -167,7 +167,7 @@ def mask_in_crop(mask: PastedMask, frame: Sequence[int], side: int = 4 * SIDE) -
 
 def small(maps: Tensor) -> Map:
     """Maps (..., H, W) brought to (..., SIDE, SIDE), each pixel the mean of what it covers."""
-    channels = maps.reshape(-1, *maps.shape[-2:]).float()
+    channels = maps.cpu().reshape(-1, *maps.shape[-2:]).float()
     small: Map = adaptive_avg_pool2d(channels, SIDE).reshape(*maps.shape[:-2], SIDE, SIDE).numpy()
     return small
 

@@ -21,7 +21,6 @@ from mal.errors import UserError
 from mal.export.onnx_network import OnnxNetwork
 from mal.labeler import MaskAutoLabeler
 from mal.masks.rle import Rle
-from mal.masks.score import score_of
 from mal.metrics.classes import ClassNumbers
 from mal.metrics.clustering import ClassedVectors
 from mal.metrics.instance_table import InstanceTable, instance_row, joined
@@ -150,14 +149,13 @@ def _compared(
 ) -> Iterator[_Measured]:
     """What the first labeler's masks are worth, and how far the last two agree."""
     of_all = [labeler.pasted(batch, each) for labeler, each in zip(labelers, probs, strict=True)]
-    for index, (box, *masks) in enumerate(zip(batch.boxes, *of_all, strict=True)):
+    for box, *masks in zip(batch.boxes, *of_all, strict=True):
         true_mask = truth.rle(box)
         if true_mask is not None:
             rles = [mask.rle() for mask in masks]
             agreement = mask_iou(rles[-2], rles[-1]) if len(rles) > 1 else float("nan")
-            score = score_of(
-                masks[0], probs[0][index, 0], batch.images[index], batch.box_mask[index, 0], batch.frames[index]
-            )
+            score = masks[0].score
+            assert score is not None
             number = classes.number(box.category_id)
             row = instance_row(box, number, rles[0], true_mask, score=score, agreement=agreement)
             yield _Measured(row, box, rles[0], score)
@@ -177,7 +175,7 @@ def other_networks(labeler: MaskAutoLabeler) -> list[MaskAutoLabeler]:
 
 def _asking(labeler: MaskAutoLabeler, network: Network) -> MaskAutoLabeler:
     other = copy(labeler)
-    other.mode = replace(labeler.mode, network=network)
+    other.mode, other.scored = replace(labeler.mode, network=network), False
     return other
 
 

@@ -93,7 +93,8 @@ def _engine(spec: ExperimentSpec, processes: Processes, folder: Path) -> Engine:
     inference = spec.inference
     assert inference.checkpoint
     if inference.engine == "processes":
-        load = partial(labeler_of, inference.checkpoint, spec, prediction_mode(spec, inference), processes, folder)
+        mode = prediction_mode(spec, inference)
+        load = partial(labeler_of, inference.checkpoint, spec, mode, processes, folder, scored=inference.score)
         return label_here(load, processes)
     if find_spec("ray") is None:
         raise UserError("inference.engine: ray needs a package more: pip install 'mask-auto-labeler[ray]'")

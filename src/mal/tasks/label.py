@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -17,11 +18,11 @@ from mal.data.images import read_image
 from mal.data.json_out import write_json
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler, best_device
+from mal.labelling.label import Label, reason_to_doubt
 from mal.labelling.label_file import check_output_path
 from mal.labelling.run_identity import run_identity
 from mal.labelling.smaller_in_front import smaller_in_front
 from mal.masks.overlap import without_overlap
-from mal.masks.paste import PastedMask
 from mal.masks.rle import empty_rle, rle_area
 from mal.models.predict import PredictionMode
 from mal.report.overlay import draw_overlay
@@ -63,6 +64,7 @@ def _label_file(options: LabelOptions) -> int:
         batch_size=options.batch_size,
         num_workers=options.num_workers,
         keep_existing_masks=options.keep_existing_masks,
+        min_score=options.min_score,
         overwrite=options.overwrite,
         restart=options.restart,
         resolve=smaller_in_front(source) if options.no_overlap else None,
@@ -84,6 +86,7 @@ def _labeler(options: LabelOptions) -> MaskAutoLabeler:
         min_part=options.min_part,
         fill_holes=options.fill_holes,
         allow_outside=options.allow_outside,
+        scored=options.score,
         device=_device(options.device),
     )
 
@@ -101,23 +104,25 @@ def _label_photo(options: LabelOptions) -> int:
     rles = [mask.rle() if mask else empty_rle(width, height) for mask in masks]
     if options.no_overlap:
         rles = without_overlap(rles, [-box_width * box_height for _, _, box_width, box_height in options.boxes])
-    for number, (mask, rle) in enumerate(zip(masks, rles, strict=True), start=1):
-        console.print(f"box {number}: {_describe(mask, rle_area(rle))}")
+    labels = [Label(rle, score=mask.score if mask else None) for mask, rle in zip(masks, rles, strict=True)]
+    for number, (mask, label) in enumerate(zip(masks, labels, strict=True), start=1):
+        outcome = _described(label, options.min_score) if mask else "lies outside the photo, no mask"
+        console.print(f"box {number}: {outcome}")
     _save_picture(draw_overlay(image, rles, boxes), options.overlay)
     console.print(f"overlay: {options.overlay}")
     if options.out is not None:
-        write_json(_coco_document(options, (width, height), rles), options.out)
+        write_json(_coco_document(options, (width, height), labels), options.out)
         console.print(f"labels: {options.out}")
     return 0 if all(masks) else 1
 
 
-def _describe(mask: PastedMask | None, area: int) -> str:
-    if mask is None:
-        return "lies outside the photo, no mask"
-    return f"{area} pixels, mean probability {mask.score:.2f}"
+def _described(label: Label, min_score: float | None) -> str:
+    score = "" if label.score is None else f", score {label.score:.2f}"
+    reason = reason_to_doubt(label, min_score)
+    return f"{rle_area(label.rle)} pixels{score}" + (f": doubtful, {reason}" if reason else "")
 
 
-def _coco_document(options: LabelOptions, size: tuple[int, int], rles: list) -> dict:
+def _coco_document(options: LabelOptions, size: tuple[int, int], labels: Sequence[Label]) -> dict[str, Any]:
     assert options.image
     width, height = size
     annotations = [
@@ -127,16 +132,23 @@ def _coco_document(options: LabelOptions, size: tuple[int, int], rles: list) -> 
             "category_id": 1,
             "bbox": list(box),
             "iscrowd": 0,
-            "segmentation": rle,
-            "area": rle_area(rle),
+            "segmentation": label.rle,
+            "area": rle_area(label.rle),
+            **_judgement(label, options.min_score),
         }
-        for number, (box, rle) in enumerate(zip(options.boxes, rles, strict=True), start=1)
+        for number, (box, label) in enumerate(zip(options.boxes, labels, strict=True), start=1)
     ]
     return {
         "images": [{"id": 1, "file_name": options.image.name, "width": width, "height": height}],
         "categories": [{"id": 1, "name": "object"}],
         "annotations": annotations,
     }
+
+
+def _judgement(label: Label, min_score: float | None) -> dict[str, Any]:
+    score = {} if label.score is None else {"mask_score": label.score}
+    reason = reason_to_doubt(label, min_score)
+    return score | ({"mal": {"status": "doubtful", "reason": reason}} if reason else {})
 
 
 def _save_picture(pixels: np.ndarray, path: Path) -> None:

@@ -71,4 +71,4 @@ def _finding(box: Box, mask: PastedMask, truth: GroundTruth | None) -> Finding:
     true_mask = truth.rle(box) if truth else None
     note = truth.notes.pop(box.position, None) if truth else None
     iou = mask_iou(rle, true_mask) if true_mask else None
-    return Finding(box.position, Label(rle, iou), warned=note.reason if note else None)
+    return Finding(box.position, Label(rle, iou, mask.score), warned=note.reason if note else None)

@@ -91,6 +91,7 @@ class ChunkLabeler:
             prediction_mode(alone, inference),
             start_processes(alone, "inference"),
             Path(self._folder.name),
+            scored=inference.score,
         )
 
     def __call__(self, block: dict[str, npt.NDArray[np.int64]]) -> dict[str, list[Any]]:

@@ -20,6 +20,8 @@ class LabelOptions:
         threshold: probability in 0..1 above which a pixel is in the mask, or ``box_fit``; None means the checkpoint's.
         min_part, fill_holes, allow_outside: as in the section ``masks`` of a spec; None means the checkpoint's.
         no_overlap: as there.
+        score: whether each mask gets a score.
+        min_score: masks with a lower one are marked as doubtful; None marks none.
         network: which network's logits count; ``mixed`` is the mean of both.
         keep_existing_masks: label only annotations without a mask.
         overwrite: whether a finished ``out`` may be replaced.
@@ -39,6 +41,8 @@ class LabelOptions:
     fill_holes: float | None = None
     allow_outside: float | None = None
     no_overlap: bool = False
+    score: bool = True
+    min_score: float | None = None
     network: Literal["student", "teacher", "mixed"] = "student"
     flip: bool = False
     profile: Literal["exact", "fast"] = "exact"

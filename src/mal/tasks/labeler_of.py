@@ -15,7 +15,13 @@ from mal.tasks.crop_run import Processes
 
 
 def labeler_of(
-    path: str, spec: ExperimentSpec, mode: PredictionMode, processes: Processes, folder: Path
+    path: str,
+    spec: ExperimentSpec,
+    mode: PredictionMode,
+    processes: Processes,
+    folder: Path,
+    *,
+    scored: bool = True,
 ) -> MaskAutoLabeler:
     """Load a checkpoint, or an exported one; what the spec leaves open about the network comes from it.
 
@@ -25,6 +31,7 @@ def labeler_of(
         mode: which network is asked, and how.
         processes: where it runs.
         folder: of the run; gets the completed spec where it is not the given one.
+        scored: whether each mask gets a score.
 
     Raises:
         UserError: the file cannot be read, or contradicts the spec.
@@ -39,6 +46,7 @@ def labeler_of(
         thresholds=spec.train.mask_thres,
         mode=mode,
         cleaning=mask_cleaning(spec),
+        scored=scored,
         device=processes.device,
         autocast_dtype=processes.autocast_dtype,
     )
