@@ -86,6 +86,10 @@ class ComparedFigure:
     values: tuple[float, ...]
     differences: tuple[Difference, ...]
 
+    def pair(self, run: int) -> ComparedFigure:
+        """The figure of the first run and one other, by its number from 1."""
+        return ComparedFigure(self.boxes, self.images, (self.values[0], self.values[run]), (self.differences[run - 1],))
+
 
 @dataclass(frozen=True, slots=True)
 class Changes:

@@ -18,6 +18,7 @@ from mal.report.mask_crop import MaskCrop
 from mal.report.page import render, text
 
 Rows = tuple[list[int], list[int]]
+NamedFigure = tuple[str, ComparedFigure]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,9 @@ def compare_page(
         changes: for each run but the first, rows whose IoU has risen and rows whose IoU has fallen.
         boxes: those of these rows that can be shown.
     """
-    reach = _reach(list(comparison.figures.values()))
     others = list(enumerate(names))[1:]
+    tables = [_values(comparison, names)] if len(names) > 2 else []
+    tables += [_pair(comparison, (names[0], name), number, classes) for number, name in others]
     return render(
         "compare.html",
         style=render("report.css") + render("compare.css"),
@@ -65,9 +67,8 @@ def compare_page(
         story=text(_story(comparison, names)),
         facts="\n".join(f"<dt>{text(name)}</dt><dd>{text(path)}</dd>" for name, path in zip(names, paths, strict=True)),
         remarks="\n".join(f"<li>{text(line)}</li>" for line in remarks),
-        heads=_heads(names),
-        figures="\n".join(_figure_row(name, figure, reach) for name, figure in named_figures(comparison)),
-        classes="\n".join(_classes(comparison, names, classes, number) for number, _ in others),
+        tables="\n".join(tables),
+        class_note=text(class_note(comparison)),
         galleries="\n".join(
             _gallery(title, rows, boxes, names, number)
             for (number, name), (higher, lower) in zip(others, changes, strict=True)
@@ -88,30 +89,60 @@ def _story(comparison: Comparison, names: Sequence[str]) -> str:
     return " ".join(sentences)
 
 
-def _heads(names: Sequence[str]) -> str:
-    others = "".join(
-        f'<th scope="col" class="number">{text(name)}</th><th scope="col" class="number">difference</th>'
-        '<th scope="col">95 % interval</th><th scope="col" class="number">sure</th>'
-        for name in names[1:]
-    )
-    return f'<th scope="col" class="number">{text(names[0])}</th>{others}<th scope="col" class="number">boxes</th>'
+def _values(comparison: Comparison, names: Sequence[str]) -> str:
+    """All runs side by side."""
+    rows = [
+        _row(name, [*(_number(f"{value:.3f}") for value in figure.values), _number(f"{figure.boxes:,}")])
+        for name, figure in named_figures(comparison)
+    ]
+    return f"<section><h2>All runs</h2>\n{_table('Figures', [*names, 'boxes'], rows)}</section>"
 
 
-def _figure_row(name: str, figure: ComparedFigure, reach: float) -> str:
-    cells = [f'<td class="number">{figure.values[0]:.3f}</td>']
-    for value, difference in zip(figure.values[1:], figure.differences, strict=True):
-        cells += [
-            f'<td class="number">{value:.3f}</td>',
-            f'<td class="number {difference.verdict}">{difference.mean:+.3f}</td>',
-            f"<td>{_interval(difference, reach)}</td>",
-            f'<td class="number">{text(sure_words(difference))}</td>',
+def _pair(comparison: Comparison, names: tuple[str, str], run: int, classes: Sequence[str]) -> str:
+    """A run against the first: the figures, and the classes that gain and lose most."""
+    figures = [(name, figure.pair(run)) for name, figure in named_figures(comparison)]
+    changes = [
+        [(classes[key], comparison.classes[key].pair(run)) for key in keys]
+        for keys in class_changes(comparison, run, CLASSES_SHOWN)
+    ]
+    tables = [_pair_table("Figures", names, figures, _reach(figures))]
+    reach = _reach([row for rows in changes for row in rows])
+    for title, rows in zip(("Classes that gain most", "Classes that lose most"), changes, strict=True):
+        tables += [_pair_table(title, names, rows, reach)] if rows else []
+    return f"<section><h2>{text(f'{names[1]} against {names[0]}')}</h2>\n" + "\n".join(tables) + "</section>"
+
+
+def _pair_table(title: str, names: tuple[str, str], figures: Sequence[NamedFigure], reach: float) -> str:
+    rows = []
+    for name, figure in figures:
+        difference = figure.differences[0]
+        cells = [
+            *(_number(f"{value:.3f}") for value in figure.values),
+            _number(f"{difference.mean:+.3f}", kind=difference.verdict),
+            f'<td class="number">{_interval(difference, reach)}</td>',
+            _number(sure_words(difference)),
+            _number(f"{figure.boxes:,}"),
         ]
-    return f'<tr><th scope="row">{text(name)}</th>{"".join(cells)}<td class="number">{figure.boxes:,}</td></tr>'
+        rows.append(_row(name, cells))
+    return _table(title, [*names, "difference", "95 % interval", "sure", "boxes"], rows)
 
 
-def _reach(figures: Sequence[ComparedFigure]) -> float:
+def _table(title: str, columns: Sequence[str], rows: Sequence[str]) -> str:
+    heads = "".join(f'<th scope="col">{text(column)}</th>' for column in columns)
+    return render("compare_table.html", title=text(title), heads=heads, rows="\n".join(rows))
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    return f'<tr><th scope="row">{text(name)}</th>{"".join(cells)}</tr>'
+
+
+def _number(words: str, *, kind: str = "") -> str:
+    return f'<td class="number {kind}">{text(words)}</td>'
+
+
+def _reach(figures: Sequence[NamedFigure]) -> float:
     """The largest difference that the drawn intervals have to show."""
-    differences = [difference for figure in figures for difference in figure.differences]
+    differences = [difference for _, figure in figures for difference in figure.differences]
     ends = [abs(end) for each in differences for end in (each.mean, *(each.interval or ()))]
     return max([*ends, 1e-6])
 
@@ -128,25 +159,6 @@ def _interval(difference: Difference, reach: float) -> str:
         f'<title>{words}</title><path class="zero" d="M80 0V16"/><path d="M{places[0]:.1f} 8H{places[2]:.1f}"/>'
         f'<circle cx="{places[1]:.1f}" cy="8" r="4"/></svg><span class="ends">{words}</span>'
     )
-
-
-def _classes(comparison: Comparison, names: Sequence[str], classes: Sequence[str], number: int) -> str:
-    gains, losses = class_changes(comparison, number, CLASSES_SHOWN)
-    shown = [comparison.classes[key] for key in [*gains, *losses]]
-    pairs = [
-        ComparedFigure(f.boxes, f.images, (f.values[0], f.values[number]), (f.differences[number - 1],)) for f in shown
-    ]
-    reach = _reach(pairs)
-    tables = []
-    for title, keys, figures in (("Gains", gains, pairs[: len(gains)]), ("Losses", losses, pairs[len(gains) :])):
-        rows = [_figure_row(classes[key], figure, reach) for key, figure in zip(keys, figures, strict=True)]
-        tables.append(
-            render("compare_table.html", title=title, heads=_heads([names[0], names[number]]), rows="\n".join(rows))
-            if rows
-            else f'<p class="note">{title}: none.</p>'
-        )
-    heading = f"Classes: {names[number]} against {names[0]}"
-    return f'<h2>{text(heading)}</h2>\n<p class="note">{text(class_note(comparison))}</p>\n' + "\n".join(tables)
 
 
 def _gallery(

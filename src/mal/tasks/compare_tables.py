@@ -30,10 +30,10 @@ def comparison_tables(comparison: Comparison, names: Sequence[str], classes: Seq
     for number, name in enumerate(names[1:], start=1):
         pair = (names[0], name)
         yield _pair_table(
-            f"{name} against {names[0]}, {count}", pair, [(key, _of(each, number)) for key, each in figures]
+            f"{name} against {names[0]}, {count}", pair, [(key, each.pair(number)) for key, each in figures]
         )
         for words, chosen in zip(("gain", "lose"), class_changes(comparison, number, CLASSES_SHOWN), strict=True):
-            rows = [(classes[key], _of(comparison.classes[key], number)) for key in chosen]
+            rows = [(classes[key], comparison.classes[key].pair(number)) for key in chosen]
             if rows:
                 yield _pair_table(f"classes that {words} most", pair, rows)
 
@@ -58,12 +58,6 @@ def remarks(runs: Sequence[MeasuredRun], matched: MatchedBoxes) -> list[str]:
         if len({value for _, value in known}) > 1:
             lines.append(f"{key} differs: " + ", ".join(f"{name} {value}" for name, value in known))
     return lines
-
-
-def _of(figure: ComparedFigure, run: int) -> ComparedFigure:
-    """The figure of the first run and one other."""
-    values = (figure.values[0], figure.values[run])
-    return ComparedFigure(figure.boxes, figure.images, values, (figure.differences[run - 1],))
 
 
 def _table(title: str, names: Sequence[str], columns: Sequence[str]) -> Table:
