@@ -16,6 +16,7 @@ from benchmarks import (
     fast_profile,
     labelling,
     labelling_memory,
+    labelling_scale,
     mean_field,
     peak,
     startup,
@@ -29,6 +30,7 @@ from benchmarks.report import device_name, environment, markdown_table
 BENCHMARKS = {
     "labelling": labelling,
     "labelling_memory": labelling_memory,
+    "labelling_scale": labelling_scale,
     "mean_field": mean_field,
     "training_step": training_step,
     "step_parts": step_parts,
