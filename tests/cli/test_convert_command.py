@@ -63,11 +63,11 @@ def test_a_conversion_that_fails_leaves_nothing_behind(tmp_path, capfd):
     outcome = run_mal(capfd, "convert", broken, tmp_path / "out", "--to", "labelme")
     assert outcome.exit_code == 1
     (line,) = outcome.error_lines
-    assert "annotation 6 of a.png: its category_id 99 is not in the list of categories" in line
+    assert "annotation 6 of a.png, category_id 99: its category is not in the list of categories" in line
     assert sorted(tmp_path.iterdir()) == before
     outcome = run_mal(capfd, "convert", broken, tmp_path / "out", "--to", "labelme", "--skip-broken")
     assert outcome.exit_code == 1
-    assert "left out, broken: its category_id 99" in outcome.out
+    assert "left out, broken: its category is not in the list" in outcome.out
 
 
 @pytest.mark.parametrize(
@@ -99,3 +99,20 @@ def test_a_mistake_is_one_line(source, tmp_path, capfd, monkeypatch, arguments, 
 @pytest.mark.parametrize("arguments", [[], ["a", "b", "--to", "tiff"], ["a", "b", "--tolerance", "-1"]])
 def test_wrong_usage_ends_with_code_2(arguments):
     assert main(["convert", *arguments]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "out"),
+    [("coco", "o.json"), ("cvat", "o.zip"), ("label-studio", "o.json"), ("labelme", "o"), ("png", "o"), ("yolo", "o")],
+)
+def test_of_the_nasty_file_every_annotation_is_written_or_named(shared, tmp_path, capfd, name, out):
+    nasty = shared / "data" / "nasty"
+    command = ["convert", nasty / "annotations" / "nasty.json", tmp_path / out, "--to", name, "--skip-broken"]
+    outcome = run_mal(capfd, *command, "--images", nasty / "images", "--report", tmp_path / "report.json")
+    assert outcome.exit_code == 1
+    report = json.loads((tmp_path / "report.json").read_text())
+    named = [
+        where for names in report["left_out"].values() for where in names if "annotation" in where.split("json: ")[-1]
+    ]
+    count = len(json.loads((nasty / "annotations" / "nasty.json").read_text())["annotations"])
+    assert report["written"]["boxes"] + report["written"]["masks"] + len(named) == count

@@ -64,20 +64,21 @@ def test_an_empty_mask_has_no_polygon_and_is_said(tmp_path):
     ("change", "words"),
     [
         ({"image_id": 99}, "its image is not in the file"),
-        ({"category_id": 99}, "its category_id 99 is not in the list"),
+        ({"category_id": 99}, "its category is not in the list"),
         ({"segmentation": {"size": [2, 2], "counts": [4]}}, "its mask cannot be read: the RLE has size"),
         ({"segmentation": [[1, 2]]}, "its mask cannot be read"),
     ],
 )
 def test_a_broken_record_is_named_or_left_out_and_named(tmp_path, change, words):
     coco = coco_of(tmp_path, document(annotation(5, RING), annotation(6, RING) | change))
-    with pytest.raises(UserError, match=rf"in\.json: annotation 6: {words}"):
+    with pytest.raises(UserError, match=rf"in\.json: annotation 6.*: {words}"):
         write_coco(coco, tmp_path / "out.json", WriteOptions(), Tally())
     assert not (tmp_path / "out.json").exists()
     tally = Tally(skip_broken=True)
     write_coco(coco, tmp_path / "out.json", WriteOptions(), tally)
     assert [record["id"] for record in json.loads((tmp_path / "out.json").read_text())["annotations"]] == [5]
-    assert list(tally.left_out.values()) == [[f"{tmp_path}/in.json: annotation 6"]]
+    ((name,),) = tally.left_out.values()
+    assert name.startswith(f"{tmp_path}/in.json: annotation 6")
     assert tally.has_broken
 
 

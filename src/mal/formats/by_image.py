@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,15 @@ from pycocotools import mask as mask_utils
 
 from mal.data.coco import CocoFile, category_is_known, show
 from mal.data.image_table import ImageRecord
+from mal.data.images import image_path
 from mal.errors import UserError
 from mal.formats.tally import Tally
 from mal.masks.rle import Rle, rle_area, rle_from_segmentation
 
 Json = dict[str, Any]
 
+NO_BOX = "its bbox is no box of four numbers with an extent"
+NO_SUCH_CATEGORY = "its category is not in the list of categories"
 EMPTY_MASK = "an empty mask is shown as its box"
 NO_CLASSES = "object"  # the class of all annotations where a file has no list of classes
 
@@ -93,16 +97,28 @@ def by_image(coco: CocoFile, tally: Tally) -> Iterator[AnnotatedImage]:
         tally.broken(f"{coco.path}: {where}", "its image is not in the file or cannot be used")
     for row in range(len(coco.images)):
         image = coco.images.at(row)
-        if not image.has_size:
-            tally.broken(
-                f"{coco.path}: image {image.file_name}", "its size is not known; --images DIR takes it from the picture"
-            )
-            continue
         positions = order[starts[row] : starts[row + 1]].tolist()
+        fault = _fault(image)
+        if fault is not None:
+            tally.broken(f"{coco.path}: image {show(image.file_name)}", fault)
+            for position in positions:
+                tally.broken(f"{coco.path}: {annotation_name(coco, position)} of {show(image.file_name)}", fault)
+            continue
         found = (_annotation(coco, position, image, names, class_rows, tally) for position in positions)
         record = coco.document["images"][image.position]
         yield AnnotatedImage(image, record, [annotation for annotation in found if annotation is not None])
         tally.images += 1
+
+
+def _fault(image: ImageRecord) -> str | None:
+    """Why no files can be made for an image; None where they can."""
+    if not image.has_size:
+        return "the size of its image is not known; --images DIR takes it from the picture"
+    try:
+        image_path(Path(), image.file_name)
+    except UserError:
+        return "the file name of its image leads out of the folder"
+    return None
 
 
 def annotation_name(coco: CocoFile, position: int) -> str:
@@ -118,7 +134,7 @@ def _annotation(
     where = f"{coco.path}: {name} of {image.file_name}"
     category_id = record.get("category_id")
     if not category_is_known(coco, category_id):
-        tally.broken(where, f"its category_id {show(category_id)} is not in the list of categories")
+        tally.broken(f"{where}, category_id {show(category_id)}", NO_SUCH_CATEGORY)
         return None
     try:
         rle = mask_of(record, image)
@@ -128,7 +144,7 @@ def _annotation(
     xywh = coco.table.xywh[position]
     if np.isnan(xywh).any():
         if rle is None or not rle_area(rle):
-            tally.broken(where, f"its bbox {show(record.get('bbox'))} is no box of four numbers with an extent")
+            tally.broken(f"{where}, bbox {show(record.get('bbox'))}", NO_BOX)
             return None
         xywh = mask_utils.toBbox(rle)
     row = class_rows[category_id] if class_rows else 0

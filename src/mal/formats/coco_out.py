@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from mal.data.coco import CocoFile, category_is_known, is_id, show
 from mal.data.json_out import dumps, without_non_finite
 from mal.data.json_records import JsonRecords
 from mal.files import atomic_file
-from mal.formats.by_image import Json, annotation_name, mask_of
+from mal.formats.by_image import NO_BOX, NO_SUCH_CATEGORY, Json, annotation_name, mask_of
 from mal.formats.options import WriteOptions
 from mal.formats.tally import Tally
 from mal.masks.polygons import flat, polygons_from_rle
@@ -42,8 +44,17 @@ def write_document(
     change_image: Change = dict,
     change_annotation: Change = dict,
     categories: list[Json] | None = None,
+    needs_shape: bool = False,
 ) -> None:
-    """Write the JSON of `write_coco` to an open file; the changes are made to each record before it is written."""
+    """Write the JSON of `write_coco` to an open file.
+
+    Args:
+        coco, options, tally: as of `write_coco`.
+        file: where to write.
+        change_image, change_annotation: made to each record before it is written.
+        categories: in place of those of the file.
+        needs_shape: an annotation with neither a mask nor a sound box is broken.
+    """
     document = dict(coco.document)
     if categories is not None:
         document["categories"] = categories
@@ -51,7 +62,7 @@ def write_document(
     for index, (key, value) in enumerate(document.items()):
         file.write((b",\n" if index else b"") + dumps(key) + b": ")
         if key == "annotations":
-            _write_list(file, (change_annotation(record) for record in _annotations(coco, options, tally)), coco)
+            _write_list(file, map(change_annotation, _annotations(coco, options, tally, needs_shape=needs_shape)), coco)
         elif key == "images":
             _write_list(file, (change_image(record) for record in _images(coco, tally)), coco)
         elif isinstance(value, JsonRecords):
@@ -85,15 +96,17 @@ def _images(coco: CocoFile, tally: Tally) -> Iterator[Json]:
         yield record | ({"width": image.width, "height": image.height} if image.has_size else {})
 
 
-def _annotations(coco: CocoFile, options: WriteOptions, tally: Tally) -> Iterator[Json]:
+def _annotations(coco: CocoFile, options: WriteOptions, tally: Tally, *, needs_shape: bool) -> Iterator[Json]:
     for position, record in enumerate(coco.annotations):
         where = f"{coco.path}: {annotation_name(coco, position)}"
         if not isinstance(record, dict) or coco.table.image_rows[position] < 0:
             tally.broken(where, "its image is not in the file or cannot be used")
             continue
         if not category_is_known(coco, record.get("category_id")):
-            category = show(record.get("category_id"))
-            tally.broken(where, f"its category_id {category} is not in the list of categories")
+            tally.broken(f"{where}, category_id {show(record.get('category_id'))}", NO_SUCH_CATEGORY)
+            continue
+        if needs_shape and not record.get("segmentation") and np.isnan(coco.table.xywh[position]).any():
+            tally.broken(f"{where}, bbox {show(record.get('bbox'))}", NO_BOX)
             continue
         try:
             result = _with_shape(record, coco, position, options, tally)

@@ -66,6 +66,7 @@ def write_cvat(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -
                 change_image=image,
                 change_annotation=annotation,
                 categories=categories,
+                needs_shape=True,
             )
         if options.pictures != "no":
             for record in coco.images.values():

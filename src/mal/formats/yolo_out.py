@@ -53,8 +53,6 @@ def write_yolo(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally, k
 
 
 def _require_free(path: Path, image: ImageRecord, taken: dict[Path, str]) -> None:
-    if ".." in path.parts or Path(image.file_name).is_absolute():
-        raise UserError(f"image file name {image.file_name} leads out of the output folder: refused")
     if path in taken:
         raise UserError(
             f"images {taken[path]} and {image.file_name} would share one label file: YOLO goes by the name without its"
