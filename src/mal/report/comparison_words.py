@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mal.metrics.comparison import ENOUGH_BOXES, ENOUGH_IMAGES, ComparedFigure, Comparison, Difference
+from mal.metrics.comparison import ENOUGH_IMAGES, ComparedFigure, Comparison, Difference
 
 FIGURE_NAMES = {
     "miou_classes": "mIoU over classes",
@@ -71,8 +71,8 @@ def class_note(comparison: Comparison) -> str:
     figures = comparison.classes.values()
     known = sum(all(each.interval is not None for each in figure.differences) for figure in figures)
     if not known:
-        return f"No class has {ENOUGH_BOXES} boxes in {ENOUGH_IMAGES} images: there are too few for intervals."
+        return f"No class is in {ENOUGH_IMAGES} images, so none has an interval."
     return (
-        f"Mean IoU over the boxes of a class; chosen from the {known} of {len(figures)} classes that have"
-        f" {ENOUGH_BOXES} boxes in {ENOUGH_IMAGES} images. Of many classes one in twenty seems to differ by chance."
+        f"Mean IoU over the boxes of a class; chosen from the {known} of {len(figures)} classes that are in"
+        f" {ENOUGH_IMAGES} images. Of many classes one in twenty seems to differ by chance."
     )

@@ -20,7 +20,7 @@ CLASS_COLUMNS = {
     "run": "name of the run; each class has a row for each run",
     "miou": "mean IoU of the run over these boxes",
     "difference": "`miou` less that of the first run; empty in the first run's own row, as the rest",
-    "low": "lower end of the difference's 95 % interval; empty of fewer than 10 boxes or 5 images",
+    "low": "lower end of the difference's 95 % interval; empty of a class in fewer than 10 images",
     "high": "upper end",
     "certainty": "how sure it is that the difference is not zero, 0..1",
     "verdict": "`better`, `worse`, `same` or `unclear`",
