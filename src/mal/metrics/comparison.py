@@ -19,8 +19,8 @@ from mal.metrics.dice import dice_of_iou
 from mal.metrics.summary import SHARES
 from mal.size_bins import BIN_ENDS, SIZE_NAMES
 
-# Of a class. Intervals of few images are too narrow: where two runs are equal, simulated boxes in 10 images are called
-# different 11 times in 100 instead of 5, in 20 images 8 times.
+# Of a class. Intervals of few images are too narrow: of two runs that are equal, simulated boxes in 5 images are called
+# different 15 times in 100 instead of 5, in 10 images 10 times, in 20 images 8 times.
 ENOUGH_IMAGES = 10
 CHANGED = 0.01  # a mask whose IoU differs by no more is called as good
 
