@@ -18,8 +18,12 @@ def render(template: str, **parts: str) -> str:
 
     Raises KeyError where a name has no part.
     """
-    source = resources.files("mal.report") / "templates" / template
-    return Template(source.read_text(encoding="utf-8")).substitute(parts)
+    return Template(asset(template)).substitute(parts)
+
+
+def asset(name: str) -> str:
+    """A file of `mal/report/templates` as it is."""
+    return (resources.files("mal.report") / "templates" / name).read_text(encoding="utf-8")
 
 
 def text(value: object) -> str:

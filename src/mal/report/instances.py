@@ -1,0 +1,88 @@
+"""What a report knows of its masks: one row each, in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mal.data.image_table import ImageRecord
+from mal.size_bins import BIN_ENDS
+
+Column = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Instances:
+    """N masks; a measure that is not known is NaN.
+
+    Attributes:
+        positions: (N,) int64, index in the file's annotations.
+        annotation_ids: as in the file.
+        images: the images that occur.
+        image_rows: (N,) int64, which of ``images``.
+        class_names: the classes that occur.
+        class_numbers: (N,) int64, which of ``class_names``.
+        xywh: (N, 4) float64, boxes in pixels of the image.
+        measures: (N,) float64 by name, all 0..1: of :data:`MEASURES` those that are known for any mask.
+        marks: why a mask is doubtful, by row.
+    """
+
+    positions: Rows
+    annotation_ids: Sequence[Any]
+    images: Sequence[ImageRecord]
+    image_rows: Rows
+    class_names: Sequence[str]
+    class_numbers: Rows
+    xywh: Column
+    measures: dict[str, Column]
+    marks: dict[int, str]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def sizes(self) -> Rows:
+        """Box sizes, (N,) int64: 0 small, 1 medium, 2 large."""
+        return np.searchsorted(BIN_ENDS, self.xywh[:, 2] * self.xywh[:, 3])
+
+    @property
+    def lead(self) -> str | None:
+        """The measure that the report is about: the IoU where there is one, else the score; None without either."""
+        return next((name for name in ("iou", "score") if name in self.measures), None)
+
+    def image(self, row: int) -> ImageRecord:
+        """The image of a row."""
+        return self.images[self.image_rows[row]]
+
+    def class_name(self, row: int) -> str:
+        """The class of a row."""
+        return self.class_names[self.class_numbers[row]]
+
+
+MEASURES = {
+    "iou": "IoU",
+    "score": "score",
+    "boundary_iou": "boundary IoU",
+    "dice": "Dice",
+    "box_iou": "filled box",
+    "ellipse_iou": "ellipse",
+    "agreement": "agreement of student and teacher",
+}
+"""Names in words, in the order in which they are shown."""
+
+
+def known_measures(columns: dict[str, Column]) -> dict[str, Column]:
+    """Those with a number in any row."""
+    return {name: columns[name] for name in MEASURES if name in columns and not np.isnan(columns[name]).all()}
+
+
+def numbered(values: Sequence[Any]) -> tuple[list[Any], Rows]:
+    """The different values in the order of their first use, and which of them stands where, (N,) int64."""
+    numbers: dict[Any, int] = {}
+    rows = np.array([numbers.setdefault(value, len(numbers)) for value in values], np.int64)
+    return list(numbers), rows

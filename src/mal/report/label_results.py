@@ -1,0 +1,125 @@
+"""A report's findings from a label file, whose true masks nobody knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mal.data.coco import CocoFile, category_name
+from mal.data.datamodule import AnnotatedImages
+from mal.errors import UserError
+from mal.masks.rle import rle_from_segmentation
+from mal.report.findings import Findings, MaskPair, Tile
+from mal.report.instances import Column, Instances, known_measures, numbered
+
+LOW_SCORE = 0.5
+
+
+def read_labels(ann: Path, images: Path) -> tuple[Findings, CocoFile]:
+    """The masks of a label file, with what it says of each: ``mask_score``, ``iou`` and the ``mal`` mark; and the file.
+
+    Raises:
+        UserError: it is no COCO file, or no annotation in it has a mask.
+    """
+    source = AnnotatedImages(ann, images)
+    instances = _instances(source)
+    if not len(instances):
+        raise UserError(f"{ann}: no annotation has both a box and a mask; `mal inference` and `mal label` write them")
+    annotations = source.coco.annotations
+
+    def masks(row: int) -> MaskPair:
+        image = instances.image(row)
+        try:
+            segmentation = annotations[int(instances.positions[row])]["segmentation"]
+            return rle_from_segmentation(segmentation, image.height, image.width), None
+        except ValueError:  # a mask of the input that was handed on as it was
+            return None, None
+
+    findings = Findings(
+        eyebrow="Labels without truth",
+        title=f"Which masks of {ann.name} need a look?",
+        story=_story(instances),
+        facts=[
+            ("labels", str(ann)),
+            ("images", str(images)),
+            ("masks", f"{len(instances):,} in {len(instances.images):,} images, {len(instances.class_names)} classes"),
+        ],
+        tiles=_tiles(instances),
+        instances=instances,
+        img_dir=source.img_dir,
+        masks=masks,
+    )
+    return findings, source.coco
+
+
+def _instances(source: AnnotatedImages) -> Instances:
+    coco = source.coco
+    table = coco.table
+    shown = table.has_mask & (table.image_rows >= 0) & ~np.isnan(table.xywh[:, 0]) & ~table.is_group
+    positions = np.flatnonzero(shown)
+    columns: dict[str, list[float]] = {"score": [], "iou": []}
+    marks: dict[int, str] = {}
+    for position, entry in enumerate(coco.annotations):
+        if shown[position]:
+            columns["score"].append(_share(entry.get("mask_score")))
+            columns["iou"].append(_share(entry.get("iou")))
+            mark = entry.get("mal")
+            if isinstance(mark, dict) and mark.get("status") == "doubtful":
+                marks[len(columns["score"]) - 1] = str(mark.get("reason", "doubtful"))
+    image_rows, image_numbers = numbered(table.image_rows[positions].tolist())
+    names = [category_name(coco, table.category_ids[position]) for position in positions.tolist()]
+    class_names, class_numbers = numbered(names)
+    return Instances(
+        positions=positions,
+        annotation_ids=[table.ids[position] for position in positions.tolist()],
+        images=[coco.images.at(row) for row in image_rows],
+        image_rows=image_numbers,
+        class_names=class_names,
+        class_numbers=class_numbers,
+        xywh=table.xywh[positions],
+        measures=known_measures({name: np.array(values, np.float64) for name, values in columns.items()}),
+        marks=marks,
+    )
+
+
+def _share(value: Any) -> float:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return min(1.0, max(0.0, float(value))) if is_number else float("nan")
+
+
+def _tiles(instances: Instances) -> list[Tile]:
+    tiles = []
+    for name, title in (("iou", "IoU"), ("score", "score")):
+        if name in instances.measures:
+            values = _known(instances.measures[name])
+            tiles.append(Tile(f"Mean {title}", float(values.mean()), note=f"of {len(values):,} masks"))
+            for limit in (0.5, 0.75, 0.9):
+                share = float((values >= limit).mean())
+                tiles.append(Tile(f"{title} ≥ {limit:g}", share, note=f"{(values >= limit).sum():,} masks"))
+    if instances.marks:
+        share = len(instances.marks) / len(instances)
+        tiles.append(Tile("Marked doubtful", share, note=f"{len(instances.marks):,} masks, first in the review queue"))
+    return tiles
+
+
+def _story(instances: Instances) -> str:
+    score = instances.measures.get("score")
+    if score is None:
+        return (
+            f"{len(instances):,} masks, without scores: nothing says which of them to look at first. "
+            "Label again with a score for each mask to have them ranked."
+        )
+    known = _known(score)
+    low = int((known < LOW_SCORE).sum())
+    story = (
+        f"The network rates its {len(known):,} masks {known.mean():.3f} on average, out of 1. "
+        f"{low:,} of them ({low / len(known):.0%}) are rated below {LOW_SCORE}"
+    )
+    story += f", {len(instances.marks):,} are marked doubtful." if instances.marks else "."
+    return story + " Scores are the network's own estimate: no true mask was seen."
+
+
+def _known(values: Column) -> Column:
+    return values[~np.isnan(values)]

@@ -1,0 +1,101 @@
+"""The masks that a person should see first, as a table and as a COCO file for an annotation tool."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mal.data.coco import CocoFile, show
+from mal.data.csv_out import write_csv
+from mal.data.json_out import without_non_finite, write_json
+from mal.report.instances import Instances
+
+REVIEW = 200
+COLUMNS = (
+    "rank",
+    "annotation_index",
+    "annotation_id",
+    "image_id",
+    "file_name",
+    "category",
+    "x",
+    "y",
+    "w",
+    "h",
+    "score",
+    "reason",
+)
+
+
+def review_rows(instances: Instances, size: int) -> list[int]:
+    """Rows to look at, most urgent first: the marked ones, then the others; by score, those without one last.
+
+    Where no mask has a score or a mark nothing says what to look at, and the queue is empty.
+    """
+    if "score" not in instances.measures:
+        return sorted(instances.marks)[:size]
+    score = instances.measures["score"]
+    is_marked = np.zeros(len(instances), np.bool_)
+    is_marked[list(instances.marks)] = True
+    order = np.lexsort((instances.positions, np.nan_to_num(score, nan=2.0), ~is_marked))
+    return order[:size].tolist()
+
+
+def write_review_queue(coco: CocoFile, instances: Instances, rows: Sequence[int], folder: Path) -> tuple[Path, Path]:
+    """Write `review_queue.csv` and `review_queue.json`.
+
+    The JSON file holds the chosen annotations as the label file has them, most urgent first, and only their images.
+
+    Args:
+        coco: the label file.
+        instances: its masks.
+        rows: of `instances`, most urgent first.
+        folder: where the files go.
+
+    Returns:
+        Paths of the table and of the COCO file.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    table, subset = folder / "review_queue.csv", folder / "review_queue.json"
+    write_csv(COLUMNS, (_record(instances, rank, row) for rank, row in enumerate(rows, start=1)), table)
+    write_json(_subset(coco, instances, rows), subset)
+    return table, subset
+
+
+def _record(instances: Instances, rank: int, row: int) -> list[Any]:
+    image = instances.image(row)
+    score = float(instances.measures["score"][row]) if "score" in instances.measures else float("nan")
+    return [
+        rank,
+        int(instances.positions[row]),
+        show(instances.annotation_ids[row]),
+        show(image.id),
+        image.file_name,
+        instances.class_name(row),
+        *instances.xywh[row].tolist(),
+        None if np.isnan(score) else score,
+        instances.marks.get(row, "low score"),
+    ]
+
+
+def _subset(coco: CocoFile, instances: Instances, rows: Sequence[int]) -> dict[str, Any]:
+    """Top-level keys of the file other than its lists of records stay as they are."""
+    images = sorted({instances.image(row).position for row in rows})
+    chosen = {
+        "images": [coco.document["images"][position] for position in images],
+        "annotations": [coco.annotations[int(instances.positions[row])] for row in rows],
+    }
+    others = ("info", "licenses", "categories")
+    kept = {key: _plain(coco.document[key]) for key in others if key in coco.document}
+    return without_non_finite({**kept, **chosen})[0]
+
+
+def _plain(value: Any) -> Any:
+    is_records = not isinstance(value, (dict, list, str)) and hasattr(value, "__iter__")
+    return list(itertools.chain(value)) if is_records else value

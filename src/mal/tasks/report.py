@@ -1,0 +1,87 @@
+"""``mal report``: read what a task has left behind, and write the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mal.console import console
+from mal.report.evaluation_results import read_evaluation
+from mal.report.findings import Findings
+from mal.report.label_results import read_labels
+from mal.report.report_page import PICTURES, write_report
+from mal.report.review_queue import REVIEW, review_rows, write_review_queue
+
+PAGE = "report.html"
+PROBLEMS_SHOWN = 5
+
+
+def of_evaluation(
+    folder: Path,
+    *,
+    out: Path | None = None,
+    ann: Path | None = None,
+    images: Path | None = None,
+    train: Path | None = None,
+    pictures: int = PICTURES,
+) -> int:
+    """Write the report of an evaluation.
+
+    Args:
+        folder: that `mal evaluate` has written.
+        out: the page; None means `report.html` in that folder.
+        ann, images: the evaluated file and its images, if they have moved.
+        train: results folder of the training; None looks beside the checkpoint.
+        pictures: masks that are shown as pictures.
+
+    Returns:
+        Exit code 0.
+
+    Raises:
+        UserError: the folder holds no evaluation, or the page cannot be written.
+    """
+    findings = read_evaluation(folder, ann=ann, images=images, train=train)
+    _write(findings, out or folder / PAGE, pictures)
+    return 0
+
+
+def of_labels(
+    ann: Path, images: Path, *, out: Path | None = None, pictures: int = PICTURES, review: int = REVIEW
+) -> int:
+    """Write the report of a label file, and the masks that a person should see first as a table and as a COCO file.
+
+    Args:
+        ann: the label file.
+        images: folder of its images.
+        out: the page; None means `<name>_report.html` beside the label file.
+        pictures: masks that are shown as pictures.
+        review: how many masks the review queue holds; 0 writes none.
+
+    Returns:
+        Exit code 0.
+
+    Raises:
+        UserError: the file holds no masks, or the page cannot be written.
+    """
+    findings, coco = read_labels(ann, images)
+    page = out or ann.with_name(f"{ann.stem}_{PAGE}")
+    _write(findings, page, pictures)
+    rows = review_rows(findings.instances, review)
+    if rows:
+        table, subset = write_review_queue(coco, findings.instances, rows, page.parent)
+        console.print(f"to look at first: {len(rows):,} masks in {table} and {subset}", soft_wrap=True)
+    elif review:
+        console.print("no mask has a score or a mark, so there is no review queue")
+    return 0
+
+
+def _write(findings: Findings, page: Path, pictures: int) -> None:
+    written = write_report(findings, page, pictures=pictures)
+    for problem in written.problems[:PROBLEMS_SHOWN]:
+        console.print(f"  no picture: {problem}", markup=False)
+    if len(written.problems) > PROBLEMS_SHOWN:
+        console.print(f"  ... and {len(written.problems) - PROBLEMS_SHOWN} more images without a picture")
+    size = page.stat().st_size / 1e6
+    console.print(
+        f"report page: {page} ({len(findings.instances):,} masks, {written.num_pictures} as pictures, {size:.1f} MB)",
+        soft_wrap=True,
+    )
