@@ -140,3 +140,22 @@ def test_images_are_bytes_and_box_masks_are_0_or_1(boxes, tmp_path):
     assert batch.images.dtype == batch.box_mask.dtype == torch.uint8
     assert np.isin(batch.box_mask.numpy(), (0, 1)).all()
     assert batch.to(torch.float32).images.dtype == torch.float32
+
+
+def test_batches_of_done_boxes_are_left_out_with_their_images_and_others_are_given_whole(boxes, tmp_path, monkeypatch):
+    reads = []
+    original = crop_stream.read_record_image
+    monkeypatch.setattr(
+        crop_stream, "read_record_image", lambda folder, image: reads.append(image.position) or original(folder, image)
+    )
+    done = np.ones(len(boxes), np.bool_)
+    done[9] = False
+    (batch,) = stream(boxes, tmp_path, done=done)
+    assert [box.position for box in batch.boxes] == [8, 9, 10, 11]
+    assert reads == sorted({box.image.position for box in batch.boxes})
+
+
+def test_only_the_chunks_asked_for_are_given(tmp_path):
+    boxes = photos(tmp_path, [16] * 3)
+    given = [box.position for batch in stream(boxes, tmp_path, 1, chunks=[0, 2]) for box in batch.boxes]
+    assert given == [*range(16), *range(32, 48)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from mal.labelling.label_run import LabelRun, open_run
 from mal.labelling.positions import Positions
 from mal.labelling.resolve import Resolve, resolve_images
 from mal.labelling.run_identity import Identity
+from mal.labelling.run_lock import only_run_in
 from mal.labelling.shard_labels import ShardLabels
 from mal.labelling.skipped_csv import write_skipped_csv
 from mal.tasks.crop_run import Processes, crop_batches
@@ -108,6 +110,11 @@ def run_job(job: LabelJob, processes: Processes, engine: Engine, status: StatusL
     Raises:
         UserError: the output may not be written, or an unfinished run of something else is in the folder.
     """
+    with nullcontext() if processes.rank else only_run_in(job.shards):
+        return _run_alone(job, processes, engine, status)
+
+
+def _run_alone(job: LabelJob, processes: Processes, engine: Engine, status: StatusLog | None) -> int:
     run = processes.agree(
         lambda: open_run(job.shards, job.identity(), job.output, overwrite=job.overwrite, restart=job.restart)
     )
