@@ -42,8 +42,8 @@ class ScoreParts:
     colours: float
 
 
-BIAS = -5.0
-WEIGHTS = ScoreParts(belief=3.0, edges=4.0, colours=1.0)
+BIAS = -5.2
+WEIGHTS = ScoreParts(belief=3.0, edges=4.0, colours=0.85)
 
 
 def combined_score(parts: ScoreParts) -> float:
