@@ -30,6 +30,7 @@ class EvaluateConfig(DeviceSection):
     comp_clustering: bool = spec_field(
         False, "Also report how well the network's instance vectors tell the classes apart.", tasks=_EVALUATE
     )
+    report: bool = spec_field(True, "Also write report.html, a page that shows the masks to trust.", tasks=_EVALUATE)
     profile: Literal["exact", "fast"] = spec_field(
         "exact",
         "fast takes about half the time for nearly the same masks, with a vit-* architecture; what it costs and saves"

@@ -63,6 +63,12 @@ class InferenceConfig(DeviceSection):
         ge=0,
         le=1,
     )
+    report: bool = spec_field(
+        True,
+        "Also write report.html, a page that shows which masks need a look, and the first of them as review_queue.csv"
+        " and .json.",
+        tasks=_INFERENCE,
+    )
     engine: Literal["processes", "ray"] = spec_field(
         "processes",
         "ray labels on a Ray cluster, or on this machine's cores where there is none; it needs the extra [ray].",

@@ -33,6 +33,7 @@ _OTHER_FIELDS = {
     "inference.img_dir",
     "inference.label_dump_path",
     "inference.min_score",
+    "inference.report",
 }
 _CONTENT = "the content of "
 _READ_BYTES = 2**20

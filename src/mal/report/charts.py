@@ -103,7 +103,7 @@ def size_bars(instances: Instances) -> Chart:
     return Chart(
         "sizes",
         "By size of the box",
-        f"{label} for small (up to 32² pixels), medium (up to 96²) and large boxes.",
+        f"The {label} of small (up to 32² pixels), medium (up to 96²) and large boxes.",
         Axis(-0.5, len(SIZE_NAMES) - 0.5, "size of the box (masks)", ticks),
         number_axis(label, 0, 1),
         marks,
@@ -127,7 +127,7 @@ def class_bars(instances: Instances) -> Chart:
     return Chart(
         "classes",
         "By class",
-        f"{label} of the {len(rows)} classes with most masks.",
+        f"The {label} of the {len(rows)} classes with most masks.",
         number_axis(label, 0, 1),
         Axis(0, max(1, len(rows)), "", ticks),
         marks,
@@ -199,9 +199,9 @@ def _curves(
     return Chart(
         name,
         title,
-        " ".join(
-            f"{text} {points[0][1]:.4g} at the start, {points[-1][1]:.4g} at the end." for points, _, text in known
-        ),
+        "From start to end: "
+        + ", ".join(f"{text} {points[0][1]:.3g} to {points[-1][1]:.3g}" for points, _, text in known)
+        + ".",
         number_axis(curves.unit, 0, max(place for place, _ in every)),
         number_axis(label, min(0, *values) if label != "mIoU" else min(values), max(values)),
         marks,

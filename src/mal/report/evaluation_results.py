@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from mal.data.coco import CocoFile
-from mal.data.datamodule import AnnotatedImages
+from mal.data.coco import CocoFile, read_coco
+from mal.data.images import fill_missing_sizes
 from mal.data.json_in import loads
 from mal.errors import UserError
 from mal.masks.rle import Rle, rle_from_segmentation
@@ -41,8 +41,9 @@ def read_evaluation(
     """
     metrics = _json(folder / METRICS)
     ann_path, img_dir = _inputs(folder, ann, images)
-    source = AnnotatedImages(ann_path, img_dir)
-    instances = _instances(folder / INSTANCES, source.coco)
+    coco = read_coco(ann_path)
+    fill_missing_sizes(coco, img_dir)
+    instances = _instances(folder / INSTANCES, coco)
     curves = _curves(metrics, train)
     facts = [
         ("checkpoint", str(metrics.get("checkpoint", ""))),
@@ -60,8 +61,8 @@ def read_evaluation(
         facts=facts,
         tiles=tiles,
         instances=instances,
-        img_dir=source.img_dir,
-        masks=_masks(folder / PREDICTIONS, source.coco, instances),
+        img_dir=img_dir,
+        masks=_masks(folder / PREDICTIONS, coco, instances),
         box_noise=_json(noise) if noise.is_file() else None,
         curves=curves,
     )

@@ -71,7 +71,7 @@ MEASURES = {
     "dice": "Dice",
     "box_iou": "filled box",
     "ellipse_iou": "ellipse",
-    "agreement": "agreement of student and teacher",
+    "agreement": "agreement",
 }
 """Names in words, in the order in which they are shown."""
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mal.data.coco import CocoFile, category_name
-from mal.data.datamodule import AnnotatedImages
+from mal.data.coco import CocoFile, category_name, read_coco
+from mal.data.images import fill_missing_sizes
 from mal.errors import UserError
 from mal.masks.rle import rle_from_segmentation
 from mal.report.findings import Findings, MaskPair, Tile
@@ -23,11 +23,12 @@ def read_labels(ann: Path, images: Path) -> tuple[Findings, CocoFile]:
     Raises:
         UserError: it is no COCO file, or no annotation in it has a mask.
     """
-    source = AnnotatedImages(ann, images)
-    instances = _instances(source)
+    coco = read_coco(ann)
+    fill_missing_sizes(coco, images)
+    instances = _instances(coco)
     if not len(instances):
         raise UserError(f"{ann}: no annotation has both a box and a mask; `mal inference` and `mal label` write them")
-    annotations = source.coco.annotations
+    annotations = coco.annotations
 
     def masks(row: int) -> MaskPair:
         image = instances.image(row)
@@ -48,14 +49,13 @@ def read_labels(ann: Path, images: Path) -> tuple[Findings, CocoFile]:
         ],
         tiles=_tiles(instances),
         instances=instances,
-        img_dir=source.img_dir,
+        img_dir=images,
         masks=masks,
     )
-    return findings, source.coco
+    return findings, coco
 
 
-def _instances(source: AnnotatedImages) -> Instances:
-    coco = source.coco
+def _instances(coco: CocoFile) -> Instances:
     table = coco.table
     shown = table.has_mask & (table.image_rows >= 0) & ~np.isnan(table.xywh[:, 0]) & ~table.is_group
     positions = np.flatnonzero(shown)

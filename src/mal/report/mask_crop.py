@@ -56,15 +56,11 @@ def crop_masks(picture: Pixels, xywh: Sequence[float], truth: Rle, masks: Sequen
         masks: those to be judged, likewise.
     """
     x, y, width, height = xywh
-    window = _window(picture.shape[1], picture.shape[0], xywh, [truth, *(mask for mask in masks if mask)])
-    x0, y0, x1, y1 = window
-    scale = min(1.0, LONGEST_SIDE / max(x1 - x0, y1 - y0))
-    size = max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale))
-    crop = Image.fromarray(picture[y0:y1, x0:x1])
-    buffer = io.BytesIO()
-    (crop.resize(size, Image.Resampling.BILINEAR) if scale < 1 else crop).save(buffer, format="JPEG", quality=QUALITY)
+    window = crop_window(picture.shape[1], picture.shape[0], xywh, [truth, *(mask for mask in masks if mask)])
+    x0, y0 = window[:2]
+    jpeg, size, scale = cropped_jpeg(picture, window)
     return MaskCrop(
-        uri="data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"),
+        uri=f"data:image/jpeg;base64,{jpeg}",
         width=size[0],
         height=size[1],
         box=((x - x0) * scale, (y - y0) * scale, width * scale, height * scale),
@@ -73,7 +69,19 @@ def crop_masks(picture: Pixels, xywh: Sequence[float], truth: Rle, masks: Sequen
     )
 
 
-def _window(width: int, height: int, xywh: Sequence[float], masks: Sequence[Rle]) -> Window:
+def cropped_jpeg(picture: Pixels, window: Window) -> tuple[str, tuple[int, int], float]:
+    """A part of a picture as a JPEG in base64, its width and height, and its scale: large ones are made smaller."""
+    x0, y0, x1, y1 = window
+    scale = min(1.0, LONGEST_SIDE / max(x1 - x0, y1 - y0))
+    size = max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale))
+    crop = Image.fromarray(picture[y0:y1, x0:x1])
+    buffer = io.BytesIO()
+    (crop.resize(size, Image.Resampling.BILINEAR) if scale < 1 else crop).save(buffer, format="JPEG", quality=QUALITY)
+    return base64.b64encode(buffer.getvalue()).decode("ascii"), size, scale
+
+
+def crop_window(width: int, height: int, xywh: Sequence[float], masks: Sequence[Rle]) -> Window:
+    """What is shown of an image of width x height pixels: the box, all masks, and some of what is around them."""
     areas = np.array([xywh, *(coco_mask.toBbox(mask) for mask in masks)])
     areas = areas[areas[:, 2:].all(axis=1)]
     x0, y0 = areas[:, :2].min(axis=0).tolist()
@@ -84,13 +92,20 @@ def _window(width: int, height: int, xywh: Sequence[float], masks: Sequence[Rle]
     return left, top, max(left + 1, right), max(top + 1, bottom)
 
 
-def _outline(mask: Rle, window: Window, size: tuple[int, int]) -> str:
+def cropped_mask(mask: Rle, window: Window, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """A part of a mask, brought to a size of width x height."""
     x0, y0, x1, y1 = window
     crop = mask_from_rle(mask)[y0:y1, x0:x1]
+    if size == (x1 - x0, y1 - y0):
+        return crop
+    grey = Image.fromarray(crop.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
+    return np.asarray(grey) > 127
+
+
+def _outline(mask: Rle, window: Window, size: tuple[int, int]) -> str:
+    x0, y0, x1, y1 = window
+    crop = cropped_mask(mask, window, size)
     is_smaller = size != (x1 - x0, y1 - y0)
-    if is_smaller:
-        grey = Image.fromarray(crop.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
-        crop = np.asarray(grey) > 127
     rings = [ring for part in trace(crop) for ring in (part.outer, *part.holes)]
     return "".join(_closed(simplified(ring, TOLERANCE if is_smaller else 0)) for ring in rings)
 

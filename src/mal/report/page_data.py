@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mal.data.coco import show
 from mal.data.json_out import dumps
 from mal.report.instances import MEASURES, Column, Instances
 from mal.report.thumbnails import Thumbnail
@@ -32,7 +33,7 @@ def page_data(
     used, images = np.unique(image_numbers, return_inverse=True)
     xywh = instances.xywh[rows]
     columns: dict[str, Any] = {
-        "id": [instances.annotation_ids[row] for row in rows.tolist()],
+        "id": [_id(instances.annotation_ids[row]) for row in rows.tolist()],
         "image": images.tolist(),
         "class": instances.class_numbers[rows].tolist(),
         "size": instances.sizes[rows].tolist(),
@@ -64,6 +65,11 @@ def _rows_of_the_page(instances: Instances, pictures: Mapping[int, Thumbnail]) -
     lead = instances.measures[instances.lead] if instances.lead else instances.positions
     lowest = np.argsort(lead, kind="stable")[: MOST_ROWS - len(pictures)]
     return np.union1d(lowest, np.array(sorted(pictures), np.int64))
+
+
+def _id(value: Any) -> Any:
+    """As it is, or as text where JavaScript has no such number."""
+    return value if isinstance(value, str) or (type(value) is int and abs(value) < 2**53) else show(value)
 
 
 def _rounded(values: Column) -> list[float | None]:

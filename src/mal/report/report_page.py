@@ -110,12 +110,12 @@ def _write_figures(findings: Findings, charts: list[Chart], folder: Path) -> lis
 
 def _tile(tile: Tile) -> str:
     bars = [_bar("compare own", tile.value, ""), *(_bar("compare", value, name) for name, value in tile.others)]
-    low_high = f"{tile.interval[0]:.3f} – {tile.interval[1]:.3f}" if tile.interval else ""
+    low_high = f"95 %: {tile.interval[0]:.3f} – {tile.interval[1]:.3f}" if tile.interval else ""
     return render(
         "tile.html",
         name=text(tile.name),
         score=f"{tile.value:.3f}",
-        interval=f'<span title="95 % interval">{low_high}</span>',
+        interval=low_high,
         others="\n".join(bars),
         note=text(tile.note),
     )

@@ -32,6 +32,7 @@ from mal.report.demo_page import DemoCase, DemoSummary, write_demo_page
 from mal.sample.generate import SamplePaths, make_sample
 from mal.tasks import evaluate, inference, train
 from mal.tasks.label_boxes import labels_of
+from mal.tasks.report import PAGE
 from mal.training.checkpoint_files import LATEST_NAME
 from mal.training.launch import CPU_PROCESSES
 
@@ -78,11 +79,12 @@ def run(out_dir: Path, *, quick: bool = False) -> int:
     train.run(load_spec(spec_file, task="train"))
     seconds = time.monotonic() - start
     _say(3, f"evaluating on held-out pictures, against {sample.instances_val.name}")
-    evaluate.run(load_spec(spec_file, task="evaluate"))
+    evaluate.run(load_spec(spec_file, task="evaluate"), agreement=True)
     _say(4, f"labelling {sample.boxes_val.name}")
     inference.run(load_spec(spec_file, task="inference"))
     _say(5, "drawing the pictures")
     _draw(out_dir, spec, sample, seconds)
+    console.print(f"report: {out_dir / 'evaluate' / PAGE}, and of the labels: {out_dir / 'inference' / PAGE}")
     return 0
 
 

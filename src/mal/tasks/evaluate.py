@@ -20,12 +20,14 @@ from mal.metrics.instance_file import instances, write_classes, write_instances
 from mal.metrics.results import Clustering, EvaluationFigures
 from mal.metrics.summary import evaluation_figures, summarize
 from mal.models.build import prediction_mode
+from mal.tasks import report
 from mal.tasks.box_noise import measure_box_noise, write_box_noise
 from mal.tasks.crop_run import Processes, start_processes
 from mal.tasks.evaluate_pass import Pass, evaluate_boxes, other_networks
 from mal.tasks.evaluate_precision import mask_precisions
 from mal.tasks.evaluate_tables import box_noise_table, show_evaluation
 from mal.tasks.labeler_of import labeler_of
+from mal.tasks.report import after_a_run
 from mal.tasks.run_folder import run_folder, show_notes
 from mal.training.status import StatusLog
 
@@ -78,6 +80,8 @@ def run(spec: ExperimentSpec, *, agreement: bool = False, box_noise: bool = Fals
         status.write("evaluated", figures.model.model_dump(mode="json"))
         console.print(f"{len(found.table)} boxes in {found.seconds:.1f} s, {_milliseconds(found):.1f} ms a box")
         console.print(f"metrics: {folder / METRICS}")
+        if evaluate.report:
+            after_a_run(lambda: report.of_evaluation(folder))
     return 1 if found.failures else 0
 
 

@@ -17,9 +17,11 @@ from mal.labelling.run_identity import run_identity, spec_settings
 from mal.labelling.smaller_in_front import smaller_in_front
 from mal.models.build import prediction_mode
 from mal.places import is_url
+from mal.tasks import report
 from mal.tasks.crop_run import Processes, alone, start_processes
 from mal.tasks.label_job import Engine, LabelJob, label_here, run_job
 from mal.tasks.labeler_of import labeler_of
+from mal.tasks.report import after_a_run
 from mal.tasks.run_folder import run_folder
 
 REPORT_NAME = "inference_report.json"
@@ -72,7 +74,10 @@ def run(spec: ExperimentSpec, *, overwrite: bool = False, restart: bool = False)
             resolve=smaller_in_front(source, load_mask=inference.load_mask) if spec.masks.no_overlap else None,
         )
         with _behind_urls(job, spec, processes):
-            return run_job(job, processes, _engine(spec, processes, folder), status)
+            exit_code = run_job(job, processes, _engine(spec, processes, folder), status)
+        if inference.report and not processes.rank:
+            after_a_run(lambda: report.of_labels(job.output, source.img_dir, out=folder / report.PAGE))
+        return exit_code
 
 
 def _behind_urls(job: LabelJob, spec: ExperimentSpec, processes: Processes) -> AbstractContextManager[None]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from mal.console import console
+from mal.errors import UserError
 from mal.report.evaluation_results import read_evaluation
 from mal.report.findings import Findings
 from mal.report.label_results import read_labels
@@ -72,6 +74,14 @@ def of_labels(
     elif review:
         console.print("no mask has a score or a mark, so there is no review queue")
     return 0
+
+
+def after_a_run(write: Callable[[], int]) -> None:
+    """Write a report as the last step of a task; where that fails, the task's own results are no worse for it."""
+    try:
+        write()
+    except UserError as error:
+        console.print(f"no report page: {error}", markup=False, soft_wrap=True)
 
 
 def _write(findings: Findings, page: Path, pictures: int) -> None:
