@@ -140,7 +140,21 @@ def test_instances_hold_the_same_masks_with_scores(labeler, image):
     for mask, instance in zip(masks, labeler.label_instances(image, BOXES), strict=True):
         assert np.array_equal(mask_from_rle(instance.rle()), mask)
         assert np.array_equal(instance.full(), mask)
-        assert 0.3 < instance.score <= 1
+        assert 0 < instance.score < 1
+
+
+def test_masks_without_scores_are_the_same(checkpoint, labeler, image):
+    unscored = MaskAutoLabeler.from_checkpoint(checkpoint, device="cpu", scored=False)
+    for mask, instance in zip(labeler.label(image, BOXES), unscored.label_instances(image, BOXES), strict=True):
+        assert np.array_equal(instance.full(), mask)
+        assert instance.score is None
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+def test_scores_do_not_depend_on_the_batch_size(labeler, image, batch_size):
+    of_sizes = [labeler.label_instances(image, BOXES, batch_size=size) for size in (8, batch_size)]
+    scores = [[instance.score for instance in instances] for instances in of_sizes]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-4)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 100])

@@ -80,6 +80,8 @@ def test_the_threshold_may_be_the_one_that_fits_the_box(asked, folder):
         ("--checkpoint m.pth --threshold 1.5", "not between 0 and 1"),
         ("--checkpoint m.pth --threshold x", "'x' is not a number"),
         ("--checkpoint m.pth --min-part 2", "not between 0 and 1"),
+        ("--checkpoint m.pth --min-score 2", "not between 0 and 1"),
+        ("--checkpoint m.pth --min-score 0.5 --no-score", "--min-score needs scores"),
         ("--checkpoint m.pth --batch-size 0", "0 is too small; must be at least 1"),
         ("--checkpoint m.pth --workers x", "'x' is not a whole number"),
         ("--checkpoint m.pth --device gpu", "'gpu' is not a device"),

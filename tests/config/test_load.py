@@ -111,6 +111,11 @@ def test_no_file_and_no_overrides_give_the_defaults():
             " `checkpoint`",
         ),
         (
+            "inference:\n  score: false\n  min_score: 0.5",
+            "spec.yaml:3: inference.min_score: needs scores, and inference.score is false; set that to true, or"
+            " min_score to null",
+        ),
+        (
             "train: 5",
             "spec.yaml:1: train: is a section: write its fields in lines of their own under it, not 5",
         ),

@@ -74,8 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_usage(arguments: argparse.Namespace) -> None:
-    """Ends with a usage error unless the options say either a COCO file or one photo."""
+    """Ends with a usage error unless the options say either a COCO file or one photo, and go together."""
     parser: CommandParser = arguments.parser
+    if arguments.min_score is not None and not arguments.score:
+        parser.error("--min-score needs scores; leave --no-score out")
     if arguments.image is None:
         absent = [f"--{name}" for name in ("ann", "images", "out") if getattr(arguments, name) is None]
         if len(absent) == 3:
