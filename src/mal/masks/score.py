@@ -64,7 +64,8 @@ def score_of(mask: PastedMask, prob: Map, pixels: Tensor, box_mask: Tensor, fram
     """
     if not mask.window.any():
         return 0.0
-    return combined_score(score_parts(mask_in_crop(mask, frame), prob, pixels, box_mask))
+    score = combined_score(score_parts(mask_in_crop(mask, frame), prob, pixels, box_mask))
+    return round(score, 4)  # further digits say nothing and are not the same on every machine
 
 
 def score_parts(mask: npt.NDArray[np.bool_], prob: Map, pixels: Tensor, box_mask: Tensor) -> ScoreParts:
