@@ -11,14 +11,16 @@ export VENV MAL_PYTHON
 
 ifeq ($(origin PYTHON),command line)
 SETUP :=
+BROWSER :=
 export PYTHONPATH := $(CURDIR)/src:$(PYTHONPATH)
 else
 SETUP := setup
+BROWSER := browser
 PYTHON := $(VENV)/bin/python
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench gpu-check ray-check spec-page clean
+.PHONY: help setup browser demo test lint format bench gpu-check ray-check spec-page clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +32,10 @@ demo: $(SETUP) ## train on boxes, turn boxes into masks, and show them in demo/d
 	@echo "==> Running the demo: trains a small model on boxes only, a few minutes on two CPU cores"
 	$(PYTHON) -m mal demo --out demo
 
-test: $(SETUP) ## run all tests, with coverage
+browser: $(SETUP)
+	@PYTHON=$(PYTHON) scripts/setup-browser.sh
+
+test: $(SETUP) $(BROWSER) ## run all tests, with coverage
 	@echo "==> Running all tests (those that need a GPU are skipped without one)"
 	$(PYTHON) -m pytest --cov --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from mal.report.findings import Tile
 from mal.report.instances import Instances
+from mal.report.page import share_text
 
 FIGURES = (
     ("miou_classes", "mIoU over classes", "mean of the classes' mean IoU; the published definition"),
@@ -49,12 +50,14 @@ def story(tiles: list[Tile], instances: Instances) -> str:
     if iou is not None:
         known = iou[~np.isnan(iou)]
         poor = int((known < LOW).sum())
-        sentences.append(f"{poor:,} of {len(known):,} masks ({poor / max(1, len(known)):.0%}) stay below an IoU of 0.5")
+        sentences.append(
+            f"{poor:,} of {len(known):,} masks ({share_text(poor / max(1, len(known)))}) stay below an IoU of 0.5"
+        )
         worse = instances.measures.get("ellipse_iou")
         if worse is not None:
             lost = int((iou < worse).sum())
             sentences.append(
-                f"{lost:,} ({lost / max(1, len(known)):.0%}) are worse than the plain ellipse in their box"
+                f"{lost:,} ({share_text(lost / max(1, len(known)))}) are worse than the plain ellipse in their box"
             )
     return ". ".join(sentences) + "."
 

@@ -13,6 +13,7 @@ from mal.errors import UserError
 from mal.masks.rle import rle_from_segmentation
 from mal.report.findings import Findings, MaskPair, Tile
 from mal.report.instances import Column, Instances, known_measures, numbered
+from mal.report.page import share_text
 
 LOW_SCORE = 0.5
 
@@ -91,16 +92,24 @@ def _share(value: Any) -> float:
 
 def _tiles(instances: Instances) -> list[Tile]:
     tiles = []
-    for name, title in (("iou", "IoU"), ("score", "score")):
+    for name, title in (("iou", "IoU"), ("score", "Score")):
         if name in instances.measures:
             values = _known(instances.measures[name])
-            tiles.append(Tile(f"Mean {title}", float(values.mean()), note=f"of {len(values):,} masks"))
+            tiles.append(Tile(f"{title}, mean", float(values.mean()), note=f"over {len(values):,} masks"))
             for limit in (0.5, 0.75, 0.9):
                 share = float((values >= limit).mean())
-                tiles.append(Tile(f"{title} ≥ {limit:g}", share, note=f"{(values >= limit).sum():,} masks"))
+                tiles.append(
+                    Tile(
+                        f"{title} ≥ {limit:g}",
+                        share,
+                        note=f"share of masks: {(values >= limit).sum():,} of {len(values):,}",
+                    )
+                )
     if instances.marks:
         share = len(instances.marks) / len(instances)
-        tiles.append(Tile("Marked doubtful", share, note=f"{len(instances.marks):,} masks, first in the review queue"))
+        tiles.append(
+            Tile("Marked doubtful", share, note=f"share of masks: {len(instances.marks):,}, first in the review queue")
+        )
     return tiles
 
 
@@ -114,11 +123,11 @@ def _story(instances: Instances) -> str:
     known = _known(score)
     low = int((known < LOW_SCORE).sum())
     story = (
-        f"The network rates its {len(known):,} masks {known.mean():.3f} on average, out of 1. "
-        f"{low:,} of them ({low / len(known):.0%}) are rated below {LOW_SCORE}"
+        f"The {len(known):,} masks have a score of {known.mean():.3f} on average, out of 1. "
+        f"{low:,} of them ({share_text(low / len(known))}) score below {LOW_SCORE}"
     )
     story += f", {len(instances.marks):,} are marked doubtful." if instances.marks else "."
-    return story + " Scores are the network's own estimate: no true mask was seen."
+    return story + " A score is an estimate of the IoU: no true mask was seen."
 
 
 def _known(values: Column) -> Column:

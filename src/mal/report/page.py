@@ -31,6 +31,11 @@ def text(value: object) -> str:
     return html.escape(str(value))
 
 
+def share_text(share: float) -> str:
+    """A share of 0..1 in per cent; a small one keeps a digit, so that some is never told as none."""
+    return f"{share:.1%}" if 0 < share < 0.01 else f"{share:.0%}"
+
+
 def picture_uri(image: Pixels, *, quality: int = 85) -> str:
     """A (H, W, 3) uint8 RGB picture as a data URI (JPEG), to embed in a page that needs no other file."""
     buffer = io.BytesIO()

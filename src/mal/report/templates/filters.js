@@ -14,7 +14,7 @@ function makeFilters() {
   for (const name of rangeNames) byId("ranges").append(rangeField(name));
   filterForm.addEventListener("input", applyFilters);
   filterForm.addEventListener("submit", (event) => event.preventDefault());
-  filterForm.addEventListener("reset", () => setTimeout(applyFilters));
+  byId("clear").addEventListener("click", () => { filterForm.reset(); applyFilters(); });
 }
 
 function rangeField(name) {
@@ -49,9 +49,6 @@ function applyFilters() {
 function filterByClass(value) {
   filterForm.reset();
   byId("class").value = String(value);
-  setTimeout(() => {
-    byId("class").value = String(value);
-    applyFilters();
-    byId("gallery").scrollIntoView();
-  });
+  applyFilters();
+  byId("gallery").scrollIntoView();
 }

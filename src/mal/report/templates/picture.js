@@ -134,7 +134,7 @@ function outline(pen, mask, width, tint, lineWidth) {
     }
   }
   pen.lineCap = "round";
-  for (const [style, wide] of [["rgba(0, 0, 0, 0.45)", 2 * lineWidth], [tint, lineWidth]]) {
+  for (const [style, wide] of [["rgba(0, 0, 0, 0.7)", 2.2 * lineWidth], [tint, lineWidth]]) {
     pen.strokeStyle = style;
     pen.lineWidth = wide;
     pen.stroke();
