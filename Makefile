@@ -28,7 +28,7 @@ help: ## list the targets
 setup: ## make the virtual environment (the others do this by themselves)
 	@scripts/setup-venv.sh
 
-demo: $(SETUP) ## train on boxes, turn boxes into masks, and show them in demo/demo.html (a few minutes)
+demo: $(SETUP) ## train on boxes, turn boxes into masks, and show them in demo/demo.html and in reports (a few minutes)
 	@echo "==> Running the demo: trains a small model on boxes only, a few minutes on two CPU cores"
 	$(PYTHON) -m mal demo --out demo
 

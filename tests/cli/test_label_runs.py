@@ -60,6 +60,11 @@ def inference(folder: Path) -> Path:
     return folder / "results/inference"
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "status.json")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
 def test_the_same_command_labels_what_failed_and_ends_with_the_file_of_a_run_without_a_failure(
     unfinished, capfd, tmp_path
 ):
@@ -74,12 +79,10 @@ def test_the_same_command_labels_what_failed_and_ends_with_the_file_of_a_run_wit
 
 def test_a_finished_file_is_replaced_only_when_asked_for_and_its_spec_stays_with_it(spec, capfd, tmp_path):
     assert run_mal(capfd, "inference", "-e", spec).exit_code == 0
-    before = {path.name: path.read_bytes() for path in inference(tmp_path).iterdir() if path.name != "status.json"}
+    before = contents(inference(tmp_path))
     outcome = run_mal(capfd, "inference", "-e", spec, "train.mask_thres=[0.9]")
     assert "masks.json exists already: replace it with --overwrite" in only_line(outcome)
-    assert before == {
-        path.name: path.read_bytes() for path in inference(tmp_path).iterdir() if path.name != "status.json"
-    }
+    assert before == contents(inference(tmp_path))
     assert run_mal(capfd, "inference", "-e", spec, "train.mask_thres=[0.9]", "--overwrite").exit_code == 0
     assert (inference(tmp_path) / "masks.json").read_bytes() != before["masks.json"]
 

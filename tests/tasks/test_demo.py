@@ -28,6 +28,14 @@ def test_the_demo_goes_from_boxes_to_masks_and_pictures(out_dir):
         assert picture.width > 1000
 
 
+def test_the_demo_leaves_reports_of_the_evaluation_and_of_the_labels(out_dir):
+    of_evaluation = (out_dir / "evaluate" / "report.html").read_text(encoding="utf-8")
+    assert "Training: losses" in of_evaluation
+    assert '"disagreement":' in of_evaluation
+    assert (out_dir / "inference" / "report.html").is_file()
+    assert (out_dir / "inference" / "review_queue.csv").is_file()
+
+
 def test_the_demo_trains_on_a_file_without_masks(out_dir):
     training = json.loads((out_dir / "sample" / "annotations" / "boxes_train.json").read_text(encoding="utf-8"))
     assert not any("segmentation" in annotation for annotation in training["annotations"])
