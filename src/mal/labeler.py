@@ -24,7 +24,7 @@ from mal.held_networks import AnyNetwork, held_networks
 from mal.masks.cleaning import AS_IT_IS, MaskCleaning, Thresholds, finished_mask
 from mal.masks.paste import PastedMask
 from mal.masks.score import score_of
-from mal.models.build import crop_settings, mask_cleaning
+from mal.models.build import crop_settings, mask_cleaning, mean_field_settings
 from mal.models.fast import fast_dtype, fast_network
 from mal.models.network import MaskNetwork
 from mal.models.predict import PredictionMode, predict_logits, predict_probs
@@ -94,6 +94,8 @@ class MaskAutoLabeler:
         min_part: float | None = None,
         fill_holes: float | None = None,
         allow_outside: float | None = None,
+        within_box: bool | None = None,
+        crf: bool = False,
         scored: bool = True,
         device: torch.device | str | None = None,
         encryption_key: str | None = None,
@@ -109,6 +111,8 @@ class MaskAutoLabeler:
             min_part: share of its largest part below which a part of a mask is dropped; None likewise.
             fill_holes: share of a mask's area up to which a hole is filled; None likewise.
             allow_outside: how far a mask may leave its box, as a share of the box's extent; None likewise.
+            within_box: whether masks end where their box ends; None likewise.
+            crf: refine each mask by the colours of its crop, with the checkpoint's settings; goes before ``mode.crf``.
             scored: whether each mask gets a score.
             device: None takes a GPU where there is one. An ONNX file runs on the CPU whatever it says.
             encryption_key: of an encrypted checkpoint; None takes the environment's ``MAL_ENCRYPTION_KEY``.
@@ -117,15 +121,21 @@ class MaskAutoLabeler:
             UserError: the file cannot be read, does not say which network it holds, or needs another key.
         """
         held = held_networks(Path(path), encryption_key=encryption_key or encryption_key_of())
-        asked = {"min_part": min_part, "fill_holes": fill_holes, "allow_outside": allow_outside}
+        asked = {
+            "min_part": min_part,
+            "fill_holes": fill_holes,
+            "allow_outside": allow_outside,
+            "within_box": within_box,
+        }
         given = {name: value for name, value in asked.items() if value is not None}
         held.spec.masks = held.spec.masks.model_copy(update=given)
+        mode = mode or PredictionMode(network=held.holds)
         return cls(
             held.student,
             held.teacher,
             crop=crop_settings(held.spec),
             thresholds=_thresholds(threshold, held.spec),
-            mode=mode or PredictionMode(network=held.holds),
+            mode=replace(mode, crf=mean_field_settings(held.spec)) if crf else mode,
             cleaning=mask_cleaning(held.spec),
             scored=scored,
             device=device or best_device(),

@@ -187,6 +187,11 @@ def test_evaluation_leaves_a_row_and_a_mask_for_every_box(evaluated, data):
         assert 0 <= row.agreement <= 1
 
 
+def test_the_curves_of_noise_are_drawn(evaluated):
+    with Image.open(evaluated.folder / "box_noise.png") as picture:
+        assert len(picture.convert("RGB").getcolors(maxcolors=2**20)) > 3
+
+
 def test_evaluation_without_noise_is_where_the_curves_of_noise_begin(evaluated):
     noise = BoxNoise.model_validate_json((evaluated.folder / "box_noise.json").read_bytes())
     iou = {row.annotation_index: row.iou for row in read_instances(evaluated.folder / "instances.csv")}

@@ -159,6 +159,30 @@ def test_masks_lie_in_their_image_and_box_and_only_named_ones_are_empty(run, giv
             assert not mask_area(after) or after["segmentation"] == before["segmentation"]
 
 
+def test_masks_of_thin_boxes_and_all_masks_when_asked_keep_to_the_box_to_the_pixel(
+    run, given, shared, checkpoint, tmp_path
+):
+    strict_run = labelled("nasty", shared, checkpoint, tmp_path, "--within-box")
+    assert touches_only(run, given, THIN_BOXES) == THIN_BOXES
+    everything = {place for place, action in enumerate(actions(strict_run)) if action in ("labelled", "clipped")}
+    assert touches_only(strict_run, given, everything) == everything
+
+
+THIN_BOXES = {22, 23, 24, 25}
+
+
+def touches_only(run: Run, given: dict[str, Any], positions: set[int]) -> set[int]:
+    """Those of some masks that have no pixel which their box does not touch."""
+    found = set()
+    for position in positions:
+        left, top, width, height = map(float, given["annotations"][position]["bbox"])
+        rows, columns = np.nonzero(mask_from_rle(run.output["annotations"][position]["segmentation"]))
+        across = left - 1 < columns.min() and columns.max() < left + width
+        down = top - 1 < rows.min() and rows.max() < top + height
+        found |= {position} if across and down else set()
+    return found
+
+
 def mask_area(record: dict[str, Any]) -> int:
     """Pixels of a record's mask, polygons counted as one; 0 without a mask."""
     segmentation = record.get("segmentation")

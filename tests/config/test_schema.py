@@ -54,6 +54,7 @@ OWN_FIELDS = {
     "masks.fill_holes",
     "masks.min_part",
     "masks.no_overlap",
+    "masks.within_box",
     "mlflow.enable",
     "mlflow.experiment_name",
     "mlflow.run_name",

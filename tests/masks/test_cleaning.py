@@ -19,8 +19,8 @@ def blob_and_speck() -> np.ndarray:
 
 
 def finished(prob: np.ndarray, **options) -> PastedMask:
-    options = {"thresholds": [0.3], **options}
-    return finished_mask(prob, FRAME, IMAGE_SIZE, box_xyxy=BOX, box_area=32.0 * 32.0, **options)
+    options = {"thresholds": [0.3], "box_xyxy": BOX, **options}
+    return finished_mask(prob, FRAME, IMAGE_SIZE, box_area=32.0 * 32.0, **options)
 
 
 def test_without_options_a_mask_is_what_the_threshold_gives():
@@ -52,3 +52,29 @@ def test_with_box_fit_the_threshold_is_lowered_until_the_mask_reaches_its_box():
     prob[15:25, 15:25] = 0.9
     assert finished(prob, thresholds=[0.5]).window.sum() < 200
     assert finished(prob, thresholds="box_fit").window.sum() == 32 * 31  # the image ends in the last row
+
+
+def spread() -> np.ndarray:
+    """A crop of 40 pixels that is sure of everything, as a mask is that rounding has let out of its box."""
+    return np.ones((40, 40), np.float32)
+
+
+def test_a_mask_within_its_box_has_no_pixel_that_the_box_does_not_touch():
+    box = (20.2, 10.0, 30.5, 20.0)
+    found = finished_mask(
+        spread(),
+        FRAME,
+        IMAGE_SIZE,
+        box_xyxy=box,
+        box_area=103.0,
+        thresholds=[0.3],
+        cleaning=MaskCleaning(within_box=True),
+    )
+    rows, columns = np.nonzero(found.full())
+    assert (columns.min(), columns.max(), rows.min(), rows.max()) == (20, 30, 10, 19)
+
+
+@pytest.mark.parametrize(("width", "columns"), [(0.5, {20}), (1.0, {20}), (2.0, {20, 21}), (2.5, set(range(10, 50)))])
+def test_masks_of_very_thin_boxes_keep_to_them_unasked(width, columns):
+    found = finished(spread(), box_xyxy=(20.0, 10.0, 20.0 + width, 30.0))
+    assert set(np.nonzero(found.full())[1].tolist()) == columns

@@ -108,8 +108,12 @@ def _add_model_options(parser: CommandParser) -> None:
         help="which of the two networks, or the mean of both (default: %(default)s)",
     )
     group.add_argument("--flip", action="store_true", help="average with the mirrored image; takes twice as long")
+    group.add_argument(
+        "--crf", action="store_true", help="refine each mask by the colours around it, as the checkpoint's training did"
+    )
     for name, meaning in _SHARES.items():
         group.add_argument(f"--{name}", type=_share, metavar="SHARE", help=f"{meaning} (default: the checkpoint's)")
+    group.add_argument("--within-box", action="store_true", help="masks end where their box ends, to the pixel")
     group.add_argument(
         "--no-overlap",
         action="store_true",
@@ -158,12 +162,14 @@ def _options(arguments: argparse.Namespace) -> LabelOptions:
         threshold=arguments.threshold,
         min_part=arguments.min_part,
         fill_holes=arguments.fill_holes,
+        within_box=arguments.within_box,
         allow_outside=arguments.allow_outside,
         no_overlap=arguments.no_overlap,
         score=arguments.score,
         min_score=arguments.min_score,
         network=arguments.network,
         flip=arguments.flip,
+        crf=arguments.crf,
         profile=arguments.profile,
         batch_size=arguments.batch_size,
         num_workers=arguments.workers,

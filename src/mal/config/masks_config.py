@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationInfo, field_validator
+
 from mal.config.fields import LABELLING, Section, Task, spec_field
 
 _WHEREVER_MASKS_ARE: tuple[Task, ...] = ("train", *LABELLING)
@@ -31,9 +33,22 @@ class MasksConfig(Section):
         ge=0,
         le=1,
     )
+    within_box: bool = spec_field(
+        False,
+        "Masks end where their box ends. Without it they reach a pixel farther, or as far as two pixels of the crop are"
+        " large; those of boxes with a side of 2 pixels or fewer never do.",
+        tasks=_WHEREVER_MASKS_ARE,
+    )
     no_overlap: bool = spec_field(
         False,
         "A pixel that several masks of an image claim goes to the one with the smallest box, which most likely lies"
         " in front.",
         tasks=("inference",),
     )
+
+    @field_validator("within_box")
+    @classmethod
+    def _check_within_box(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("allow_outside"):
+            raise ValueError("contradicts masks.allow_outside; set one of the two to its default")
+        return value

@@ -1,8 +1,8 @@
 """The work of labelling cut into pieces that do not depend on who does them.
 
 What a network says of a box depends, in its last digits, on the boxes beside it in the batch. So batches are planned
-from the annotation file and the batch size alone: whatever the number of processes, however often a run was stopped, the
-same boxes share a batch, and the masks are the same bit by bit.
+from the annotation file and the batch size alone: whatever the number of processes, however often a run was stopped,
+the same boxes share a batch, and the masks are the same bit by bit.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -24,13 +25,18 @@ class MaskCleaning:
     Attributes:
         min_part: parts smaller than this share of the largest part are dropped; 0 keeps all.
         fill_holes: holes up to this share of the mask's area are filled; 0 leaves them.
+        within_box: cut off what the rounding to pixels of the crop has let out of the box.
     """
 
     min_part: float = 0.0
     fill_holes: float = 0.0
+    within_box: bool = False
 
 
 AS_IT_IS = MaskCleaning()
+
+# Of boxes with a side of so many pixels or fewer masks always keep to the box: rounding would be most of the mask.
+THIN = 2.0
 
 
 def finished_mask(
@@ -60,7 +66,18 @@ def finished_mask(
     else:
         threshold = threshold_for(box_area, thresholds)
     mask = paste_mask(crop, frame, image_size, threshold)
-    return mask if cleaning == AS_IT_IS else cleaned(mask, cleaning)
+    if cleaning.within_box or min(box_xyxy[2] - box_xyxy[0], box_xyxy[3] - box_xyxy[1]) <= THIN:
+        mask = within_box(mask, box_xyxy)
+    return cleaned(mask, cleaning) if cleaning.min_part or cleaning.fill_holes else mask
+
+
+def within_box(mask: PastedMask, box_xyxy: Sequence[float]) -> PastedMask:
+    """A mask without the pixels that a box, in pixels of the image, does not touch."""
+    x0, y0, x1, y1 = box_xyxy
+    height, width = mask.window.shape
+    left, top = max(math.floor(x0) - mask.x0, 0), max(math.floor(y0) - mask.y0, 0)
+    right, bottom = min(math.ceil(x1) - mask.x0, width), min(math.ceil(y1) - mask.y0, height)
+    return replace(mask, window=mask.window[top:bottom, left:right], x0=mask.x0 + left, y0=mask.y0 + top)
 
 
 def cleaned(mask: PastedMask, cleaning: MaskCleaning) -> PastedMask:

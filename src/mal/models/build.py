@@ -55,7 +55,8 @@ def crop_settings(spec: ExperimentSpec) -> CropSettings:
 
 def mask_cleaning(spec: ExperimentSpec) -> MaskCleaning:
     """What a spec does to masks after the threshold."""
-    return MaskCleaning(min_part=spec.masks.min_part, fill_holes=spec.masks.fill_holes)
+    masks = spec.masks
+    return MaskCleaning(min_part=masks.min_part, fill_holes=masks.fill_holes, within_box=masks.within_box)
 
 
 def prediction_mode(spec: ExperimentSpec, task: EvaluateConfig | InferenceConfig) -> PredictionMode:

@@ -19,6 +19,8 @@ from mal.metrics.baselines import box_mask, ellipse_mask
 from mal.metrics.box_noise import KINDS, LEVELS, NOISY, BoxNoise, NoisyTable, noise_figures, noisy_boxes
 from mal.metrics.instance_table import InstanceTable
 from mal.metrics.iou import mask_iou
+from mal.report.chart_png import write_chart
+from mal.report.charts import box_noise_chart
 from mal.tasks.crop_run import Processes, crop_batches
 from mal.tasks.in_background import Arriving, done_in_background, encoders_beside, on_its_way_to_the_cpu
 
@@ -80,7 +82,7 @@ def measure_box_noise(
 
 
 def write_box_noise(noise: BoxNoise, folder: Path) -> None:
-    """Write ``box_noise.json``, and the same as ``box_noise.csv``.
+    """Write ``box_noise.json``, the same as ``box_noise.csv``, and its curves as ``box_noise.png``.
 
     Raises:
         UserError: they cannot be written.
@@ -90,6 +92,7 @@ def write_box_noise(noise: BoxNoise, folder: Path) -> None:
         (kind, point.level, point.model, point.box, point.ellipse) for kind in KINDS for point in getattr(noise, kind)
     ]
     write_csv(("kind", "level", "model", "box", "ellipse"), rows, folder / "box_noise.csv")
+    write_chart(box_noise_chart(noise.model_dump()), folder / "box_noise.png")
 
 
 def _chosen(boxes: Boxes, max_boxes: int) -> Boxes:

@@ -39,6 +39,7 @@ SETTINGS = (
     "masks.min_part",
     "masks.fill_holes",
     "masks.allow_outside",
+    "masks.within_box",
 )
 """Fields of the spec that change masks without changing the network."""
 

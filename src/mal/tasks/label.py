@@ -86,6 +86,8 @@ def _labeler(options: LabelOptions) -> MaskAutoLabeler:
         min_part=options.min_part,
         fill_holes=options.fill_holes,
         allow_outside=options.allow_outside,
+        within_box=options.within_box or None,
+        crf=options.crf,
         scored=options.score,
         device=_device(options.device),
     )

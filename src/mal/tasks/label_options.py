@@ -19,10 +19,12 @@ class LabelOptions:
         overlay: picture of the photo with its masks; never None with one photo.
         threshold: probability in 0..1 above which a pixel is in the mask, or ``box_fit``; None means the checkpoint's.
         min_part, fill_holes, allow_outside: as in the section ``masks`` of a spec; None means the checkpoint's.
-        no_overlap: as there.
+        within_box: masks end where their box ends; False leaves that to the checkpoint.
+        no_overlap: as in the section ``masks``.
         score: whether each mask gets a score.
         min_score: masks with a lower one are marked as doubtful; None marks none.
         network: which network's logits count; ``mixed`` is the mean of both.
+        crf: refine each mask by the colours of its crop, as the checkpoint's training did.
         keep_existing_masks: label only annotations without a mask.
         overwrite: whether a finished ``out`` may be replaced.
         restart: whether what an unfinished run has done is thrown away.
@@ -40,11 +42,13 @@ class LabelOptions:
     min_part: float | None = None
     fill_holes: float | None = None
     allow_outside: float | None = None
+    within_box: bool = False
     no_overlap: bool = False
     score: bool = True
     min_score: float | None = None
     network: Literal["student", "teacher", "mixed"] = "student"
     flip: bool = False
+    crf: bool = False
     profile: Literal["exact", "fast"] = "exact"
     batch_size: int = 4
     num_workers: int = 2
