@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from pycocotools.coco import COCO
 
 from mal.masks.rle import rle_area, rle_from_segmentation
