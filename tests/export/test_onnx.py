@@ -99,6 +99,7 @@ def test_mirrored_crops_and_colours_may_refine_an_exported_networks_masks(checkp
     )
 
 
+@pytest.mark.no_cover  # following PyTorch's exporter line by line takes minutes
 def test_the_mean_of_both_networks_is_exported_as_well(checkpoint, picture, tmp_path, capsys):
     path = tmp_path / "other.onnx"
     export_onnx.run(checkpoint, path, network="mixed")
@@ -112,6 +113,7 @@ def test_the_mean_of_both_networks_is_exported_as_well(checkpoint, picture, tmp_
         torch.testing.assert_close(theirs.logits(batch), ours.logits(batch), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("stem", "model"),
