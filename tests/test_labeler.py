@@ -10,6 +10,7 @@ from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler, best_device
 from mal.masks.cleaning import MaskCleaning
 from mal.masks.rle import mask_from_rle
+from mal.models.build import mean_field_settings
 from mal.models.predict import PredictionMode
 from mal.training.saved_spec import saved_spec
 from tests.small_networks import small_network, small_spec
@@ -57,6 +58,18 @@ def test_the_checkpoint_s_thresholds_and_cleaning_can_be_set_aside(checkpoint):
     assert labeler.thresholds == "box_fit"
     assert labeler.cleaning == MaskCleaning(min_part=0.1, fill_holes=0.2)
     assert labeler.crop.allow_outside == 0.05
+
+
+def test_masks_may_be_refined_as_in_training_and_cut_to_their_box(checkpoint):
+    labeler = MaskAutoLabeler.from_checkpoint(checkpoint, crf=True, within_box=True, device="cpu")
+    assert labeler.mode.crf == mean_field_settings(small_spec())
+    assert labeler.cleaning == MaskCleaning(within_box=True)
+    assert labeler.crop.allow_outside == 0
+
+
+def test_a_mask_cannot_both_keep_to_its_box_and_leave_it(checkpoint):
+    with pytest.raises(ValueError, match="contradicts"):
+        MaskAutoLabeler.from_checkpoint(checkpoint, within_box=True, allow_outside=0.1)
 
 
 def test_every_box_gets_a_mask_inside_it(labeler, image):

@@ -111,7 +111,7 @@ class MaskAutoLabeler:
             min_part: share of its largest part below which a part of a mask is dropped; None likewise.
             fill_holes: share of a mask's area up to which a hole is filled; None likewise.
             allow_outside: how far a mask may leave its box, as a share of the box's extent; None likewise.
-            within_box: whether masks end where their box ends; None likewise.
+            within_box: whether masks end where their box ends, whatever the checkpoint allows; None likewise.
             crf: refine each mask by the colours of its crop, with the checkpoint's settings; goes before ``mode.crf``.
             scored: whether each mask gets a score.
             device: None takes a GPU where there is one. An ONNX file runs on the CPU whatever it says.
@@ -119,12 +119,15 @@ class MaskAutoLabeler:
 
         Raises:
             UserError: the file cannot be read, does not say which network it holds, or needs another key.
+            ValueError: masks are to end with their box and to leave it.
         """
+        if within_box and allow_outside:
+            raise ValueError("within_box contradicts allow_outside")
         held = held_networks(Path(path), encryption_key=encryption_key or encryption_key_of())
         asked = {
             "min_part": min_part,
             "fill_holes": fill_holes,
-            "allow_outside": allow_outside,
+            "allow_outside": 0.0 if within_box else allow_outside,
             "within_box": within_box,
         }
         given = {name: value for name, value in asked.items() if value is not None}

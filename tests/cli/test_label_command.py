@@ -59,9 +59,17 @@ def test_one_photo_is_labelled_and_shown(asked, folder):
     assert (options.threshold, options.batch_size, options.num_workers) == (0.4, 2, 0)
 
 
+FILE = "--ann boxes.json --images photos --checkpoint m.pth --out masks.json"
+
+
 def test_the_threshold_may_be_the_one_that_fits_the_box(asked, folder):
-    assert label("--ann boxes.json --images photos --checkpoint m.pth --out masks.json --threshold box_fit") == 0
+    assert label(f"{FILE} --threshold box_fit") == 0
     assert asked[0].threshold == "box_fit"
+
+
+def test_masks_may_be_refined_and_cut_to_their_box(asked, folder):
+    assert label(f"{FILE} --crf --within-box") == 0
+    assert (asked[0].crf, asked[0].within_box) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +77,7 @@ def test_the_threshold_may_be_the_one_that_fits_the_box(asked, folder):
     [
         ("--ann boxes.json", "required: --checkpoint"),
         ("--checkpoint m.pth", "nothing to label"),
+        (f"{FILE} --within-box --allow-outside 0.1", "--within-box contradicts --allow-outside"),
         ("--checkpoint m.pth --ann boxes.json", "a COCO file also needs --images and --out"),
         ("--checkpoint m.pth --ann a --images b --out c --box 1,2,3,4", "--box and --overlay go with --image"),
         ("--checkpoint m.pth --image cat.jpg", "--image needs at least one --box"),

@@ -78,6 +78,8 @@ def _check_usage(arguments: argparse.Namespace) -> None:
     parser: CommandParser = arguments.parser
     if arguments.min_score is not None and not arguments.score:
         parser.error("--min-score needs scores; leave --no-score out")
+    if arguments.within_box and arguments.allow_outside:
+        parser.error("--within-box contradicts --allow-outside; leave one of them out")
     if arguments.image is None:
         absent = [f"--{name}" for name in ("ann", "images", "out") if getattr(arguments, name) is None]
         if len(absent) == 3:
