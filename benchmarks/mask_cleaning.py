@@ -181,7 +181,7 @@ def _cleaning_ways(thresholds: Thresholds) -> list[Way]:
         Way(text, thresholds),
         *(Way(f"{text}, {name}", thresholds, cleaning) for name, cleaning in CLEANINGS.items()),
         Way(f"{text}, no overlap, smaller box in front", thresholds, in_front="box"),
-        Way(f"{text}, no overlap, surer mask in front", thresholds, in_front="score"),
+        Way(f"{text}, no overlap, higher score in front", thresholds, in_front="score"),
     ]
 
 
