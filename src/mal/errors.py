@@ -10,6 +10,11 @@ class UserError(Exception):
     """A mistake in what the user gave: ``str(error)`` is one line that names the thing at fault and what to do."""
 
 
+def one_line(error: BaseException) -> str:
+    """What another library says of an error, on one line; the kind of error where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class DamagedFile(UserError):  # noqa: N818 -- says what is wrong, as UserError says whose
     """A file is cut off, was changed since it was written, or is not what its name says."""
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import cast
 
-from mal.errors import UserError
+from mal.errors import UserError, one_line
 
 
 def is_url(text: object) -> bool:
@@ -59,5 +59,5 @@ def on_this_disk(path: Path) -> Path:
             shutil.copyfileobj(source, target, length=2**20)
     # Every store has errors of its own.
     except Exception as error:
-        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split()) or type(error).__name__}") from error
+        raise UserError(f"{path}: cannot be read: {one_line(error)}") from error
     return copy

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from mal.commands.parser import CommandParser, positive_int
+from mal.commands.parser import CommandParser, IntermixedParser, positive_int
 from mal.errors import UserError
 from mal.tasks.check_options import CheckOptions, CheckSource, Use
 
@@ -28,16 +26,9 @@ examples:
 """
 
 
-class _Parser(CommandParser):
-    """Takes options between the positional arguments too."""
-
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        return self.parse_intermixed_args(args, namespace)
-
-
 def make_parser(summary: str) -> CommandParser:
     """The parser of ``mal check``."""
-    parser = _Parser("check", summary)
+    parser = IntermixedParser("check", summary)
     parser.usage = "mal check [options] (ANN.json IMAGES | -e SPEC.yaml [key=value ...])"
     parser.epilog = _MORE
     parser.hint = "fields of the spec are set without dashes: inference.ann_path=boxes.json"

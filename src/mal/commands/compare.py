@@ -6,9 +6,9 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mal.commands.parser import CommandParser, positive_int
+from mal.commands.parser import CommandParser, IntermixedParser, positive_int
 from mal.errors import UserError
 from mal.tasks.compare_options import CompareOptions, Contender, Kind
 
@@ -32,16 +32,9 @@ examples:
 DEFAULT_OUT = Path("compare")
 
 
-class _Parser(CommandParser):
-    """Takes options between the positional arguments too."""
-
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        return self.parse_intermixed_args(args, namespace)
-
-
 def make_parser(summary: str) -> CommandParser:
     """The parser of ``mal compare``."""
-    parser = _Parser("compare", summary)
+    parser = IntermixedParser("compare", summary)
     parser.usage = "mal compare [options] A B [...] [-e SPEC.yaml [key=value ...]]"
     parser.epilog = _MORE
     parser.hint = "fields of the spec are set without dashes: evaluate.batch_size=16"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 _UNKNOWN = "unrecognized arguments:"  # argparse's words
 
@@ -26,6 +27,14 @@ class CommandParser(argparse.ArgumentParser):
         if message.startswith(_UNKNOWN):
             message = f"{_without_values(message)} ({self.hint})" if self.hint else _without_values(message)
         super().error(message)
+
+
+class IntermixedParser(CommandParser):
+    """Takes options between the positional arguments too."""
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """As :meth:`parse_intermixed_args`."""
+        return self.parse_intermixed_args(args, namespace)
 
 
 def _without_values(message: str) -> str:

@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from mal.data.coco import CocoFile, show
 from mal.data.image_table import ImageRecord
 from mal.data.notes import RecordNote
-from mal.errors import UserError
+from mal.errors import UserError, one_line
 from mal.places import is_url
 
 Pixels = npt.NDArray[np.uint8]
@@ -68,7 +68,7 @@ def read_image(path: Path) -> Pixels:
                 rgb = pixels_of(image)
         # Pillow's decoders raise nearly every built-in error type on damaged bytes.
         except Exception as error:
-            raise UserError(f"image {path} is damaged or cannot be decoded: {_one_line(error)}") from error
+            raise UserError(f"image {path} is damaged or cannot be decoded: {one_line(error)}") from error
     return rgb
 
 
@@ -145,7 +145,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise
     # A file name that no file can have raises ValueError; stores behind URLs have errors of their own.
     except Exception as error:
-        raise UserError(f"image {path} cannot be opened: {_one_line(error)}") from error
+        raise UserError(f"image {path} cannot be opened: {one_line(error)}") from error
 
 
 def _picture(path: Path, file: BinaryIO) -> Image.Image:
@@ -154,10 +154,10 @@ def _picture(path: Path, file: BinaryIO) -> Image.Image:
     except UnidentifiedImageError:
         raise UserError(f"image {path} is not a picture that can be read, or its first bytes are damaged") from None
     except Image.DecompressionBombError as error:
-        raise UserError(f"image {path} is too large: {_one_line(error)}") from error
+        raise UserError(f"image {path} is too large: {one_line(error)}") from error
     # As in read_image: headers are parsed here, and damaged ones raise nearly anything.
     except Exception as error:
-        raise UserError(f"image {path} cannot be opened: {_one_line(error)}") from error
+        raise UserError(f"image {path} cannot be opened: {one_line(error)}") from error
 
 
 def pixels_of(image: Image.Image) -> Pixels:
@@ -198,7 +198,3 @@ def _grey8(grey: npt.NDArray[np.generic]) -> Pixels:
     if values.min() < 0 or values.max() > 65535:
         raise ValueError("32-bit pixels have no known range; save the picture with 8 or 16 bits")
     return ((values + 128) // 257).astype(np.uint8)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from mal.data.coco import CocoFile
-from mal.errors import UserError
+from mal.errors import UserError, one_line
 from mal.formats.builder import CocoBuilder
 from mal.formats.options import ReadOptions
 from mal.formats.pictures import picture_size, pictures_in
@@ -73,7 +73,7 @@ def _description(path: Path) -> tuple[Path, dict[str, Any], Path]:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path} cannot be read as YAML: {one_line(error)}") from error
     if not isinstance(document, dict) or "names" not in document:
         raise UserError(f"{path}: a YOLO data set has its class names under the key names, this file has not")
     # A relative path is one from the file; where a data set was moved, the file's own folder counts.

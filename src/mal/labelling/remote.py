@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mal.errors import UserError
+from mal.errors import UserError, one_line
 from mal.labelling.label_run import RECORD_NAME
 from mal.labelling.shards import SUFFIX
 from mal.places import place
@@ -113,5 +113,4 @@ def copy(source: Path, target: Path) -> None:
             shutil.copyfileobj(reader, writer, length=2**20)
     # Every store has errors of its own.
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{source} cannot be copied to {target}: {reason}") from error
+        raise UserError(f"{source} cannot be copied to {target}: {one_line(error)}") from error

@@ -20,7 +20,7 @@ from mal.metrics.predictions import read_predictions
 from mal.places import place
 from mal.report.evaluation_tiles import evaluation_tiles, story
 from mal.report.findings import Findings, MaskPair
-from mal.report.instances import Instances, known_measures, numbered
+from mal.report.instances import Instances, instances_of
 from mal.report.training_curves import TrainingCurves, training_curves
 
 METRICS, INSTANCES, PREDICTIONS, BOX_NOISE = "metrics.json", "instances.csv", "predictions.json", "box_noise.json"
@@ -97,8 +97,6 @@ def _instances(path: Path, coco: CocoFile) -> Instances:
     table = coco.table
     if len(positions) and positions.max() >= len(table):
         raise UserError(f"{path}: names annotation {positions.max()}, but {coco.path} holds {len(table)}; give --ann")
-    image_rows, image_numbers = numbered(table.image_rows[positions].tolist())
-    class_names, class_numbers = numbered([each.category for each in found])
     columns = {
         "iou": [each.iou for each in found],
         "score": [each.score for each in found],
@@ -108,17 +106,7 @@ def _instances(path: Path, coco: CocoFile) -> Instances:
         "ellipse_iou": [each.ellipse_iou for each in found],
         "agreement": [nan if each.agreement is None else each.agreement for each in found],
     }
-    return Instances(
-        positions=positions,
-        annotation_ids=[table.ids[position] for position in positions.tolist()],
-        images=[coco.images.at(row) for row in image_rows],
-        image_rows=image_numbers,
-        class_names=class_names,
-        class_numbers=class_numbers,
-        xywh=table.xywh[positions],
-        measures=known_measures({name: np.array(values, np.float64) for name, values in columns.items()}),
-        marks={},
-    )
+    return instances_of(coco, positions, [each.category for each in found], columns, marks={})
 
 
 def _masks(path: Path, coco: CocoFile, instances: Instances) -> Callable[[int], MaskPair]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mal.data.coco import CocoFile
 from mal.data.image_table import ImageRecord
 from mal.size_bins import BIN_ENDS
 
@@ -74,6 +75,38 @@ MEASURES = {
     "agreement": "agreement",
 }
 """Names in words, in the order in which they are shown."""
+
+
+def instances_of(
+    coco: CocoFile,
+    positions: Rows,
+    classes: Sequence[str],
+    columns: Mapping[str, Sequence[float]],
+    marks: dict[int, str],
+) -> Instances:
+    """The masks of some annotations.
+
+    Args:
+        coco: the file.
+        positions: (N,) int64, index in its annotations.
+        classes: N names.
+        columns: N numbers each, of :data:`MEASURES`; NaN where one is not known.
+        marks: why a mask is doubtful, by row.
+    """
+    table = coco.table
+    image_rows, image_numbers = numbered(table.image_rows[positions].tolist())
+    class_names, class_numbers = numbered(classes)
+    return Instances(
+        positions=positions,
+        annotation_ids=[table.ids[position] for position in positions.tolist()],
+        images=[coco.images.at(row) for row in image_rows],
+        image_rows=image_numbers,
+        class_names=class_names,
+        class_numbers=class_numbers,
+        xywh=table.xywh[positions],
+        measures=known_measures({name: np.array(values, np.float64) for name, values in columns.items()}),
+        marks=marks,
+    )
 
 
 def known_measures(columns: dict[str, Column]) -> dict[str, Column]:

@@ -12,7 +12,7 @@ from mal.data.images import fill_missing_sizes
 from mal.errors import UserError
 from mal.masks.rle import rle_from_segmentation
 from mal.report.findings import Findings, MaskPair, Tile
-from mal.report.instances import Column, Instances, known_measures, numbered
+from mal.report.instances import Column, Instances, instances_of
 from mal.report.page import share_text
 
 LOW_SCORE = 0.5
@@ -69,20 +69,8 @@ def _instances(coco: CocoFile) -> Instances:
             mark = entry.get("mal")
             if isinstance(mark, dict) and mark.get("status") == "doubtful":
                 marks[len(columns["score"]) - 1] = str(mark.get("reason", "doubtful"))
-    image_rows, image_numbers = numbered(table.image_rows[positions].tolist())
     names = [category_name(coco, table.category_ids[position]) for position in positions.tolist()]
-    class_names, class_numbers = numbered(names)
-    return Instances(
-        positions=positions,
-        annotation_ids=[table.ids[position] for position in positions.tolist()],
-        images=[coco.images.at(row) for row in image_rows],
-        image_rows=image_numbers,
-        class_names=class_names,
-        class_numbers=class_numbers,
-        xywh=table.xywh[positions],
-        measures=known_measures({name: np.array(values, np.float64) for name, values in columns.items()}),
-        marks=marks,
-    )
+    return instances_of(coco, positions, names, columns, marks)
 
 
 def _share(value: Any) -> float:

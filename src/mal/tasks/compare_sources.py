@@ -17,7 +17,7 @@ from mal.data.coco import CocoFile, read_coco, show
 from mal.data.datamodule import AnnotatedImages
 from mal.data.ground_truth import GroundTruth
 from mal.data.json_in import loads
-from mal.errors import UserError
+from mal.errors import UserError, one_line
 from mal.masks.rle import Rle, rle_from_segmentation
 from mal.metrics.classes import ClassNumbers
 from mal.metrics.instance_file import Instance, instances, read_instances
@@ -148,7 +148,7 @@ def _saved_spec(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path}: cannot be read: {one_line(error)}") from error
 
 
 def _value(spec: Any, key: str) -> Any:

@@ -26,7 +26,7 @@ from mal.masks.overlap import without_overlap
 from mal.masks.rle import empty_rle, rle_area
 from mal.models.predict import PredictionMode
 from mal.report.overlay import draw_overlay
-from mal.tasks.crop_run import Processes
+from mal.tasks.crop_run import alone
 from mal.tasks.label_job import LabelJob, label_here, run_job
 from mal.tasks.label_options import LabelOptions
 
@@ -53,7 +53,6 @@ def _label_file(options: LabelOptions) -> int:
     assert options.images
     assert options.out
     source = AnnotatedImages(options.ann, options.images)
-    alone = Processes(rank=0, world_size=1, device=torch.device("cpu"), autocast_dtype=None)
     job = LabelJob(
         source=source,
         output=options.out,
@@ -69,7 +68,8 @@ def _label_file(options: LabelOptions) -> int:
         restart=options.restart,
         resolve=smaller_in_front(source) if options.no_overlap else None,
     )
-    return run_job(job, alone, label_here(partial(_labeler, options), alone))
+    processes = alone()
+    return run_job(job, processes, label_here(partial(_labeler, options), processes))
 
 
 def _settings(options: LabelOptions) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from mal.console import console, task_progress
 from mal.data.box_chunks import BoxChunks
 from mal.data.datamodule import AnnotatedImages, crop_loader
 from mal.data.ground_truth import GroundTruth
-from mal.errors import UserError
+from mal.errors import UserError, one_line
 from mal.files import atomic_file
 from mal.labelling.label_run import LabelRun
 from mal.labelling.remote import RemoteShards
@@ -84,6 +84,8 @@ class ChunkLabeler:
         self._folder = tempfile.TemporaryDirectory(prefix="mal-")
         self._source = AnnotatedImages(inference.ann_path, inference.img_dir)
         self._boxes, _ = boxes_to_label(self._source, keep_existing_masks=inference.keep_existing_masks)
+        self._plan = BoxChunks(self._boxes, inference.batch_size)
+        self._unfinished = self._plan.unfinished(done)
         self._truth = GroundTruth(self._source.coco) if inference.load_mask else None
         self._labeler = labeler_of(
             inference.checkpoint,
@@ -97,9 +99,8 @@ class ChunkLabeler:
     def __call__(self, block: dict[str, npt.NDArray[np.int64]]) -> dict[str, list[Any]]:
         """Label the chunks ``first`` to ``last``, end exclusive; gives the shard's bytes and the number of boxes."""
         first, last = int(block["first"][0]), int(block["last"][0])
-        plan = BoxChunks(self._boxes, self._spec.inference.batch_size)
-        chunks = [chunk for chunk in plan.unfinished(self._done) if first <= chunk < last]
-        rows = [row for chunk in chunks for row in plan.rows(chunk)]
+        chunks = [chunk for chunk in self._unfinished if first <= chunk < last]
+        rows = [row for chunk in chunks for row in self._plan.rows(chunk)]
         on_gpu = self._labeler.device.type == "cuda"
         loader = crop_loader(
             self._boxes,
@@ -172,4 +173,4 @@ def _users_error(error: BaseException) -> BaseException:
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, UserError):
         cause = getattr(cause, "cause", None) or cause.__cause__
-    return UserError(str(cause)) if cause else UserError(f"Ray: {' '.join(str(error).split())}")
+    return UserError(str(cause)) if cause else UserError(f"Ray: {one_line(error)}")
