@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from mal.errors import UserError
-from mal.formats.label_studio import read_label_studio
+from mal.formats.label_studio_in import read_label_studio
 from mal.formats.label_studio_rle import decode, encode
 from mal.formats.options import ReadOptions
 from mal.formats.tally import Tally

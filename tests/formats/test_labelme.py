@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mal.errors import UserError
-from mal.formats.labelme import read_labelme
+from mal.formats.labelme_in import read_labelme
 from mal.formats.options import ReadOptions
 from mal.formats.tally import Tally
 from mal.masks.rle import mask_from_rle

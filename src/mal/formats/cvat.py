@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mal.data.coco import CocoFile, read_coco, show
-from mal.errors import UserError
+from mal.data.coco import CocoFile, show
 from mal.files import atomic_file
 from mal.formats.by_image import EMPTY_MASK, NO_CLASSES, Json
 from mal.formats.coco_out import write_document
-from mal.formats.options import ReadOptions, WriteOptions
+from mal.formats.options import WriteOptions
 from mal.formats.pictures import picture_file
 from mal.formats.tally import Tally
 from mal.masks.rle import rle_area
@@ -72,46 +70,6 @@ def write_cvat(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -
             for record in coco.images.values():
                 source = picture_file(record, options)
                 archive.write(source, f"images/default/{record.file_name}", zipfile.ZIP_STORED)
-
-
-@contextmanager
-def unpacked_cvat(path: Path, folder: Path) -> Iterator[Path]:
-    """The annotation file of an archive, as a file in ``folder``.
-
-    Raises:
-        UserError: it is no archive, or not one with a single annotation file.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [
-                name
-                for name in archive.namelist()
-                if name.endswith(".json") and (name.startswith("annotations/") or "/" not in name)
-            ]
-            if len(members) != 1:
-                found = ", ".join(members) or "none"
-                raise UserError(
-                    f"{path}: an archive of CVAT has one annotations/instances_*.json, this one has {found}"
-                )
-            target = folder / "annotations.json"
-            with archive.open(members[0]) as source, target.open("wb") as file:
-                while block := source.read(2**20):
-                    file.write(block)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"{path} is damaged or no zip archive: {error}") from error
-    yield target
-
-
-def read_cvat(path: Path, options: ReadOptions, tally: Tally, folder: Path) -> CocoFile:
-    """Read an archive; its annotation file is unpacked into ``folder`` and stays in use.
-
-    Raises:
-        UserError: it is damaged, or no archive of CVAT.
-    """
-    with unpacked_cvat(path, folder) as file:
-        coco = read_coco(file)
-    coco.path = path
-    return coco
 
 
 def _is_empty(segmentation: Any) -> bool:

@@ -10,9 +10,12 @@ from mal.data.coco import CocoFile, read_coco
 from mal.errors import UserError
 from mal.formats.coco_out import write_coco
 from mal.formats.csv_boxes import read_csv
-from mal.formats.cvat import read_cvat, write_cvat
-from mal.formats.label_studio import read_label_studio, write_label_studio
-from mal.formats.labelme import read_labelme, write_labelme
+from mal.formats.cvat import write_cvat
+from mal.formats.cvat_in import read_cvat
+from mal.formats.label_studio import write_label_studio
+from mal.formats.label_studio_in import read_label_studio
+from mal.formats.labelme import write_labelme
+from mal.formats.labelme_in import read_labelme
 from mal.formats.options import ReadOptions, WriteOptions
 from mal.formats.png_masks import LEGEND, read_png, write_png
 from mal.formats.tally import Tally

@@ -1,9 +1,8 @@
-"""LabelMe: a JSON file beside each picture, as the tool of that name writes and reads it."""
+"""Write LabelMe: a JSON file beside each picture, as the tool of that name does."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import os
 from collections.abc import Sequence
@@ -11,26 +10,23 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from mal.data import json_in
 from mal.data.coco import CocoFile
 from mal.data.image_table import ImageRecord
 from mal.data.images import image_path
 from mal.data.json_out import write_json
 from mal.errors import UserError
-from mal.formats.builder import CocoBuilder
 from mal.formats.by_image import EMPTY_MASK, AnnotatedImage, Annotation, Json, by_image, class_names
-from mal.formats.options import ReadOptions, WriteOptions
+from mal.formats.options import WriteOptions
 from mal.formats.pictures import bring
-from mal.formats.restore import carried, restored
+from mal.formats.restore import CARRIED, carried
 from mal.formats.tally import Tally
 from mal.formats.whole_folder import whole_folder
 from mal.masks.polygons import flat, polygons_from_rle
-from mal.masks.rle import Rle, mask_from_rle, rle_from_mask, rle_from_segmentation, rle_from_window
+from mal.masks.rle import Rle, mask_from_rle, rle_from_segmentation
 
 _VERSION = "5.5.0"  # the first that has masks has 5.2; LabelMe keeps keys that it does not know
-_CARRIED = "mal"
 
 
 def write_labelme(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -> None:
@@ -64,34 +60,6 @@ def write_labelme(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally
         tally.lost["keys of the file (info, licenses, keys of classes)"] += len(coco.document) - 2
 
 
-def read_labelme(path: Path, options: ReadOptions, tally: Tally) -> CocoFile:
-    """Read one JSON file, or all in a folder and below it.
-
-    Polygons, rectangles, circles and masks become annotations; polygons of the same label and ``group_id`` become one.
-    Other shapes (points, lines) are left out and counted.
-
-    Raises:
-        UserError: a file is broken; it is named.
-    """
-    files = [path] if path.is_file() else sorted(path.rglob("*.json"))
-    folder = path.parent if path.is_file() else path
-    names = folder / "labels.txt"
-    builder = CocoBuilder(names.read_text(encoding="utf-8").splitlines() if names.is_file() else ())
-    for file in files:
-        try:
-            document = _loaded(file)
-            size = (int(document["imageWidth"]), int(document["imageHeight"]))
-            carrier = document.get(_CARRIED)
-            record = dict(carrier) if isinstance(carrier, dict) else {}
-            name = PurePosixPath(str(document["imagePath"]).replace("\\", "/")).name
-            beside = (file.parent.relative_to(folder) / name).as_posix()
-            builder.image(record.pop("file_name", beside), size, record)
-            _read_shapes(document["shapes"], size, file, builder, tally)
-        except (KeyError, TypeError, ValueError) as error:
-            tally.broken(str(file), f"not a LabelMe file: {_reason(error)}")
-    return builder.build(path, tally)
-
-
 def _document(item: AnnotatedImage, shapes: list[Json], picture: str) -> Json:
     return {
         "version": _VERSION,
@@ -101,7 +69,7 @@ def _document(item: AnnotatedImage, shapes: list[Json], picture: str) -> Json:
         "imageData": None,
         "imageHeight": item.image.height,
         "imageWidth": item.image.width,
-        _CARRIED: item.record,
+        CARRIED: item.record,
     }
 
 
@@ -148,78 +116,5 @@ def _shape(annotation: Annotation, group: int | None, kind: str, points: Sequenc
         "description": "",
         "shape_type": kind,
         "flags": {},
-        _CARRIED: carrier,
+        CARRIED: carrier,
     }
-
-
-def _loaded(file: Path) -> Json:
-    try:
-        document, _ = json_in.loads(file.read_bytes())
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror or error}") from error
-    if not isinstance(document, dict):
-        raise ValueError("the top level is no object")
-    return document
-
-
-def _read_shapes(shapes: Sequence[Json], size: tuple[int, int], file: Path, builder: CocoBuilder, tally: Tally) -> None:
-    groups: dict[Any, list[Json]] = {}
-    places: dict[Any, str] = {}
-    for number, shape in enumerate(shapes):
-        is_part = shape.get("group_id") is not None and shape.get("shape_type") == "polygon"
-        key = (shape.get("label"), shape["group_id"]) if is_part else number
-        groups.setdefault(key, []).append(shape)
-        places.setdefault(key, f"{file}, shape {number}")
-    for key, parts in groups.items():
-        try:
-            _read_annotation(parts, size, places[key], builder, tally)
-        except (KeyError, TypeError, ValueError) as error:
-            tally.broken(places[key], _reason(error))
-
-
-def _read_annotation(parts: list[Json], size: tuple[int, int], where: str, builder: CocoBuilder, tally: Tally) -> None:
-    first = parts[0]
-    kind, label, carrier = first["shape_type"], str(first["label"]), first.get(_CARRIED)
-    if kind == "rectangle":
-        (x0, x1), (y0, y1) = (sorted(float(point[axis]) for point in first["points"]) for axis in (0, 1))
-        record = dict(carrier["record"]) if isinstance(carrier, dict) else {}
-        old = record.pop("bbox", None)
-        box = [x0, y0, x1 - x0, y1 - y0]
-        is_same = old is not None and np.allclose(old, box, atol=1e-6)
-        builder.annotation(label, old if is_same else box, record)
-        return
-    if kind == "mask":
-        rle = _read_mask(first, size)
-    elif kind == "polygon":
-        polygons = [[float(value) for point in part["points"] for value in point] for part in parts]
-        rle = rle_from_segmentation(polygons, size[1], size[0])
-    elif kind == "circle":
-        rle = _circle(first["points"], size)
-    else:
-        tally.left_out[f"shapes of the type {kind} have no area"].append(where)
-        return
-    builder.annotation(label, *restored(carrier, rle, where, tally))
-
-
-def _read_mask(shape: Json, size: tuple[int, int]) -> Rle:
-    try:
-        with Image.open(io.BytesIO(base64.b64decode(shape["mask"], validate=True))) as picture:
-            window = np.asarray(picture) > 0
-    except (binascii.Error, UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"the mask is no PNG picture in base64: {error}") from error
-    x0, y0 = (int(value) for value in shape["points"][0])
-    height, width = window.shape
-    if not (0 <= x0 <= size[0] - width and 0 <= y0 <= size[1] - height):
-        raise ValueError("the mask does not lie inside the image")
-    return rle_from_window(window, x0=x0, y0=y0, image_width=size[0], image_height=size[1])
-
-
-def _circle(points: Sequence[Sequence[float]], size: tuple[int, int]) -> Rle:
-    """LabelMe's circle: its centre, and a point on its line."""
-    (x, y), (on_x, on_y) = points
-    columns, rows = np.arange(size[0]) + 0.5, np.arange(size[1])[:, None] + 0.5
-    return rle_from_mask((columns - x) ** 2 + (rows - y) ** 2 <= (on_x - x) ** 2 + (on_y - y) ** 2)
-
-
-def _reason(error: Exception) -> str:
-    return f"the key {error} is missing" if isinstance(error, KeyError) else str(error)

@@ -11,6 +11,8 @@ from mal.formats.by_image import Json
 from mal.formats.tally import Tally
 from mal.masks.rle import Rle, rle_area
 
+CARRIED = "mal"  # the key under which a shape or region carries its record
+
 
 def carried(record: Json, rle: Rle | None) -> Json:
     """What a tool carries along: the record without its mask, and how many pixels the written mask has."""
