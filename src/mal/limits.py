@@ -18,5 +18,14 @@ MAX_OUTLINE_LENGTH = 5_000_000
 MAX_UNPACKED_BYTES = 2 * 2**30
 """Bytes of one file that comes out of an archive: the largest honest annotation files have some hundred megabytes."""
 
-MAX_YAML_NODES = 1_000_000
-"""Values of a YAML file once its aliases are followed: a data set of 100,000 names has a tenth of that."""
+MAX_YAML_NODES = 300_000
+"""Values of a YAML file, aliases counted as what they repeat: a data set of 100,000 names has 200,000."""
+
+MAX_SPEC_NODES = 10_000
+"""Values of a spec, likewise: an honest one has some 300, and each costs the reader of references a millisecond."""
+
+MAX_YAML_DEPTH = 50
+"""Levels of lists and mappings: an honest file has 4, and readers recurse several of Python's 1,000 frames for each."""
+
+YAML_CHARACTERS_OF_A_NODE = 1_000
+"""A longer text counts as several values, since ten thousand aliases of a megabyte are ten gigabytes when written."""

@@ -148,7 +148,7 @@ def test_a_mistake_is_told_in_one_line_with_its_place(spec_file, yaml_text, expe
         ("train: [1, 2\n", "spec.yaml:2: not valid YAML: expected ',' or ']', but got '<stream end>'"),
         ("x: \x07\n", "spec.yaml: not valid YAML: special characters are not allowed"),
         ("x: !!python/name:os.system\n", None),
-        ("train: &t\n  model: *t\n", "spec.yaml:2: train.model: contains itself"),
+        ("train: &t\n  model: *t\n", "spec.yaml:2: not valid YAML: a value contains itself"),
     ],
 )
 def test_a_file_that_is_no_spec_is_told_in_one_line(spec_file, content, expected):

@@ -12,13 +12,17 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mal.bounded_yaml import BoundedLoader
 from mal.config.catalog import FieldEntry, field_by_key, section_keys
 from mal.config.suggest import did_you_mean
 from mal.errors import SpecError
+from mal.limits import MAX_SPEC_NODES
 
 
-class _SpecLoader(yaml.SafeLoader):
+class _SpecLoader(BoundedLoader):
     """YAML as people write it in specs: ``1e-6`` is a number and ``2024-01-31`` a text."""
+
+    max_values = MAX_SPEC_NODES
 
 
 _SpecLoader.yaml_implicit_resolvers = {
@@ -98,7 +102,7 @@ def read_spec_file(path: Path) -> SpecSource:
             raise SpecError([f"{path}: the spec is empty; `mal spec` prints a complete one"])
         if not isinstance(root, yaml.MappingNode):
             raise SpecError([f"{path}:{_line(root)}: a spec is made of `key: value` lines; this is something else"])
-        _index(root, "", source, parents=())
+        _index(root, "", source)
         source.values = _with_text_keys(loader.construct_document(root))
     except (yaml.YAMLError, ValueError) as error:
         # The cause would show the lines around it, and with them a password.
@@ -176,7 +180,7 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def _index(node: yaml.MappingNode, prefix: str, source: SpecSource, parents: tuple[yaml.Node, ...]) -> None:
+def _index(node: yaml.MappingNode, prefix: str, source: SpecSource) -> None:
     first_lines: dict[str, int] = {}
     for key_node, value_node in node.value:
         if key_node.tag == "tag:yaml.org,2002:merge" or not isinstance(key_node, yaml.ScalarNode):
@@ -189,10 +193,8 @@ def _index(node: yaml.MappingNode, prefix: str, source: SpecSource, parents: tup
         if key in first_lines:
             source.report(key, f"given twice, first on line {first_lines[key]}")
         first_lines[key] = line
-        if value_node is node or value_node in parents:
-            raise SpecError([f"{source.name}:{line}: {key}: contains itself"])
         if isinstance(value_node, yaml.MappingNode):
-            _index(value_node, f"{key}.", source, (*parents, node))
+            _index(value_node, f"{key}.", source)
 
 
 def _with_text_keys(value: Any) -> Any:

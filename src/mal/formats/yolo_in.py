@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from mal.bounded_yaml import load_yaml
 from mal.data.coco import CocoFile
 from mal.errors import UserError, one_line
 from mal.formats.builder import CocoBuilder
@@ -71,7 +72,7 @@ def _description(path: Path) -> tuple[Path, dict[str, Any], Path]:
             raise UserError(f"{path} has several .yaml files ({', '.join(file.name for file in files)}): give one")
         path = files[0]
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        document = load_yaml(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read as YAML: {one_line(error)}") from error
     if not isinstance(document, dict) or "names" not in document:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import yaml
 
+from mal.bounded_yaml import load_yaml
 from mal.data.coco import CocoFile, read_coco
 from mal.data.images import fill_missing_sizes
 from mal.data.json_in import loads
-from mal.errors import UserError
+from mal.errors import UserError, one_line
 from mal.masks.rle import Rle, rle_from_segmentation
 from mal.metrics.instance_file import read_instances
 from mal.metrics.predictions import read_predictions
@@ -79,8 +80,11 @@ def _json(path: Path) -> Any:
 
 def _inputs(folder: Path, ann: Path | None, images: Path | None) -> tuple[Path, Path]:
     spec_file = folder / "spec.yaml"
-    spec = yaml.safe_load(spec_file.read_text(encoding="utf-8")) if spec_file.is_file() else {}
-    dataset = spec.get("dataset") or {}
+    try:
+        spec = load_yaml(spec_file.read_text(encoding="utf-8")) if spec_file.is_file() else {}
+        dataset = spec.get("dataset") or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+        raise UserError(f"{spec_file}: is not the spec of a run: {one_line(error)}") from error
     found = []
     for given, key, option in ((ann, "val_ann_path", "--ann"), (images, "val_img_dir", "--images")):
         path = given or (place(dataset[key]) if dataset.get(key) else None)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from mal.bounded_yaml import load_yaml
 from mal.console import console, task_progress
 from mal.data.box import Box
 from mal.data.coco import CocoFile, read_coco, show
@@ -146,8 +147,8 @@ def _failed(path: Path) -> int:
 
 def _saved_spec(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (OSError, yaml.YAMLError) as error:
+        return load_yaml(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot be read: {one_line(error)}") from error
 
 
