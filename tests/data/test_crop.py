@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import PIL
 import pytest
 import torch
 from hypothesis import given, settings
@@ -64,14 +63,10 @@ def test_a_grey_image_stays_one_channel():
 
 
 needs_numba = pytest.mark.skipif(fast_module("crop_numba") is None, reason="needs numba")
-as_pillow_13 = pytest.mark.skipif(
-    int(PIL.__version__.split(".")[0]) < 13, reason="earlier Pillows resize the width first in every case"
-)
 wide_frames = st.tuples(st.integers(-60, 50), st.integers(-60, 50), st.integers(1, 120), st.integers(1, 240))
 
 
 @needs_numba
-@as_pillow_13
 @settings(max_examples=150, deadline=None)
 @given(frame=wide_frames, size=st.integers(1, 70), border=st.sampled_from(["wrap", "reflect"]), mirrored=st.booleans())
 def test_planes_hold_the_very_numbers_of_pillow(frame, size, border, mirrored):
@@ -83,7 +78,6 @@ def test_planes_hold_the_very_numbers_of_pillow(frame, size, border, mirrored):
 
 
 @needs_numba
-@as_pillow_13
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_planes_are_the_same_without_numba(monkeypatch, mirrored):
     fast = crop_planes(picture(), (-3, 2, 25, 50), 20, mirrored=mirrored)

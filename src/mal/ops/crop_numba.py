@@ -1,8 +1,9 @@
 """Cutting a frame out of an image and resizing it, in one function that numba compiles.
 
-The numbers are those of the bicubic resize of Pillow 13, to the bit: weights of 22 fractional bits, along one axis,
-rounded to bytes, then along the other. What is saved is the way into Pillow's images and back, the copy of the frame,
-and the change of layout; and planes of one colour let the processor do many pixels at once.
+The numbers are those of Pillow's bicubic resize, to the bit: weights of 22 fractional bits, along one axis, rounded to
+bytes, then along the other. Which axis is the first depends on Pillow's version, so the caller says it. What is saved
+is the way into Pillow's images and back, the copy of the frame, and the change of layout; and planes of one colour let
+the processor do many pixels at once.
 """
 
 from __future__ import annotations
@@ -110,15 +111,14 @@ def _planes(image, rows, columns):  # type: ignore[no-untyped-def]
 _IMAGE, _INDICES = types.Array(types.uint8, 3, "A", readonly=True), types.intp[::1]
 
 
-@compiled(types.void(_IMAGE, _INDICES, _INDICES, types.uint8[:, :, ::1], types.boolean))
-def crop_and_resize(image, rows, columns, result, mirrored):  # type: ignore[no-untyped-def]
+@compiled(types.void(_IMAGE, _INDICES, _INDICES, types.uint8[:, :, ::1], types.boolean, types.boolean))
+def crop_and_resize(image, rows, columns, result, mirrored, height_first):  # type: ignore[no-untyped-def]
     """Fill ``result`` (3, S, S) from the ``rows`` and ``columns`` of an image (H, W, 3), bytes both.
 
-    ``mirrored`` swaps left and right.
+    ``mirrored`` swaps left and right; ``height_first`` resizes the height before the width.
     """
     size = result.shape[1]
     whole = _planes(image, rows, columns)
-    height_first = rows.size > max(size, 2 * columns.size - size)  # as Pillow from version 13 on
     upright, turned = np.empty((rows.size, columns.size), np.uint8), np.empty((columns.size, size), np.uint8)
     low, narrow = np.empty((size, columns.size), np.uint8), np.empty((size, rows.size), np.uint8)
     small, narrowed = np.empty((size, size), np.uint8), np.empty((rows.size, size), np.uint8)
