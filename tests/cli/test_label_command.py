@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from mal.cli import main
-from mal.tasks.label_options import LabelOptions
+from mal.tasks.label_options import LabelOptions, Photo
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ def asked(monkeypatch) -> list[LabelOptions]:
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name in ("boxes.json", "m.pth", "cat.jpg"):
+    for name in ("boxes.json", "m.pth", "cat.jpg", "dog.jpg", "photos/cat.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
-    (tmp_path / "photos").mkdir()
     return tmp_path
 
 
@@ -41,7 +41,6 @@ def test_a_coco_file_is_labelled_with_the_defaults(asked, folder):
             ann=Path("boxes.json"),
             images=Path("photos"),
             out=Path("masks.json"),
-            overlay=None,
         )
     ]
 
@@ -51,14 +50,30 @@ def test_one_photo_is_labelled_and_shown(asked, folder):
     line += " --profile fast --min-part 0.1 --fill-holes 0.2 --allow-outside 0.05 --no-overlap"
     assert label(f"{line} --threshold 0.4 --batch-size 2 --workers 0") == 0
     (options,) = asked
-    assert options.boxes == ((1, 2, 30, 40), (-3, 0.5, 7, 8))
-    assert options.overlay == Path("cat_masks.png")
+    assert options.photos == (Photo(Path("cat.jpg"), ((1, 2, 30, 40), (-3, 0.5, 7, 8)), Path("cat_masks.png")),)
     assert (options.network, options.flip, options.device) == ("mixed", True, "cuda:1")
     assert options.profile == "fast"
     assert (options.min_part, options.fill_holes, options.allow_outside, options.no_overlap) == (0.1, 0.2, 0.05, True)
     assert (options.threshold, options.batch_size, options.num_workers) == (0.4, 2, 0)
 
 
+def test_each_box_and_overlay_belongs_to_the_photo_before_it(asked, folder):
+    line = (
+        "--image cat.jpg --box 1,2,3,4 --box 5,6,7,8 --overlay c.png --image dog.jpg --box 9,9,9,9 --checkpoint m.pth"
+    )
+    assert label(line) == 0
+    assert asked[0].photos == (
+        Photo(Path("cat.jpg"), ((1, 2, 3, 4), (5, 6, 7, 8)), Path("c.png")),
+        Photo(Path("dog.jpg"), ((9, 9, 9, 9),), Path("dog_masks.png")),
+    )
+
+
+def test_with_a_single_photo_the_order_does_not_matter(asked, folder):
+    assert label("--box 1,2,3,4 --overlay c.png --image cat.jpg --checkpoint m.pth") == 0
+    assert asked[0].photos == (Photo(Path("cat.jpg"), ((1, 2, 3, 4),), Path("c.png")),)
+
+
+PHOTO = "--checkpoint m.pth --image cat.jpg --box 1,2,3,4"
 FILE = "--ann boxes.json --images photos --checkpoint m.pth --out masks.json"
 
 
@@ -82,6 +97,17 @@ def test_masks_may_be_refined_and_cut_to_their_box(asked, folder):
         ("--checkpoint m.pth --ann a --images b --out c --box 1,2,3,4", "--box and --overlay go with --image"),
         ("--checkpoint m.pth --image cat.jpg", "--image needs at least one --box"),
         ("--checkpoint m.pth --image cat.jpg --box 1,2,3,4 --ann a", "--image goes without --ann"),
+        (
+            "--checkpoint m.pth --box 1,2,3,4 --image cat.jpg --image dog.jpg --box 1,2,3,4",
+            "--box comes after the --image",
+        ),
+        ("--checkpoint m.pth --image cat.jpg --image dog.jpg --box 1,2,3,4", "--box x,y,w,h: cat.jpg has none"),
+        (f"{PHOTO} --image cat.jpg --box 5,6,7,8", "--image cat.jpg is given 2 times"),
+        (f"{PHOTO} --overlay a.png --overlay b.png", "--overlay is given twice for cat.jpg"),
+        (f"{PHOTO} --image photos/cat.jpg --box 5,6,7,8", "2 photos have the overlay cat_masks.png"),
+        (f"{PHOTO} --overlay photos", "'photos' is a folder; give the name of the file to write"),
+        ("--ann boxes.json --images photos --checkpoint m.pth --out masks/", "'masks/' is a folder; give the name"),
+        ("--ann boxes.json --images photos --checkpoint m.pth --out photos", "'photos' is a folder; give the name"),
         ("--checkpoint m.pth --image cat.jpg --box 1,2,3", "write four numbers"),
         ("--checkpoint m.pth --image cat.jpg --box 1,2,a,4", "write four numbers"),
         ("--checkpoint m.pth --image cat.jpg --box 1,2,0,4", "must be above 0"),

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from mal.commands.parser import CommandParser, IntermixedParser, positive_int
+from mal.commands.parser import CommandParser, IntermixedParser, output_file, positive_int
 from mal.errors import UserError
 from mal.tasks.check_options import CheckOptions, CheckSource, Use
 
@@ -52,7 +52,7 @@ def make_parser(summary: str) -> CommandParser:
         "--deep", action="store_true", help="decode every picture and every mask: finds all damage, takes far longer"
     )
     parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON to a file")
+    parser.add_argument("--out", type=output_file, metavar="FILE", help="also write the JSON to a file")
     parser.add_argument(
         "--limit",
         type=positive_int,

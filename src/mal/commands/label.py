@@ -1,21 +1,22 @@
-"""``mal label``: masks for a COCO file or for one photo, without a spec."""
+"""``mal label``: masks for a COCO file or for single photos, without a spec."""
 
 from __future__ import annotations
 
 import argparse
-import math
 import re
 from pathlib import Path
 from typing import Literal
 
-from mal.commands.parser import CommandParser, non_negative_int, positive_int
+from mal.commands.parser import CommandParser, non_negative_int, output_file, positive_int
+from mal.commands.photo_arguments import add_photo_arguments, photos_asked_for
 from mal.errors import UserError
-from mal.tasks.label_options import LabelOptions, Xywh
+from mal.tasks.label_options import LabelOptions
 
 _EXAMPLES = """
 examples:
   mal label --ann boxes.json --images photos/ --checkpoint mal_model_latest.pth --out masks.json
   mal label --image cat.jpg --box 40,30,200,180 --checkpoint mal_model_latest.pth --overlay cat_masks.png
+  mal label --image a.jpg --box 40,30,200,180 --image b.jpg --box 5,5,60,40 --checkpoint model.pth --out ab.json
 """
 _SHARES = {
     "min-part": "drop parts of a mask smaller than this share of its largest part",
@@ -35,7 +36,7 @@ def make_parser(summary: str) -> CommandParser:
     file_mode = parser.add_argument_group("a COCO file")
     file_mode.add_argument("--ann", type=Path, metavar="FILE", help="COCO JSON file with the boxes")
     file_mode.add_argument("--images", type=Path, metavar="DIR", help="folder of its images")
-    file_mode.add_argument("--out", type=Path, metavar="FILE", help="COCO JSON file to write")
+    file_mode.add_argument("--out", type=output_file, metavar="FILE", help="COCO JSON file to write")
     file_mode.add_argument(
         "--keep-existing-masks",
         action="store_true",
@@ -44,20 +45,7 @@ def make_parser(summary: str) -> CommandParser:
     file_mode.add_argument(
         "--restart", action="store_true", help="throw away what an unfinished run has done, and begin anew"
     )
-    photo_mode = parser.add_argument_group("one photo")
-    photo_mode.add_argument("--image", type=Path, metavar="FILE", help="the photo")
-    photo_mode.add_argument(
-        "--box",
-        type=_box,
-        action="append",
-        default=[],
-        dest="boxes",
-        metavar="x,y,w,h",
-        help="a box in pixels, from the left upper corner; once for each object (--box=-5,2,30,30 where x is negative)",
-    )
-    photo_mode.add_argument(
-        "--overlay", type=Path, metavar="FILE", help="picture to write (default: <photo>_masks.png in this folder)"
-    )
+    add_photo_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace what is at --out already")
     _add_model_options(parser)
     return parser
@@ -65,34 +53,30 @@ def make_parser(summary: str) -> CommandParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Checks the options and that the inputs are there, then imports the task and runs it."""
-    _check_usage(arguments)
     options = _options(arguments)
+    _check_usage(arguments, options)
     _check_paths(options)
     from mal.tasks import label
 
     return label.run(options)
 
 
-def _check_usage(arguments: argparse.Namespace) -> None:
-    """Ends with a usage error unless the options say either a COCO file or one photo, and go together."""
+def _check_usage(arguments: argparse.Namespace, options: LabelOptions) -> None:
+    """Ends with a usage error unless the options say either a COCO file or photos, and go together."""
     parser: CommandParser = arguments.parser
     if arguments.min_score is not None and not arguments.score:
         parser.error("--min-score needs scores; leave --no-score out")
     if arguments.within_box and arguments.allow_outside:
         parser.error("--within-box contradicts --allow-outside; leave one of them out")
-    if arguments.image is None:
-        absent = [f"--{name}" for name in ("ann", "images", "out") if getattr(arguments, name) is None]
-        if len(absent) == 3:
-            parser.error("nothing to label: give --ann, --images and --out, or --image and --box")
-        if absent:
-            parser.error(f"a COCO file also needs {' and '.join(absent)}")
-        if arguments.boxes or arguments.overlay:
-            parser.error("--box and --overlay go with --image")
-    else:
+    if options.photos:
         if arguments.ann is not None or arguments.images is not None:
             parser.error("--image goes without --ann and --images")
-        if not arguments.boxes:
-            parser.error("--image needs at least one --box x,y,w,h")
+        return
+    absent = [f"--{name}" for name in ("ann", "images", "out") if getattr(arguments, name) is None]
+    if len(absent) == 3:
+        parser.error("nothing to label: give --ann, --images and --out, or --image and --box")
+    if absent:
+        parser.error(f"a COCO file also needs {' and '.join(absent)}")
 
 
 def _add_model_options(parser: CommandParser) -> None:
@@ -150,17 +134,12 @@ def _add_model_options(parser: CommandParser) -> None:
 
 
 def _options(arguments: argparse.Namespace) -> LabelOptions:
-    overlay = arguments.overlay
-    if arguments.image is not None and overlay is None:
-        overlay = Path(f"{arguments.image.stem}_masks.png")
     return LabelOptions(
         ann=arguments.ann,
         images=arguments.images,
         checkpoint=arguments.checkpoint,
         out=arguments.out,
-        image=arguments.image,
-        boxes=tuple(arguments.boxes),
-        overlay=overlay,
+        photos=photos_asked_for(arguments),
         threshold=arguments.threshold,
         min_part=arguments.min_part,
         fill_holes=arguments.fill_holes,
@@ -183,22 +162,13 @@ def _options(arguments: argparse.Namespace) -> LabelOptions:
 
 
 def _check_paths(options: LabelOptions) -> None:
-    for name, path in (("--checkpoint", options.checkpoint), ("--ann", options.ann), ("--image", options.image)):
+    photos = [("--image", photo.path) for photo in options.photos]
+    for name, path in (("--checkpoint", options.checkpoint), ("--ann", options.ann), *photos):
         if path is not None and not path.is_file():
             raise UserError(f"{name} {path}: {'is a folder; must be a file' if path.is_dir() else 'no such file'}")
     if options.images is not None and not options.images.is_dir():
         reason = "is a file; must be a folder" if options.images.exists() else "no such folder"
         raise UserError(f"--images {options.images}: {reason}")
-
-
-def _box(text: str) -> Xywh:
-    try:
-        x, y, width, height = (float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a box; write four numbers: x,y,w,h") from None
-    if not all(map(math.isfinite, (x, y, width, height))) or width <= 0 or height <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a box; width and height must be above 0")
-    return x, y, width, height
 
 
 def _threshold(text: str) -> float | Literal["box_fit"]:

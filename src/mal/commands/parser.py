@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 _UNKNOWN = "unrecognized arguments:"  # argparse's words
@@ -51,6 +53,13 @@ def positive_int(text: str) -> int:
 def non_negative_int(text: str) -> int:
     """A whole number of at least 0, for argparse."""
     return _whole_number(text, least=0)
+
+
+def output_file(text: str) -> Path:
+    """The path of a file to write, for argparse: a folder is no file, and neither is what ends like one."""
+    if text.endswith(("/", os.sep)) or Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is a folder; give the name of the file to write")
+    return Path(text)
 
 
 def _whole_number(text: str, least: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mal.commands.parser import CommandParser, non_negative_int, positive_int
+from mal.commands.parser import CommandParser, non_negative_int, output_file, positive_int
 from mal.errors import UserError
 
 _EXAMPLES = """
@@ -28,7 +28,10 @@ def make_parser(summary: str) -> CommandParser:
     )
     parser.add_argument("--images", type=Path, metavar="DIR", help="folder of its images")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="the page (default: report.html in RESULTS_DIR or beside the labels)"
+        "--out",
+        type=output_file,
+        metavar="FILE",
+        help="the page (default: report.html in RESULTS_DIR or beside the labels)",
     )
     parser.add_argument(
         "--train", type=Path, metavar="DIR", help="results folder of the training, for its curves (default: found)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Literal
 
 from pydantic import ValidationInfo, field_validator
@@ -85,6 +86,13 @@ class InferenceConfig(DeviceSection):
         "URL of a folder that keeps a copy of what a run on Ray has labelled so far, so that any machine can go on.",
         tasks=_INFERENCE,
     )
+
+    @field_validator("label_dump_path")
+    @classmethod
+    def _check_label_dump_path(cls, path: str) -> str:
+        if path.endswith(("/", os.sep)):
+            raise ValueError(f"{path} is a folder; give the name of the file to write")
+        return path
 
     @field_validator("min_score")
     @classmethod

@@ -9,14 +9,27 @@ from typing import Literal
 Xywh = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelOptions:
-    """Either a COCO file (`ann`, `images`, `out`) or one photo (`image`, `boxes`, `overlay`) is labelled.
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo to label.
 
     Attributes:
+        path: of the picture.
         boxes: left, top, width, height in pixels of the photo, one for each object.
-        out: COCO file to write; with one photo it may be None, then only the overlay is written.
-        overlay: picture of the photo with its masks; never None with one photo.
+        overlay: picture to write of the photo with its masks.
+    """
+
+    path: Path
+    boxes: tuple[Xywh, ...]
+    overlay: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelOptions:
+    """Either a COCO file (`ann`, `images`, `out`) or `photos` are labelled.
+
+    Attributes:
+        out: COCO file to write; with photos it may be None, then only the overlays are written.
         threshold: probability in 0..1 above which a pixel is in the mask, or ``box_fit``; None means the checkpoint's.
         min_part, fill_holes, allow_outside: as in the section ``masks`` of a spec; None means the checkpoint's.
         within_box: masks end where their box ends; False leaves that to the checkpoint.
@@ -35,9 +48,7 @@ class LabelOptions:
     ann: Path | None = None
     images: Path | None = None
     out: Path | None = None
-    image: Path | None = None
-    boxes: tuple[Xywh, ...] = ()
-    overlay: Path | None = None
+    photos: tuple[Photo, ...] = ()
     threshold: float | Literal["box_fit"] | None = None
     min_part: float | None = None
     fill_holes: float | None = None

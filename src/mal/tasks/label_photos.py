@@ -1,0 +1,168 @@
+"""Single photos and boxes given on the command line: an overlay of each, and one COCO file of all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mal.console import console
+from mal.data.images import Pixels, read_image
+from mal.data.json_out import write_json
+from mal.errors import UserError
+from mal.labeler import MaskAutoLabeler
+from mal.labelling.label import Label, reason_to_doubt
+from mal.masks.overlap import without_overlap
+from mal.masks.rle import empty_rle, rle_area
+from mal.report.overlay import draw_overlay
+from mal.tasks.label_options import LabelOptions, Photo, Xywh
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPhoto:
+    """What became of a photo.
+
+    Attributes:
+        photo: as asked for.
+        size: width and height in pixels; None where it could not be read.
+        labels: one for each box; None where it has no mask.
+        reasons: why not, for each box; empty where it has one.
+    """
+
+    photo: Photo
+    size: tuple[int, int] | None
+    labels: list[Label | None]
+    reasons: list[str]
+
+
+def label_photos(options: LabelOptions, load: Callable[[], MaskAutoLabeler]) -> int:
+    """Label photo after photo; one that cannot be read does not keep the others from their masks.
+
+    Args:
+        options: with photos.
+        load: gives the labeler.
+
+    Returns:
+        Exit code: 1 when a box has no mask, else 0.
+
+    Raises:
+        UserError: a file may not be written, or no photo can be read.
+    """
+    _check_outputs(options)
+    labeler = load()
+    done = [_labelled(photo, labeler, options) for photo in options.photos]
+    if not any(each.size for each in done):
+        raise UserError(done[0].reasons[0])
+    if options.out is not None:
+        write_json(_coco_document(done, options.min_score), options.out)
+        console.print(f"labels: {options.out}", markup=False)
+    return 0 if all(label for each in done for label in each.labels) else 1
+
+
+def _check_outputs(options: LabelOptions) -> None:
+    if options.out is not None and options.out.exists() and not options.overwrite:
+        raise UserError(f"{options.out} exists already: replace it with --overwrite, or give another name")
+    read = {path.resolve(): path for path in (options.checkpoint, *(photo.path for photo in options.photos))}
+    for path in (options.out, *(photo.overlay for photo in options.photos)):
+        if path is not None and path.resolve() in read:
+            raise UserError(f"{path} would be written over {read[path.resolve()]}: give it another name")
+
+
+def _labelled(photo: Photo, labeler: MaskAutoLabeler, options: LabelOptions) -> LabelledPhoto:
+    several = len(options.photos) > 1
+    try:
+        image = read_image(photo.path)
+    except UserError as error:
+        if several:
+            console.print(f"failed: {error}", markup=False, soft_wrap=True)
+        return LabelledPhoto(photo, None, [None] * len(photo.boxes), [str(error)] * len(photo.boxes))
+    labels, reasons = _labels(image, photo.boxes, labeler, options)
+    for number, (label, reason) in enumerate(zip(labels, reasons, strict=True), start=1):
+        which = f"{photo.path}, box {number}" if several else f"box {number}"
+        console.print(f"{which}: {_described(label, options.min_score) if label else reason}", markup=False)
+    height, width = image.shape[:2]
+    rles = [label.rle if label else empty_rle(width, height) for label in labels]
+    _save_picture(draw_overlay(image, rles, _xyxy(photo.boxes)), photo.overlay)
+    console.print(f"overlay: {photo.overlay}", markup=False)
+    return LabelledPhoto(photo, (width, height), labels, reasons)
+
+
+def _labels(
+    image: Pixels, boxes: Sequence[Xywh], labeler: MaskAutoLabeler, options: LabelOptions
+) -> tuple[list[Label | None], list[str]]:
+    height, width = image.shape[:2]
+    masks = labeler.label_instances(image, _xyxy(boxes), batch_size=options.batch_size)
+    rles = [mask.rle() if mask else empty_rle(width, height) for mask in masks]
+    if options.no_overlap:
+        rles = without_overlap(rles, [-box_width * box_height for _, _, box_width, box_height in boxes])
+    labels = [Label(rle, score=mask.score) if mask else None for mask, rle in zip(masks, rles, strict=True)]
+    return labels, ["" if mask else "lies outside the photo, no mask" for mask in masks]
+
+
+def _xyxy(boxes: Sequence[Xywh]) -> list[list[float]]:
+    return [[x, y, x + width, y + height] for x, y, width, height in boxes]
+
+
+def _described(label: Label, min_score: float | None) -> str:
+    score = "" if label.score is None else f", score {label.score:.2f}"
+    reason = reason_to_doubt(label, min_score)
+    return f"{rle_area(label.rle)} pixels{score}" + (f": doubtful, {reason}" if reason else "")
+
+
+def _coco_document(done: Sequence[LabelledPhoto], min_score: float | None) -> dict[str, Any]:
+    images = [
+        {"id": number, "file_name": name, **_size(each)}
+        for number, (each, name) in enumerate(zip(done, _names([each.photo.path for each in done]), strict=True), 1)
+    ]
+    boxes = [(image_id, box) for image_id, each in enumerate(done, 1) for box in _annotations(each, min_score)]
+    return {
+        "images": images,
+        "categories": [{"id": 1, "name": "object"}],
+        "annotations": [{"id": number, "image_id": image_id, **box} for number, (image_id, box) in enumerate(boxes, 1)],
+    }
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The photos' paths in the folder that holds them all."""
+    absolute = [path.absolute() for path in paths]
+    try:
+        folder = os.path.commonpath([path.parent for path in absolute])
+    except ValueError:  # on drives of Windows that have no folder in common
+        return [path.as_posix() for path in absolute]
+    return [path.relative_to(folder).as_posix() for path in absolute]
+
+
+def _size(each: LabelledPhoto) -> dict[str, int]:
+    return {"width": each.size[0], "height": each.size[1]} if each.size else {}
+
+
+def _annotations(each: LabelledPhoto, min_score: float | None) -> Iterator[dict[str, Any]]:
+    for box, label, failed in zip(each.photo.boxes, each.labels, each.reasons, strict=True):
+        rle = label.rle if label else empty_rle(*each.size) if each.size else None
+        score = {} if label is None or label.score is None else {"mask_score": label.score}
+        yield {
+            "category_id": 1,
+            "bbox": list(box),
+            "iscrowd": 0,
+            **({"segmentation": rle, "area": rle_area(rle)} if rle else {}),
+            **score,
+            **_mark(label, failed, min_score),
+        }
+
+
+def _mark(label: Label | None, failed: str, min_score: float | None) -> dict[str, Any]:
+    reason = failed or (reason_to_doubt(label, min_score) if label else "")
+    return {"mal": {"status": "failed" if failed else "doubtful", "reason": reason}} if reason else {}
+
+
+def _save_picture(pixels: np.ndarray, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: the overlay cannot be written ({error})") from error
