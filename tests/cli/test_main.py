@@ -125,8 +125,8 @@ def test_the_exit_code_is_the_tasks(exit_code, train_paths, run_train):
         (["--lr", "1"], "spec are set without dashes"),
         (["--train.lr=1"], "spec are set without dashes"),
         (["lr"], "'lr' is not of the form key=value"),
-        (["hunter2"], "an argument is not of the form key=value"),
-        (["-k", "hunter2"], "unrecognized arguments: -k (fields"),
+        (["hunter2"], "an argument is not of the form key=value, as in train.lr=1e-4: it is word {} after the command"),
+        (["-p", "hunter2"], "unrecognized arguments: -p (fields"),
         (["--encryption_key", "hunter2", "train.lr=1"], "unrecognized arguments: --encryption_key (fields"),
         (["--encryption_key=hunter2"], "unrecognized arguments: --encryption_key (fields"),
     ],
@@ -134,7 +134,7 @@ def test_the_exit_code_is_the_tasks(exit_code, train_paths, run_train):
 def test_overrides_in_another_form_are_wrong_usage_with_a_hint(extra, message, train_paths, capsys):
     assert main(["train", *train_paths, *extra]) == 2
     error = capsys.readouterr().err
-    assert message in error
+    assert message.format(len(train_paths) + 1) in error
     assert "hunter2" not in error
 
 

@@ -48,6 +48,18 @@ def test_no_file_and_no_overrides_give_the_defaults():
         ("lr: 1", "spec.yaml:1: lr: no such key; did you mean train.lr?"),
         ("trian:\n  lr: 1", "spec.yaml:1: trian: no such key; did you mean train?"),
         ("qqq: 1", "spec.yaml:1: qqq: no such key"),
+        ("gpus: 2", "spec.yaml:1: gpus: no such key; write `num_gpus: 2` under `train:`"),
+        ("gpus: [0, 1]", "spec.yaml:1: gpus: no such key; write `gpu_ids: [0, 1]` under `train:`"),
+        ("evaluate:\n  gpus: 2", "spec.yaml:2: evaluate.gpus: no such key; write `num_gpus: 2` under `evaluate:`"),
+        (
+            "train:\n  val_interval: 5",
+            "spec.yaml:2: train.val_interval: no such key; write `validation_interval: 5` under `train:`",
+        ),
+        (
+            "strategy: ddp_sharded",
+            "spec.yaml:1: strategy: 'ddp_sharded' is not supported; write `strategy: fsdp`, which shares a model out"
+            " between GPUs",
+        ),
         ("1: x", "spec.yaml:1: 1: no such key"),
         (
             "train.lr: 1",

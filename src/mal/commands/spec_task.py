@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mal.commands.parser import CommandParser
+from mal.commands.parser import CommandParser, positive_int
+from mal.commands.tao_flags import add_tao_flags, tao_overrides
 
 if TYPE_CHECKING:
     from mal.config.fields import Task
@@ -28,6 +31,15 @@ class SpecTaskParser(CommandParser):
         from mal.config.docs import task_fields_help
 
         return f"{super().format_help()}\n{task_fields_help(self.task)}"
+
+    def parse_intermixed_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """As argparse does it, and each override is of the form key=value."""
+        words = list(sys.argv[1:] if args is None else args)
+        parsed = super().parse_intermixed_args(words, namespace)
+        for text in parsed.overrides:
+            if "=" not in text:
+                self.error(_no_override(text, words.index(text) + 1))
+        return parsed
 
 
 def make_parser(task: Task, summary: str) -> CommandParser:
@@ -67,15 +79,15 @@ def make_parser(task: Task, summary: str) -> CommandParser:
         )
         parser.add_argument(
             "--box-noise-boxes",
-            type=_at_least_one,
+            type=positive_int,
             default=500,
             metavar="N",
             help="how many boxes, chosen evenly, --box-noise labels 15 times (default: 500)",
         )
+    add_tao_flags(parser, task)
     parser.add_argument(
         "overrides",
         nargs="*",
-        type=_override,
         default=[],
         metavar="key=value",
         help="sets a field of the spec, whatever the file says",
@@ -87,26 +99,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Checks the spec completely, then imports the task and runs it."""
     from mal.config.load import load_spec
 
-    spec = load_spec(arguments.experiment_spec, arguments.overrides, task=arguments.task)
+    overrides = [*tao_overrides(arguments, arguments.task), *arguments.overrides]
+    spec = load_spec(arguments.experiment_spec, overrides, task=arguments.task)
     module = "dry_run" if arguments.dry_run else arguments.task
     task = importlib.import_module(f"mal.tasks.{module}")
     exit_code: int = task.run(spec, **{flag: getattr(arguments, flag) for flag in _FLAGS.get(arguments.task, ())})
     return exit_code
 
 
-def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return number
-
-
-def _override(text: str) -> str:
-    if "=" in text:
-        return text
+def _no_override(text: str, place: int) -> str:
     from mal.config.catalog import spec_fields
 
-    # What names no field may be a password, as in `-k password`.
-    is_field = any(text in (entry.key, entry.name) for entry in spec_fields())
-    shown = repr(text) if is_field else "an argument"
-    raise argparse.ArgumentTypeError(f"{shown} is not of the form key=value, as in train.lr=1e-4")
+    # What names neither a field nor a file may be a password, as in `--password hunter2`: it is told by its place.
+    is_known = any(text in (entry.key, entry.name) for entry in spec_fields()) or Path(text).exists()
+    shown = repr(text) if is_known else "an argument"
+    where = "" if is_known else f": it is word {place} after the command"
+    return f"{shown} is not of the form key=value, as in train.lr=1e-4{where}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mal.config.catalog import field_by_key
-from mal.config.suggest import did_you_mean
+from mal.config.suggest import did_you_mean, line_instead
 
 _WANTED = {
     "int_type": "a whole number",
@@ -23,6 +23,7 @@ _LIMITS = {
     "less_than_equal": ("le", "too large; must be at most"),
     "less_than": ("lt", "too large; must be below"),
 }
+_SHARDED = ("ddp_sharded", "ddp_sharded_spawn", "sharded_ddp")  # of TAO's older pages
 _LONGEST_SHOWN = 60
 
 
@@ -41,7 +42,7 @@ def message(key: str, error: Mapping[str, Any]) -> str:
     entry = field_by_key().get(field_key)
     value = "that value" if entry and entry.is_secret else shown(error["input"])
     if kind == "extra_forbidden":
-        return f"no such key{did_you_mean(key)}"
+        return f"no such key{line_instead(key, error['input']) or did_you_mean(key)}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return f"is a section: write its fields in lines of their own under it, not {value}"
     if kind in _WANTED:
@@ -51,6 +52,8 @@ def message(key: str, error: Mapping[str, Any]) -> str:
     if kind in _LIMITS:
         name, words = _LIMITS[kind]
         return f"{value} is {words} {context[name]:g}"
+    if key == "strategy" and error["input"] in _SHARDED:
+        return f"{value} is not supported; write `strategy: fsdp`, which shares a model out between GPUs"
     if kind == "literal_error":
         return f"{value} is not supported; must be {context['expected']}"
     if kind == "too_short":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from difflib import SequenceMatcher
 from functools import cache
+from typing import Any
 
 from mal.config.catalog import field_by_key, section_keys
 
@@ -24,7 +26,12 @@ _OTHER_NAMES = {
     "train.threshold": "train.mask_thres",
     "train.resume": "train.resume_training_checkpoint_path",
     "train.pretrained": "train.pretrained_model_path",
+    "train.gpus": "train.num_gpus",
     "inference.output": "inference.label_dump_path",
+}
+_NAMES_OF_OLDER_PAGES = {
+    "train.save_every_k_epoch": "train.checkpoint_interval",
+    "train.val_interval": "train.validation_interval",
 }
 _LEAST_LIKENESS = 0.6
 _LEAST_NAME_LIKENESS = 0.5
@@ -47,6 +54,25 @@ def nearest_keys(key: str) -> list[str]:
     if best < _LEAST_LIKENESS:
         return []
     return sorted((key for key, score in scores.items() if score >= best - _TIE), key=lambda near: -scores[near])
+
+
+def line_instead(key: str, value: Any) -> str:
+    """What to write for a key of TAO's older pages, as the end of a message; empty for other keys.
+
+    Args:
+        key: dotted, no field of the spec.
+        value: what the spec gives it.
+    """
+    section, _, name = key.rpartition(".")
+    if name in ("gpus", "gpu_ids", "num_gpus", "gpu_index") and section in ("", "train", "evaluate", "inference"):
+        real = f"{section or 'train'}.{'gpu_ids' if isinstance(value, list) else 'num_gpus'}"
+    elif key in _NAMES_OF_OLDER_PAGES:
+        real = _NAMES_OF_OLDER_PAGES[key]
+    else:
+        return ""
+    section, _, name = real.rpartition(".")
+    line = json.dumps(value) if isinstance(value, (bool, int, float, str, list)) else "..."
+    return f"; write `{name}: {line}`" + (f" under `{section}:`" if section else "")
 
 
 def did_you_mean(key: str) -> str:
