@@ -32,7 +32,9 @@ class SpecTaskParser(CommandParser):
 
         return f"{super().format_help()}\n{task_fields_help(self.task)}"
 
-    def parse_intermixed_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_intermixed_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
         """As argparse does it, and each override is of the form key=value."""
         words = list(sys.argv[1:] if args is None else args)
         parsed = super().parse_intermixed_args(words, namespace)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mal.config.fields import Task
 
 _NO_EFFECT = "has no place here: leave it out"
-_INSTEAD = {
+_INSTEAD: dict[tuple[str, ...], str] = {
     ("-m", "--resume_model_weights"): "write train.resume_training_checkpoint_path=FILE to go on with a run,"
     " train.pretrained_model_path=FILE to begin with its weights, or checkpoint=FILE of evaluate or inference",
     ("-o", "--output_specs_dir"): "write results_dir=DIR; `mal spec` prints a spec to start from",
@@ -33,8 +33,8 @@ def add_tao_flags(parser: argparse.ArgumentParser, task: Task) -> None:
         (("-k", "--key"), "encryption_key", "KEY"),
     ):
         group.add_argument(*names, dest=f"tao {key}", metavar=value, help=f"as {key}={value}")
-    for names, advice in _INSTEAD.items():
-        parser.add_argument(*names, action=_Instead, advice=advice, nargs="?", help=argparse.SUPPRESS)
+    for flags, advice in _INSTEAD.items():
+        parser.add_argument(*flags, action=_Instead, advice=advice, nargs="?", help=argparse.SUPPRESS)
 
 
 def tao_overrides(arguments: argparse.Namespace, task: Task) -> list[str]:
