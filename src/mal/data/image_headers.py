@@ -13,14 +13,11 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from mal.data.image_table import ImageRecord, ImageTable
-from mal.data.images import image_path, opened_picture, read_record_image, require_size
+from mal.data.images import HEADER_THREADS, image_path, opened_picture, read_record_image, require_size
+from mal.data.orientation import orientation_of, picture_size, turned_size
 from mal.errors import UserError
 
 _IMAGES_AT_A_TIME = 128  # of one thread: few enough for a smooth progress bar
-# Reading headers is waiting for a disk, and more so where the disk is somewhere else.
-_HEADER_THREADS = 8
-_ORIENTATION = 274  # EXIF tag
-_QUARTER_TURNS = range(5, 9)
 # Whether these pixels have a known range is not in the header.
 _MODES_TO_DECODE = ("F", "I")
 _END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
@@ -74,7 +71,7 @@ def check_images(images: ImageTable, img_dir: Path, *, deep: bool = False) -> It
         return len(rows), [finding for finding in found if finding is not None]
 
     # A decoded picture may be large, so that no more are in memory than processors work on.
-    with ThreadPoolExecutor((os.cpu_count() or 1) if deep else _HEADER_THREADS) as threads:
+    with ThreadPoolExecutor((os.cpu_count() or 1) if deep else HEADER_THREADS) as threads:
         yield from threads.map(findings, blocks)
 
 
@@ -87,7 +84,7 @@ def _finding(row: int, image: ImageRecord, img_dir: Path, *, deep: bool) -> Imag
             remarks += _remarks(picture, image)
             if deep or picture.mode in _MODES_TO_DECODE or _may_be_cut_off(picture):
                 read_record_image(img_dir, image)
-            require_size(image, path, *picture.size)
+            require_size(image, path, picture)
     except UserError as error:
         fault = str(error)
     return ImageFinding(row, image, fault, tuple(remarks)) if fault or remarks else None
@@ -110,25 +107,14 @@ def _remarks(picture: Image.Image, image: ImageRecord) -> Iterator[str]:
         yield _CONVERTED[picture.mode]
     if getattr(picture, "is_animated", False):
         yield "is one of several in its file: only the first is used"
-    orientation = _orientation(picture)
-    if orientation == 1:
-        return
-    turned = f"has EXIF orientation {orientation}, so that viewers turn it"
-    if orientation in _QUARTER_TURNS and (image.height, image.width) == picture.size != (image.width, image.height):
-        yield f"{turned}, and its record has the size of the turned picture: save the picture as it is seen"
-    else:
-        yield f"{turned}: used as it is stored, which its boxes must be drawn on"
+    if (orientation := orientation_of(picture)) != 1:
+        yield f"has EXIF orientation {orientation}, so that viewers turn it{_what_is_used(picture, image)}"
 
 
-def _orientation(picture: Image.Image) -> int:
-    """1 to 8; 1, upright, where the header says nothing. Pillow itself turns TIFF, in which EXIF is no part."""
-    content = picture.info.get("exif")
-    if not isinstance(content, bytes):
-        return 1
-    exif = Image.Exif()  # Pillow's getexif would decode a PNG for what may follow behind the pixels
-    try:
-        exif.load(content)
-    except (SyntaxError, ValueError, OSError):  # damaged: no viewer turns the picture
-        return 1
-    orientation = exif.get(_ORIENTATION, 1)
-    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+def _what_is_used(picture: Image.Image, image: ImageRecord) -> str:
+    if image.exif == "upright":
+        return ": used turned, which its boxes must be drawn on"
+    stored = picture_size(picture)
+    if (image.width, image.height) == turned_size(*stored, orientation_of(picture)) != stored:
+        return ", and its record has the size of the turned picture: --exif upright (dataset.exif) uses it turned"
+    return ": used as it is stored, which its boxes must be drawn on"

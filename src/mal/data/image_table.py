@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mal.data.json_column import JsonColumn
+from mal.data.orientation import Exif
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +19,10 @@ class ImageRecord:
     Attributes:
         id: as in the file; numbers and strings never match each other.
         file_name: as in the file, relative to the image folder.
-        width, height: pixels of the stored orientation; both 0 while unknown, because the record has no valid size
-            (see `mal.data.images.fill_missing_sizes`).
+        width, height: pixels, as ``exif`` says; both 0 while unknown, because the record has no valid size (see
+            `mal.data.images.fill_missing_sizes`).
         position: index in the file's ``images`` list.
+        exif: whether size, boxes and masks are those of the stored pixels or of the picture as viewers turn it.
     """
 
     id: int | str
@@ -28,6 +30,7 @@ class ImageRecord:
     width: int
     height: int
     position: int
+    exif: Exif = "stored"
 
     @property
     def has_size(self) -> bool:
@@ -44,9 +47,11 @@ class ImageTable(Mapping[int | str, ImageRecord]):
     Attributes:
         sizes: (N, 2) int64, width and height of each row in pixels, 0 while unknown.
         positions: (N,) int64, index of each row in the file's ``images`` list.
+        exif: of every record; may be set until the first is asked for.
     """
 
     def __init__(self, records: Collection[ImageRecord] = ()) -> None:
+        self.exif: Exif = "stored"
         self._rows: dict[int | str, int] = {record.id: row for row, record in enumerate(records)}
         self._ids = JsonColumn()
         for record in records:
@@ -79,7 +84,8 @@ class ImageTable(Mapping[int | str, ImageRecord]):
         """The record of a row."""
         start, end = self._name_ends[row : row + 2]
         width, height = self.sizes[row].tolist()
-        return ImageRecord(self._ids[row], self._names[start:end].decode(), width, height, int(self.positions[row]))
+        name = self._names[start:end].decode()
+        return ImageRecord(self._ids[row], name, width, height, int(self.positions[row]), self.exif)
 
     def set_size(self, image_id: int | str, width: int, height: int) -> None:
         """Give a record the size in pixels that the file lacks."""

@@ -1,4 +1,7 @@
-"""Decode pictures to RGB arrays in their stored orientation; damaged files are errors, never grey filler."""
+"""Decode pictures to RGB arrays, as they are stored or as viewers turn them.
+
+Damaged files are errors, never grey filler.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,14 @@ from PIL import Image, UnidentifiedImageError
 from mal.data.coco import CocoFile, show
 from mal.data.image_table import ImageRecord
 from mal.data.notes import RecordNote
+from mal.data.orientation import Exif, orientation_of, picture_size, turn_after_decoding, turned_pixels, turned_size
 from mal.errors import UserError, one_line
 from mal.places import is_url
 
 Pixels = npt.NDArray[np.uint8]
 
+# Reading headers is waiting for a disk, and more so where the disk is somewhere else.
+HEADER_THREADS = 8
 _JPEG_MODES = ("RGB", "L")  # four inks are converted by Pillow alone
 
 
@@ -46,14 +52,16 @@ def image_path(img_dir: Path, file_name: str) -> Path:
     return Path(img_dir) / path.relative_to(folder)
 
 
-def read_image(path: Path) -> Pixels:
+def read_image(path: Path, exif: Exif = "stored") -> Pixels:
     """Decode one picture.
 
     Args:
         path: any format that Pillow reads. Grey, palette, CMYK and 16-bit pictures are converted, alpha is dropped.
+        exif: pixels as they are stored, as COCO's sizes and boxes go by; or upright, as viewers turn them by their
+            EXIF orientation. The same for every format.
 
     Returns:
-        (H, W, 3) uint8 RGB in the stored orientation: an EXIF rotation is ignored, as COCO's sizes and boxes do.
+        (H, W, 3) uint8 RGB.
 
     Raises:
         UserError: the file is missing, damaged, no picture, or too large to be one (Pillow's decompression limit).
@@ -62,6 +70,7 @@ def read_image(path: Path) -> Pixels:
         content = file.read()
     with _picture(path, io.BytesIO(content)) as image:
         try:
+            turn = turn_after_decoding(image, exif)
             rgb = _jpeg_pixels(content) if image.format == "JPEG" and image.mode in _JPEG_MODES else None
             if rgb is None:
                 image.load()
@@ -69,33 +78,48 @@ def read_image(path: Path) -> Pixels:
         # Pillow's decoders raise nearly every built-in error type on damaged bytes.
         except Exception as error:
             raise UserError(f"image {path} is damaged or cannot be decoded: {one_line(error)}") from error
-    return rgb
+    return turned_pixels(rgb, turn)
 
 
 def read_record_image(img_dir: Path, record: ImageRecord) -> Pixels:
-    """`read_image` for a COCO record, whose size (when it has one) must be the picture's own.
+    """`read_image` for a COCO record, as its ``exif`` says; its size (when it has one) must be the picture's own.
 
     Raises:
         UserError: as in `image_path` and `read_image`, or the sizes differ: boxes for another size would be misplaced.
     """
     path = image_path(img_dir, record.file_name)
-    pixels = read_image(path)
-    height, width = pixels.shape[:2]
-    require_size(record, path, width, height)
+    pixels = read_image(path, record.exif)
+    if record.has_size and pixels.shape[:2] != (record.height, record.width):
+        with opened_picture(path) as picture:
+            require_size(record, path, picture)
     return pixels
 
 
-def require_size(record: ImageRecord, path: Path, width: int, height: int) -> None:
+def require_size(record: ImageRecord, path: Path, picture: Image.Image) -> None:
     """Nothing, where a picture has the size in pixels that its record says, or the record has none.
+
+    Args:
+        record: of the picture.
+        path: where it lies, for the message.
+        picture: of which only the header was read.
 
     Raises:
         UserError: the sizes differ.
     """
-    if record.has_size and (width, height) != (record.width, record.height):
+    width, height = picture_size(picture, record.exif)
+    if not record.has_size or (width, height) == (record.width, record.height):
+        return
+    differ = (
+        f"image {path} is {width} x {height} pixels, but its record (id {show(record.id)}) says "
+        f"{record.width} x {record.height}"
+    )
+    orientation = orientation_of(picture)
+    if record.exif == "stored" and turned_size(width, height, orientation) == (record.width, record.height):
         raise UserError(
-            f"image {path} is {width} x {height} pixels, but its record (id {show(record.id)}) says "
-            f"{record.width} x {record.height}: mend the record or use the right picture"
+            f"{differ}, its size as viewers turn it (EXIF orientation {orientation}): give --exif upright, in a spec"
+            " dataset.exif=upright, if its boxes were drawn on the turned picture, else mend the record"
         )
+    raise UserError(f"{differ}: mend the record or use the right picture")
 
 
 def fill_missing_sizes(coco: CocoFile, img_dir: Path) -> list[RecordNote]:
@@ -112,7 +136,7 @@ def fill_missing_sizes(coco: CocoFile, img_dir: Path) -> list[RecordNote]:
             continue
         try:
             with opened_picture(image_path(img_dir, record.file_name)) as image:
-                width, height = image.size
+                width, height = picture_size(image, record.exif)
             coco.images.set_size(image_id, width, height)
             reason = f"the size of image {show(image_id)} is taken from its file: {width} x {height}"
         except UserError as error:
@@ -150,7 +174,10 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 def _picture(path: Path, file: BinaryIO) -> Image.Image:
     try:
-        return Image.open(file)
+        picture = Image.open(file)
+        if picture.format == "TIFF":
+            picture.info.pop("xmp", None)  # Pillow would turn a TIFF by it where the TIFF's own tag is missing
+        return picture
     except UnidentifiedImageError:
         raise UserError(f"image {path} is not a picture that can be read, or its first bytes are damaged") from None
     except Image.DecompressionBombError as error:

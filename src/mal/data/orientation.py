@@ -1,0 +1,82 @@
+"""Which way viewers turn a picture (its EXIF orientation), and arrays and sizes turned the same way."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Exif = Literal["stored", "upright"]
+"""Whether boxes and masks are those of the pixels as they are stored, or of the picture as viewers turn it."""
+
+_TAG = 274
+_WIDTH_TAG, _HEIGHT_TAG = 256, 257  # of TIFF
+# Of each orientation: whether rows and columns change places, and after that left and right, and top and bottom.
+TURNS = {
+    1: (False, False, False),
+    2: (False, True, False),
+    3: (False, True, True),
+    4: (False, False, True),
+    5: (True, False, False),
+    6: (True, True, False),
+    7: (True, True, True),
+    8: (True, False, True),
+}
+
+
+def orientation_of(picture: Image.Image) -> int:
+    """1 to 8, by the header of a picture that is not decoded yet; 1, upright, where that says nothing."""
+    if picture.format == "TIFF":
+        return _checked(picture.tag_v2.get(_TAG, 1))  # type: ignore[attr-defined]
+    content = picture.info.get("exif")
+    if not isinstance(content, bytes):
+        return 1
+    exif = Image.Exif()  # Pillow's getexif would decode a PNG for what may follow behind the pixels
+    try:
+        exif.load(content)
+    except (SyntaxError, ValueError, OSError):  # damaged: no viewer turns the picture
+        return 1
+    return _checked(exif.get(_TAG, 1))
+
+
+def picture_size(picture: Image.Image, exif: Exif = "stored") -> tuple[int, int]:
+    """Width and height in pixels, by the header of a picture that is not decoded yet."""
+    size = picture.size
+    if picture.format == "TIFF":  # whose size Pillow turns, from version 11 on
+        tags = picture.tag_v2  # type: ignore[attr-defined]
+        size = int(tags[_WIDTH_TAG]), int(tags[_HEIGHT_TAG])
+    return turned_size(*size, orientation_of(picture)) if exif == "upright" else size
+
+
+def turn_after_decoding(picture: Image.Image, exif: Exif) -> int:
+    """The orientation by which the decoded pixels are still to be turned; ask before they are decoded."""
+    orientation = orientation_of(picture)
+    if picture.format == "TIFF":  # which Pillow turns by itself, and no other format
+        return 1 if exif == "upright" else turned_back(orientation)
+    return orientation if exif == "upright" else 1
+
+
+def turned_back(orientation: int) -> int:
+    """The orientation that undoes another."""
+    return {6: 8, 8: 6}.get(orientation, orientation)
+
+
+def turned_size(width: int, height: int, orientation: int) -> tuple[int, int]:
+    """The size in pixels after turning."""
+    return (height, width) if TURNS[orientation][0] else (width, height)
+
+
+def turned_pixels(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """An array (H, W, ...) as viewers turn it, in memory of its own unless it is upright already."""
+    if orientation == 1:
+        return pixels
+    transposed, mirrored, upside_down = TURNS[orientation]
+    result = pixels.swapaxes(0, 1) if transposed else pixels
+    result = result[:, ::-1] if mirrored else result
+    return np.ascontiguousarray(result[::-1] if upside_down else result)
+
+
+def _checked(value: object) -> int:
+    return value if isinstance(value, int) and value in TURNS else 1
