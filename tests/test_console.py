@@ -3,10 +3,9 @@ from __future__ import annotations
 import io
 
 import pytest
-from rich.console import Console
 
 from mal import console
-from mal.console import task_progress
+from mal.console import PlainConsole, task_progress
 
 
 @pytest.fixture
@@ -16,7 +15,9 @@ def screen(monkeypatch):
     def put(*, is_terminal: bool) -> io.StringIO:
         text = io.StringIO()
         monkeypatch.setattr(
-            console, "console", Console(file=text, force_terminal=is_terminal, width=200, soft_wrap=not is_terminal)
+            console,
+            "console",
+            PlainConsole(file=text, force_terminal=is_terminal, width=200, soft_wrap=not is_terminal),
         )
         return text
 

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from mal.commands.parser import CommandParser
-from mal.errors import SpecError, StoppedBySignal, UserError
+from mal.errors import SpecError, StoppedBySignal, UserError, at_fault
+from mal.printable import printable
 
 if TYPE_CHECKING:
     from mal.config.fields import Task
@@ -55,21 +56,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as exit_request:  # argparse, after help or a usage error
         return exit_request.code if isinstance(exit_request.code, int) else WRONG_USAGE
     except KeyboardInterrupt:
-        _say("mal: interrupted", is_debug, by_first_only=True)
+        _say(["mal: interrupted"], is_debug, by_first_only=True)
         return INTERRUPTED
     except StoppedBySignal as stop:
-        _say(f"mal: {stop}", is_debug, by_first_only=True)
+        _say([f"mal: {stop}"], is_debug, by_first_only=True)
         return 128 + stop.number  # as a shell counts a process that a signal has ended
     except BrokenPipeError:
         # The reader of a pipe has left; Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except UserError as error:
-        _say(_user_error_text(error), is_debug)
+        _say(_user_error_lines(error), is_debug)
         return USER_MISTAKE
     except Exception as error:  # noqa: BLE001 -- whatever a command lets through ends here as one line
         reason = " ".join(str(error).split()) or "no message"
-        _say(f"mal: error: unexpected {type(error).__name__}: {reason} (--debug shows the traceback)", is_debug)
+        name = f"unexpected {type(error).__name__}"
+        _say([f"mal: error: {at_fault(error)}{name}: {reason} (--debug shows the traceback)"], is_debug)
         return USER_MISTAKE
     return exit_code
 
@@ -126,15 +128,15 @@ def _top_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _user_error_text(error: UserError) -> str:
+def _user_error_lines(error: UserError) -> list[str]:
     if isinstance(error, SpecError):
         count = len(error.problems)
         heading = f"mal: error: {count} problem{'s' if count != 1 else ''} in the spec"
-        return "\n".join([heading, *(f"  {problem}" for problem in error.problems)])
-    return f"mal: error: {error}"
+        return [heading, *(f"  {problem}" for problem in error.problems)]
+    return [f"mal: error: {error}"]
 
 
-def _say(text: str, is_debug: bool, *, by_first_only: bool = False) -> None:
+def _say(lines: Sequence[str], is_debug: bool, *, by_first_only: bool = False) -> None:
     """Print to stderr; of several processes the first goes ahead, since most often all have the same to say.
 
     What starts the processes then ends the others. One that is still there has something of its own to say.
@@ -145,6 +147,5 @@ def _say(text: str, is_debug: bool, *, by_first_only: bool = False) -> None:
         if by_first_only:
             return
         time.sleep(_SECONDS_FOR_THE_FIRST_PROCESS)
-    if is_debug:
-        traceback.print_exc()
-    print(text, file=sys.stderr)
+    trace = traceback.format_exc().splitlines() if is_debug else []
+    print("\n".join(map(printable, [*trace, *lines])), file=sys.stderr)

@@ -1,16 +1,36 @@
-"""What a person sees while a task runs: a bar on a terminal, plain lines elsewhere."""
+"""What a person sees while a task runs: a bar on a terminal, plain lines elsewhere.
+
+Texts are shown as they are: names come from users and from files, so that nothing in them is markup, and what would
+steer a terminal is escaped. Give the console strings, one for each line and for each cell of a table; `rich.text.Text`
+would go past that.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-console = Console(highlight=False, soft_wrap=True)
+from mal.printable import printable
+
+
+class PlainConsole(Console):
+    """Rich's console for texts that are not trusted; the arguments are those of `rich.console.Console`."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"markup": False, "emoji": False, "highlight": False, "soft_wrap": True} | settings)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """The text without characters that are no picture: each string that Rich shows comes through here."""
+        return super().render_str(printable(text), **settings)
+
+
+console = PlainConsole()
 SECONDS_BETWEEN_LINES = 15.0
 
 
@@ -92,7 +112,7 @@ class _BarAboveDetails(Progress):
     def get_renderables(self) -> Iterator[RenderableType]:
         yield self.make_tasks_table(self.tasks)
         for task in self.tasks:
-            yield Text(task.fields["details"], no_wrap=True, overflow="ellipsis")
+            yield Text(printable(task.fields["details"]), no_wrap=True, overflow="ellipsis")
 
 
 @contextmanager
@@ -108,11 +128,11 @@ def task_progress(name: str, total: int, unit: str = "boxes") -> Iterator[TaskPr
         yield TaskProgress(name, total, unit, None)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),  # the line fits into 80 columns up to millions of units
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
+        TextColumn("{task.fields[left]}", markup=False),
     )
     with _BarAboveDetails(*columns, console=console) as bar:
         yield TaskProgress(name, total, unit, bar)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+_WORKED_ON = "_worked_on"  # like `BaseException.add_note`, which Python 3.10 has not
 
 
 class UserError(Exception):
@@ -13,6 +16,27 @@ class UserError(Exception):
 def one_line(error: BaseException) -> str:
     """What another library says of an error, on one line; the kind of error where it says nothing."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def working_on(where: str) -> Iterator[None]:
+    """Have an unexpected error of this block told with the file and the record at which it came.
+
+    Args:
+        where: their names, as in messages.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        error.__dict__.setdefault(_WORKED_ON, []).insert(0, where)
+        raise
+
+
+def at_fault(error: BaseException) -> str:
+    """What `working_on` named, the outermost first, each with a colon after it; empty where it named nothing."""
+    return "".join(f"{where}: " for where in error.__dict__.get(_WORKED_ON, ()))
 
 
 class DamagedFile(UserError):  # noqa: N818 -- says what is wrong, as UserError says whose

@@ -184,3 +184,11 @@ def test_one_bad_file_of_a_spec_does_not_hide_the_others(folder, capfd):
 def test_a_spec_that_names_half_a_source_or_none_is_refused(folder, capfd):
     assert "train_img_dir together" in run_mal(capfd, "check", "-e", spec(dataset={"train_ann_path": "a"})).err
     assert "names no annotation file" in run_mal(capfd, "check", "-e", spec(strategy="ddp")).err
+
+
+def test_names_in_the_file_cannot_steer_the_terminal(folder, capfd):
+    name = "\x1b[2J\x1b]52;c;ZXZpbA==\x1b\\\u202e\n[red].png"
+    images = [{"id": 1, "file_name": name, "width": 100, "height": 80}]
+    outcome = run_mal(capfd, "check", write(annotation(), images=images), "photos")
+    assert not set(outcome.out + outcome.err) & set("\x1b\u202e")
+    assert "[red].png" in outcome.out

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mal.checkpoint.summary import checkpoint_summary
 from mal.cli import main
 from mal.labeler import MaskAutoLabeler
 from mal.sample.scene import scene
@@ -47,6 +48,14 @@ def test_info_tells_a_person_what_a_file_is(checkpoint, capfd):
     assert outcome.exit_code == 0
     for text in ("NVlabs", "no commercial use", "vit-deit-tiny/16", "conv", "epoch 9", "1234", "not encrypted"):
         assert text in outcome.out
+
+
+def test_names_of_metrics_cannot_steer_the_terminal(checkpoint, capfd, monkeypatch):
+    metrics = {"\x1b[2J\x1b]52;c;ZXZpbA==\x1b\\\n[red]": 1.0}
+    summary = checkpoint_summary(checkpoint, None) | {"metrics": metrics}
+    monkeypatch.setattr("mal.tasks.checkpoint_info.checkpoint_summary", lambda *_: summary)
+    outcome = run_mal(capfd, "checkpoint", "info", checkpoint)
+    assert r"\x1b[2J\x1b]52;c;ZXZpbA==\x1b\\n[red]1" in outcome.out
 
 
 def test_info_tells_whether_a_file_is_as_it_was_written(checkpoint, tmp_path, capfd):

@@ -8,7 +8,7 @@ import pytest
 
 import mal
 from mal.cli import main, tao_main
-from mal.errors import UserError
+from mal.errors import SpecError, UserError, working_on
 
 HEAVY = {"torch", "torchvision", "numpy", "lightning", "PIL", "timm", "pycocotools", "rich"}
 
@@ -207,3 +207,32 @@ def test_tao_knows_only_mal(words, monkeypatch, capsys):
 
 def test_mal_does_not_know_taos_prefix():
     assert main(["model", "mal", "train"]) == 2
+
+
+def test_an_unexpected_error_names_the_record_that_was_worked_on(train_paths, run_train, capsys):
+    def run(spec):
+        with working_on("a.json"), working_on('image "b.png"'):
+            raise ZeroDivisionError("no")
+
+    run_train(run)
+    assert main(["train", *train_paths]) == 1
+    assert capsys.readouterr().err.startswith('mal: error: a.json: image "b.png": unexpected ZeroDivisionError: no')
+
+
+@pytest.mark.parametrize("kind", [UserError, lambda text: SpecError([text]), ValueError])
+def test_names_in_errors_cannot_steer_the_terminal(train_paths, run_train, capsys, kind):
+    def run(spec):
+        raise kind("\x1b[2J\u202ename\x9b")
+
+    run_train(run)
+    assert main(["train", *train_paths]) == 1
+    assert r"\x1b[2J\u202ename\x9b" in capsys.readouterr().err
+
+
+def test_a_line_break_in_a_name_does_not_split_the_line_of_an_error(train_paths, run_train, capsys):
+    def run(spec):
+        raise UserError("two\nlines")
+
+    run_train(run)
+    assert main(["train", *train_paths]) == 1
+    assert capsys.readouterr().err == "mal: error: two\\nlines\n"

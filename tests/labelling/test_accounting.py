@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
+from mal.console import PlainConsole
 from mal.data.boxes import select_boxes
 from mal.data.coco import CocoFile, read_coco
 from mal.data.images import fill_missing_sizes
@@ -65,7 +65,7 @@ def test_the_check_counts_as_a_run_does_and_shows_any_file(content):
         result = summary(check_source(CheckSource(str(coco.path), name, ("labelling",))))
         assert json.loads(json.dumps(result, allow_nan=False))["records"] == result["records"]
         with Path(os.devnull).open("w") as nowhere:
-            Console(file=nowhere).print(*file_tables(result, limit=2), *advice_lines(result, deep=False))
+            PlainConsole(file=nowhere).print(*file_tables(result, limit=2), *advice_lines(result, deep=False))
         report, _ = label(coco, folder, set(range(len(coco.document["images"]))))
         assert {**result["counts"], "warned": 0} == {**report["counts"], "warned": 0}
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import pytest
 
@@ -39,6 +40,16 @@ def test_a_text_as_an_id_is_told_from_a_number(tmp_path):
     coco = evaluated_file(tmp_path, {**truth(10, 1, 3), "id": "10"})
     table, classes, _ = evaluated(coco, {0: PERFECT, 3: PERFECT})
     assert [row.annotation_id for row in instances(coco, table, classes)] == ["10", '"10"']
+
+
+def test_a_class_that_looks_like_a_formula_comes_back(tmp_path):
+    coco = evaluated_file(tmp_path)
+    table, classes, _ = evaluated(coco, {0: PERFECT})
+    row = replace(next(instances(coco, table, classes)), category="=cmd|' /C calc'!A0", file_name="-1.png")
+    write_instances([row], tmp_path / "instances.csv")
+    assert ",'=cmd" in (tmp_path / "instances.csv").read_text()
+    (found,) = read_instances(tmp_path / "instances.csv")
+    assert (found.category, found.file_name) == (row.category, row.file_name)
 
 
 def test_another_file_is_named(tmp_path):

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
+from mal.console import PlainConsole
 from mal.metrics.comparison import PairedBoxes, compare
 from mal.metrics.matched_boxes import MatchedBoxes
 from mal.tasks.compare_sources import MeasuredRun
@@ -20,7 +20,7 @@ def compared(*rises: float):
 
 
 def shown(comparison, names) -> str:
-    console = Console(width=80, no_color=True)
+    console = PlainConsole(width=80, no_color=True, soft_wrap=False)
     with console.capture() as capture:
         for table in comparison_tables(comparison, names, ["cat", "[dog]"]):
             console.print(table)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import io
 
 import pytest
-from rich.console import Console
 
+from mal.console import PlainConsole
 from mal.metrics.box_noise import KINDS, BoxNoise, NoiseFigures
 from mal.metrics.results import (
     ClassFigures,
@@ -64,7 +64,7 @@ def noise() -> BoxNoise:
 
 def printed(table, *, is_terminal: bool = False) -> str:
     text = io.StringIO()
-    Console(file=text, force_terminal=is_terminal, width=80, soft_wrap=True, highlight=False).print(table)
+    PlainConsole(file=text, force_terminal=is_terminal, width=80, soft_wrap=True, highlight=False).print(table)
     return text.getvalue()
 
 
@@ -98,3 +98,10 @@ def test_there_is_no_colour_where_there_is_no_terminal():
 
 def test_classes_that_do_not_fit_are_counted():
     assert "(8 more in classes.csv)" in printed(classes_table(figures(1.0, 5)))
+
+
+def test_a_class_named_like_markup_is_shown_as_it_is():
+    found = figures(1.0, 5)
+    for each in (found.model, found.box, found.ellipse):
+        each.by_class["[/screws]"] = next(iter(each.by_class.values())).model_copy(update={"n": 6})
+    assert "[/screws]" in printed(classes_table(found))

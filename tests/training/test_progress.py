@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 from lightning import Callback
-from rich.console import Console
 
 from mal import console
+from mal.console import PlainConsole
 from mal.training import progress
 from mal.training.progress import TrainingProgress, boxes_done
 from mal.training.status import StatusLog
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Starting from v1.9.0.*", "ignore
 def screen(monkeypatch) -> io.StringIO:
     """The console as a file would get it, with a line for every step."""
     text = io.StringIO()
-    written = Console(file=text, width=200, soft_wrap=True)
+    written = PlainConsole(file=text, width=200, soft_wrap=True)
     monkeypatch.setattr(console, "console", written)
     monkeypatch.setattr(progress, "console", written)
     monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
@@ -97,7 +97,7 @@ def test_a_run_that_goes_on_with_a_validation_still_knows_the_figures_of_its_las
 
 
 def test_the_bar_of_a_terminal_names_epoch_and_step(tmp_path, screen, monkeypatch):
-    terminal = Console(file=screen, force_terminal=True, width=200)
+    terminal = PlainConsole(file=screen, force_terminal=True, width=200)
     monkeypatch.setattr(console, "console", terminal)
     monkeypatch.setattr(progress, "console", terminal)
     fit(tmp_path, TrainingProgress(StatusLog(tmp_path)))

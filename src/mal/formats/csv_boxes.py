@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mal.data.coco import CocoFile
+from mal.data.csv_out import text_of_cell
 from mal.data.images import image_path
 from mal.errors import UserError
 from mal.formats.builder import CocoBuilder
@@ -137,13 +138,17 @@ def _rows(path: Path, tally: Tally) -> Iterator[tuple[int, Row]]:
                     where = f"{path}, line {reader.line_num}"
                     tally.broken(where, f"{len(cells)} cells, and the first line has {len(header)}")
                     continue
-                yield reader.line_num, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+                yield reader.line_num, dict(zip(header, map(_text, cells), strict=True))
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
     except csv.Error as error:
         raise UserError(f"{path} is no table: {error}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _text(cell: str) -> str:
+    return text_of_cell(cell.strip())
 
 
 def _number(row: Row, name: str) -> float:

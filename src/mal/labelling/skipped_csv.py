@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mal.data.coco import show
-from mal.files import atomic_file
+from mal.data.csv_out import write_csv
 
 COLUMNS = ("annotation_index", "annotation_id", "image_id", "file_name", "action", "reason", "done")
 
@@ -24,15 +22,9 @@ def write_skipped_csv(records: Iterable[Mapping[str, Any]], path: Path) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    with atomic_file(path) as file:
-        # File names may hold what is no Unicode.
-        text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
-        table = csv.writer(text)
-        table.writerow(COLUMNS)
-        table.writerows([_cell(record[name]) for name in COLUMNS] for record in records)
-        text.detach()
+    write_csv(COLUMNS, ([_cell(record[name]) for name in COLUMNS] for record in records), path)
 
 
 def _cell(value: Any) -> Any:
-    """Ids may be of any JSON type; texts and numbers stand as they are."""
-    return show(value) if isinstance(value, (dict, list, bool)) else value
+    """Ids may be of any JSON type; texts and whole numbers stand as they are."""
+    return show(value) if isinstance(value, (dict, list, bool, float)) else value

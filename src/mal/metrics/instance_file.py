@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mal.data.coco import CocoFile, show
-from mal.data.csv_out import write_csv
+from mal.data.csv_out import text_of_cell, write_csv
 from mal.errors import UserError
 from mal.metrics.classes import ClassNumbers
 from mal.metrics.dice import dice_of_iou
@@ -159,7 +159,12 @@ def _number_or_none(text: str) -> float | None:
     return float(text) if text else None
 
 
-_READ: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str, "float | None": _number_or_none}
+_READ: dict[str, Callable[[str], Any]] = {
+    "int": int,
+    "float": float,
+    "str": text_of_cell,
+    "float | None": _number_or_none,
+}
 
 
 def _instance(record: dict[str, str]) -> Instance:

@@ -201,4 +201,4 @@ def _show(result: dict[str, Any], options: CheckOptions) -> None:
     for table in file_tables(result, limit=options.limit):
         console.print(table)
     for line in advice_lines(result, deep=options.deep):
-        console.print(line, markup=False)
+        console.print(line)

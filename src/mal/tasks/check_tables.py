@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
 from mal.data.box_tables import kind_of
 from mal.data.coco import show
@@ -87,7 +86,7 @@ def _overview(result: Mapping[str, Any]) -> Table:
     if not result["strict_json"]:
         rows["numbers"] = "the file holds NaN, Infinity or numbers as large: they would be written as null"
     for name, text in rows.items():
-        table.add_row(name, Text(text))
+        table.add_row(name, text)
     return table
 
 
@@ -102,7 +101,7 @@ def _records(result: Mapping[str, Any], limit: int) -> Table:
     )
     for entries in ordered[:KINDS_SHOWN]:
         ids = [_id(entry["annotation_id"]) for entry in entries if entry["annotation_index"] is not None]
-        table.add_row(entries[0]["action"], str(len(entries)), Text(_some(ids, limit)), Text(entries[0]["reason"]))
+        table.add_row(entries[0]["action"], str(len(entries)), _some(ids, limit), entries[0]["reason"])
     return table
 
 
@@ -116,7 +115,7 @@ def _pictures(result: Mapping[str, Any], limit: int) -> Table:
             kinds.setdefault("cannot be read, and has no boxes to label", []).append(picture["file_name"])
     table = _findings("pictures", ("how many", "each", "files"), hidden=0)
     for remark, names in sorted(kinds.items(), key=lambda item: -len(item[1])):
-        table.add_row(str(len(names)), remark, _plain(_some(names, limit)))
+        table.add_row(str(len(names)), remark, _some(names, limit))
     return table
 
 
@@ -126,7 +125,7 @@ def _classes(classes: Mapping[str, int]) -> Table:
     table.add_column("class", overflow="fold")
     table.add_column("boxes", justify="right", no_wrap=True)
     for name, count in list(classes.items())[:CLASSES_SHOWN]:
-        table.add_row(_plain(name), str(count))
+        table.add_row(name, str(count))
     return table
 
 
@@ -150,11 +149,6 @@ def _findings(title: str, columns: Sequence[str], *, hidden: int) -> Table:
 
 def _id(value: Any) -> str:
     return "-" if value is None else show(value)
-
-
-def _plain(name: str) -> Text:
-    """A name of the file, which must not steer the terminal."""
-    return Text(name if all(character >= " " for character in name) else show(name, limit=1000))
 
 
 def _some(names: Iterable[str], limit: int) -> str:

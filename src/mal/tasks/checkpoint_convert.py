@@ -56,7 +56,6 @@ def run(source: Path, target: Path, *, networks: Networks, half: bool, decrypt: 
             console.print(
                 f"not converted: a mask on {num_boxes} generated boxes has an IoU of only {lowest:.4f} with the one"
                 f" of {source}; at least {LOWEST_IOU} is asked for",
-                markup=False,
             )
             return 1
         draft.replace(target)
@@ -64,7 +63,7 @@ def run(source: Path, target: Path, *, networks: Networks, half: bool, decrypt: 
         draft.unlink(missing_ok=True)
     verdict = "identical" if lowest == 1 else f"lowest IoU {lowest:.4f}"
     console.print(f"masks on {num_boxes} generated boxes, before and after: {verdict}")
-    console.print(f"wrote {target} ({target.stat().st_size / 1e6:.1f} MB)", markup=False)
+    console.print(f"wrote {target} ({target.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 

@@ -28,7 +28,7 @@ def run(path: Path, *, as_json: bool) -> int:
         print(json.dumps(summary, indent=2))
         return 0
     for name, text in _lines(summary):
-        console.print(f"{name:<12}{text}", markup=False)
+        console.print(f"{name:<12}{text}")
     return 0
 
 

@@ -48,10 +48,10 @@ def run(options: CompareOptions) -> int:
         console.print()
     console.print(class_note(comparison))
     for line in lines:
-        console.print(line, markup=False)
+        console.print(line)
     boxes, problems = compared_boxes(runs, matched, sorted({row for pair in changes for rows in pair for row in rows}))
     for problem in problems:
-        console.print(f"not on the page: {problem}", markup=False)
+        console.print(f"not on the page: {problem}")
     page = compare_page(comparison, names, [str(each.path) for each in runs], classes, lines, changes, boxes)
     write_json(comparison_json(comparison, runs, matched, classes, lines, changes), options.out / RESULTS)
     write_class_rows(comparison, names, classes, options.out / CLASSES)
@@ -93,7 +93,7 @@ def _measured_runs(options: CompareOptions) -> tuple[int, list[MeasuredRun]]:
 
 def _evaluate(contender: Contender, spec: ExperimentSpec, folder: Path) -> int:
     """On one device: a process group can be made only once in a process, and there are several evaluations."""
-    console.print(f"evaluating {contender.name}: {contender.path}", markup=False)
+    console.print(f"evaluating {contender.name}: {contender.path}")
     changes = {
         "checkpoint": str(contender.path),
         "results_dir": str(folder),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mal.files import atomic_file
+from mal.data.csv_out import write_csv
 from mal.metrics.comparison import ComparedFigure, Comparison, Difference
 from mal.metrics.matched_boxes import MatchedBoxes
 from mal.tasks.compare_sources import MeasuredRun
@@ -81,23 +79,20 @@ def write_class_rows(comparison: Comparison, names: Sequence[str], classes: Sequ
     Raises:
         UserError: it cannot be written.
     """
-    with atomic_file(path) as file:
-        lines = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        writer = csv.writer(lines, lineterminator="\n")
-        writer.writerow(CLASS_COLUMNS)
-        for number, figure in sorted(comparison.classes.items(), key=lambda item: -item[1].boxes):
-            about = (classes[number], figure.boxes, figure.images)
-            for name, value, difference in zip(names, figure.values, (None, *figure.differences), strict=True):
-                writer.writerow([*about, name, f"{value:.6g}", *_cells(difference)])
-        lines.detach()  # leaves the file open, for the one that opened it
+    write_csv(list(CLASS_COLUMNS), _class_rows(comparison, names, classes), path)
 
 
-def _cells(difference: Difference | None) -> list[str]:
+def _class_rows(comparison: Comparison, names: Sequence[str], classes: Sequence[str]) -> Iterator[list[Any]]:
+    for number, figure in sorted(comparison.classes.items(), key=lambda item: -item[1].boxes):
+        about = (classes[number], figure.boxes, figure.images)
+        for name, value, difference in zip(names, figure.values, (None, *figure.differences), strict=True):
+            yield [*about, name, value, *_cells(difference)]
+
+
+def _cells(difference: Difference | None) -> list[Any]:
     if difference is None:
-        return [""] * 5
-    low_high = [f"{end:.6g}" for end in difference.interval or ()] or ["", ""]
-    certainty = "" if difference.certainty is None else f"{difference.certainty:.6g}"
-    return [f"{difference.mean:.6g}", *low_high, certainty, difference.verdict]
+        return [None] * 5
+    return [difference.mean, *(difference.interval or (None, None)), difference.certainty, difference.verdict]
 
 
 def _figure(figure: ComparedFigure, names: Sequence[str]) -> dict[str, Any]:

@@ -204,7 +204,7 @@ def _measured(
             rows += [found] if found is not None else []
             progress.advance(1)
     if problems:
-        console.print(f"{labels.path}: {len(problems)} masks cannot be read, for instance {problems[0]}", markup=False)
+        console.print(f"{labels.path}: {len(problems)} masks cannot be read, for instance {problems[0]}")
     return joined(rows)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
 from mal.data.coco import show
 from mal.metrics.comparison import ComparedFigure, Comparison, Difference
@@ -62,7 +61,7 @@ def remarks(runs: Sequence[MeasuredRun], matched: MatchedBoxes) -> list[str]:
 
 def _table(title: str, names: Sequence[str], columns: Sequence[str]) -> Table:
     table = Table(
-        title=Text(title),
+        title=title,
         title_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -71,7 +70,7 @@ def _table(title: str, names: Sequence[str], columns: Sequence[str]) -> Table:
     )
     table.add_column("", overflow="ellipsis", no_wrap=True)
     for name in names:
-        table.add_column(Text(name), justify="right", overflow="fold")  # a long name makes the head higher
+        table.add_column(name, justify="right", overflow="fold")  # a long name makes the head higher
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     return table
@@ -80,7 +79,7 @@ def _table(title: str, names: Sequence[str], columns: Sequence[str]) -> Table:
 def _values_table(title: str, names: Sequence[str], rows: Sequence[tuple[str, ComparedFigure]]) -> Table:
     table = _table(title, names, ["boxes"])
     for name, figure in rows:
-        table.add_row(Text(name), *(f"{value:.3f}" for value in figure.values), f"{figure.boxes:,}")
+        table.add_row(name, *(f"{value:.3f}" for value in figure.values), f"{figure.boxes:,}")
     return table
 
 
@@ -89,14 +88,12 @@ def _pair_table(title: str, names: Sequence[str], rows: Sequence[tuple[str, Comp
     for name, figure in rows:
         difference = figure.differences[0]
         values = [f"{value:.3f}" for value in figure.values]
-        table.add_row(
-            Text(name), *values, _difference(difference), Text(sure_words(difference)), Text(f"{figure.boxes:,}")
-        )
+        table.add_row(name, *values, _difference(difference), sure_words(difference), f"{figure.boxes:,}")
     return table
 
 
-def _difference(difference: Difference) -> Text:
+def _difference(difference: Difference) -> str:
     if difference.verdict == "same":
-        return Text("none")
+        return "none"
     ends = " [{:+.3f}, {:+.3f}]".format(*difference.interval) if difference.interval else ""
-    return Text(f"{difference.mean:+.3f}{ends}")
+    return f"{difference.mean:+.3f}{ends}"

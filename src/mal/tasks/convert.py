@@ -51,11 +51,11 @@ def run(
         writing = replace(writing, images=images)
         _check_pictures(target_format, writing)
         WRITERS[target_format](coco, target, writing, tally)
-    console.print(f"{source} ({source_format}) -> {target} ({target_format})", markup=False)
+    console.print(f"{source} ({source_format}) -> {target} ({target_format})")
     for line in tally.lines():
-        console.print(line, markup=False)
+        console.print(line)
     if images is not None and reading.images is None:
-        console.print(f"the pictures: --images {images}", markup=False)
+        console.print(f"the pictures: --images {images}")
     if report is not None:
         write_json(tally.as_json(), report)
     return 1 if tally.has_broken else 0

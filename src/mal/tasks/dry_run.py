@@ -57,7 +57,7 @@ def run(spec: ExperimentSpec) -> int:
     inputs = read_inputs(spec, seed_everything(spec.train))
     boxes = inputs.training.boxes
     for note in run_notes(spec, inputs.source.coco, boxes, plan.world_size):
-        console.print(f"  {note.action}: {note.reason}", markup=False)
+        console.print(f"  {note.action}: {note.reason}")
     size = RunSize.of(spec.train, len(boxes), plan.world_size)
     start = starting_point(spec, folder)
     _show_plan(start, plan, inputs, size, folder)
@@ -89,7 +89,6 @@ def _show_plan(start: StartingPoint, plan: DevicePlan, inputs: TrainingInputs, s
         console.print(
             "  warned: the checkpoints will not fit; free some space, set train.keep_last_n,"
             " or choose another results_dir",
-            markup=False,
         )
 
 

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 
 from rich.table import Table
-from rich.text import Text
 
 from mal.config.schema import ExperimentSpec
 from mal.data.box_tables import NoteGroup, class_counts, note_groups, share_up_to, size_counts
@@ -78,7 +77,7 @@ def classes_table(inputs: TrainingInputs) -> Table:
     title = "classes with most boxes" + (f" ({hidden} more)" if hidden > 0 else "")
     table = _numbers(title, "class", "to train on", "left out", "validation")
     for entry in classes[:CLASSES_SHOWN]:
-        table.add_row(Text(entry.name), *_texts(entry.trained, entry.left_out, entry.validation))
+        table.add_row(entry.name, *_texts(entry.trained, entry.left_out, entry.validation))
     return table
 
 
@@ -192,7 +191,7 @@ def _notes_table(title: str, groups: Sequence[NoteGroup]) -> Table:
     table.add_column("for example", overflow="fold")
     for group in groups[:REASONS_SHOWN]:
         who = "-" if group.example_id is None else show(group.example_id)
-        table.add_row(str(group.count), group.action, Text(who), Text(group.example))
+        table.add_row(str(group.count), group.action, who, group.example)
     return table
 
 
@@ -201,7 +200,7 @@ def _facts(title: str, *rows: tuple[str, str]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, Text(value))
+        table.add_row(name, value)
     return table
 
 

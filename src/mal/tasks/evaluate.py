@@ -119,7 +119,7 @@ def _box_noise(
 def _show_notes(found: Pass, source: AnnotatedImages, status: StatusLog) -> None:
     show_notes([*source.notes, *found.notes], status)
     for box, reason in found.failures:
-        console.print(f"  failed: annotation {box.annotation_id}: {reason}", markup=False)
+        console.print(f"  failed: annotation {box.annotation_id}: {reason}")
         status.write(f"annotation {box.annotation_id}: {reason}", level="error")
 
 

@@ -190,7 +190,7 @@ def finish_job(job: LabelJob, work: LabelWork, status: StatusLog | None = None) 
     write_label_report(report, job.report)
     write_skipped_csv(report["records"], job.skipped)
     for line in summary_lines(report):
-        console.print(line, markup=False)
+        console.print(line)
     if status is not None:
         status.write("labelled", report["counts"])
     console.print(f"labels: {job.output}")

@@ -70,7 +70,7 @@ def of_labels(
     rows = review_rows(findings.instances, review)
     if rows:
         table, subset = write_review_queue(coco, findings.instances, rows, page.parent)
-        console.print(f"to look at first: {len(rows):,} masks in {table} and {subset}", soft_wrap=True)
+        console.print(f"to look at first: {len(rows):,} masks in {table} and {subset}")
     elif review:
         console.print("no mask has a score or a mark, so there is no review queue")
     return 0
@@ -81,13 +81,13 @@ def after_a_run(write: Callable[[], int]) -> None:
     try:
         write()
     except UserError as error:
-        console.print(f"no report page: {error}", markup=False, soft_wrap=True)
+        console.print(f"no report page: {error}")
 
 
 def _write(findings: Findings, page: Path, pictures: int) -> None:
     written = write_report(findings, page, pictures=pictures)
     for problem in written.problems[:PROBLEMS_SHOWN]:
-        console.print(f"  no picture: {problem}", markup=False)
+        console.print(f"  no picture: {problem}")
     if len(written.problems) > PROBLEMS_SHOWN:
         console.print(f"  ... and {len(written.problems) - PROBLEMS_SHOWN} more images without a picture")
     size = page.stat().st_size / 1e6

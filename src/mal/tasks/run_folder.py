@@ -66,7 +66,7 @@ def show_notes(notes: Sequence[RecordNote], status: StatusLog) -> None:
     for note in notes:
         status.write(_line(note), level="warning")
     for note in notes[:NOTES_SHOWN]:
-        console.print(f"  {_line(note)}", markup=False)
+        console.print(f"  {_line(note)}")
     if len(notes) > NOTES_SHOWN:
         console.print(f"  ... and {len(notes) - NOTES_SHOWN} more, all in {status.path}")
 

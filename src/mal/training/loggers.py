@@ -35,7 +35,7 @@ def run_loggers(spec: ExperimentSpec, results_dir: Path, *, steps_done: int = 0)
         console.print(f"Weights & Biases: logging to project {spec.wandb.project} (wandb.enable=false turns it off)")
     if spec.mlflow.enable:
         loggers.append(_mlflow_logger(spec))
-        console.print(f"MLflow: logging to experiment {spec.mlflow.experiment_name}", markup=False)
+        console.print(f"MLflow: logging to experiment {spec.mlflow.experiment_name}")
     return loggers
 
 

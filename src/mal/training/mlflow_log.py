@@ -31,7 +31,7 @@ class MlflowLog(MLFlowLogger):
             super().log_metrics(metrics, step)
         except MlflowException as error:
             self._is_lost = True
-            console.print(f"MLflow: {_first_line(error)}; training goes on, nothing more is sent", markup=False)
+            console.print(f"MLflow: {_first_line(error)}; training goes on, nothing more is sent")
 
     @rank_zero_only
     def finalize(self, status: str = "success") -> None:
@@ -41,7 +41,7 @@ class MlflowLog(MLFlowLogger):
         try:
             super().finalize(status)
         except MlflowException as error:
-            console.print(f"MLflow: {_first_line(error)}; the end of the run is not marked there", markup=False)
+            console.print(f"MLflow: {_first_line(error)}; the end of the run is not marked there")
 
 
 def mlflow_log(config: MlflowConfig) -> MlflowLog:

@@ -99,7 +99,7 @@ class TrainingProgress(Callback):
             if position not in self._failed:
                 self._failed.add(position)
                 self.status.write(f"not validated on: {text}", level="warning")
-                console.print(f"  not validated on: {text}", markup=False)
+                console.print(f"  not validated on: {text}")
         self._failures = []
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -81,8 +81,8 @@ def starting_point(spec: ExperimentSpec, results_dir: Path) -> StartingPoint:
                 " give it as train.pretrained_model_path"
             )
         if resumed.warning:
-            console.print(resumed.warning, markup=False)
-        console.print(f"resuming from {resume_from}", markup=False)
+            console.print(resumed.warning)
+        console.print(f"resuming from {resume_from}")
         teacher, steps_done = make_teacher(student), weights.global_step or 0
         return StartingPoint(spec, student, teacher, resume_from, weights.place, steps_done, resumed.warning)
     return _filled(spec, student, weights)

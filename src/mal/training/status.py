@@ -48,7 +48,7 @@ class StatusLog:
             self._append((json.dumps(without_non_finite(entry)[0], ensure_ascii=False) + "\n").encode("utf-8"))
         except OSError as error:
             if not self._has_complained:
-                console.print(f"{self.path} cannot be written: {error.strerror}; lines are missing", markup=False)
+                console.print(f"{self.path} cannot be written: {error.strerror}; lines are missing")
             self._has_complained = True
 
     def _append(self, line: bytes) -> None:

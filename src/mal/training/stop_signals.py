@@ -66,4 +66,4 @@ def requeue_job() -> None:
     try:
         subprocess.run(["scontrol", "requeue", name], check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        console.print(f"SLURM did not requeue job {name}: {error}", markup=False)
+        console.print(f"SLURM did not requeue job {name}: {error}")

@@ -83,7 +83,7 @@ class TrainingSummary(Callback):
         peak = peak_bytes(device)
         self._status.write("summary", self.figures(peak))
         for line in self.lines(peak, "on the first GPU" if device.type == "cuda" else "without loader workers"):
-            console.print(f"  {line}", markup=False)
+            console.print(f"  {line}")
 
     @property
     def boxes_per_second(self) -> float:
