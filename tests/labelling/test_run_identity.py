@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mal.config.schema import ExperimentSpec
 from mal.labelling.run_identity import changes, run_identity, spec_settings
@@ -56,10 +58,17 @@ def test_files_are_known_by_their_content(tmp_path, name, told):
     assert changes(identity(tmp_path), identity(tmp_path, **{name: b"x"})) == [f"the content of {told}"]
 
 
-def test_another_version_is_told_but_not_another_patch(tmp_path, monkeypatch):
-    found = []
-    for version in ("1.2.3", "1.2.4", "1.3.0"):
-        monkeypatch.setattr("mal.labelling.run_identity.__version__", version)
-        found.append(identity(tmp_path))
-    assert changes(found[0], found[1]) == []
-    assert changes(found[0], found[2]) == ["the version of mal (it was 1.2, now it is 1.3)"]
+def test_masks_of_another_version_are_told(tmp_path, monkeypatch):
+    before = identity(tmp_path)
+    monkeypatch.setattr("mal.labelling.run_identity.SAME_MASKS_SINCE", "1.3")
+    assert changes(before, identity(tmp_path)) == ["the version of mal (it was 0.1, now it is 1.3)"]
+
+
+@given(st.data())
+def test_fields_that_an_earlier_version_did_not_know_count_as_their_defaults(data):
+    now = settings()
+    unknown = data.draw(st.sets(st.sampled_from(sorted(now))))
+    before = {name: value for name, value in now.items() if name not in unknown}
+    assert changes(before, now) == []
+    changed = data.draw(st.sampled_from(sorted(now)))
+    assert len(changes(before, {**now, changed: "another"})) == 1

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mal import __version__
-from mal.config.catalog import spec_fields
+from mal.config.catalog import field_by_key, spec_fields
 from mal.config.schema import ExperimentSpec
 
 Identity = Mapping[str, Any]
@@ -35,6 +34,8 @@ _OTHER_FIELDS = {
     "inference.min_score",
     "inference.report",
 }
+SAME_MASKS_SINCE = "0.1"
+"""The first version of mal that makes, of the same settings, the masks of this one: to be raised when masks change."""
 _CONTENT = "the content of "
 _READ_BYTES = 2**20
 
@@ -48,7 +49,7 @@ def run_identity(checkpoint: Path, annotations: Path, images: Path, settings: Ma
         settings: all else that changes the masks, as JSON values.
     """
     return {
-        "the version of mal": ".".join(__version__.split(".")[:2]),
+        "the version of mal": SAME_MASKS_SINCE,
         f"{_CONTENT}the checkpoint": _sha256(checkpoint),
         f"{_CONTENT}the annotation file": _sha256(annotations),
         "the image folder": str(images.absolute()),
@@ -67,9 +68,17 @@ def spec_settings(spec: ExperimentSpec) -> dict[str, Any]:
 
 
 def changes(before: Identity, now: Identity) -> list[str]:
-    """What differs, each in a few words."""
-    differing = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    return [_change(name, before.get(name), now.get(name)) for name in differing]
+    """What differs, each in a few words.
+
+    A field of the spec that one of them lacks, since the version that wrote it did not know it, counts as its default.
+    """
+    pairs = {name: (_setting(before, name), _setting(now, name)) for name in {**before, **now}}
+    return [_change(name, *pair) for name, pair in pairs.items() if pair[0] != pair[1]]
+
+
+def _setting(identity: Identity, name: str) -> Any:
+    entry = field_by_key().get(name)
+    return identity.get(name, entry.default if entry else None)
 
 
 def _change(name: str, before: Any, now: Any) -> str:
