@@ -50,6 +50,17 @@ def test_nothing_is_overwritten_unless_asked(source, tmp_path, capfd):
     assert "IN and OUT are the same" in line
 
 
+@pytest.mark.parametrize("file", ["tasks.label_config.xml", "report.json"])
+def test_files_beside_the_output_are_not_overwritten_either(source, tmp_path, capfd, file):
+    (tmp_path / file).write_text("mine")
+    command = ["convert", source, tmp_path / "tasks.json", "--to", "label-studio", "--report", tmp_path / "report.json"]
+    (line,) = run_mal(capfd, *command).error_lines
+    assert f"{file} is there already" in line
+    assert (tmp_path / file).read_text() == "mine"
+    assert run_mal(capfd, *command, "--overwrite").exit_code == 0
+    assert (tmp_path / file).read_text() != "mine"
+
+
 def test_files_of_other_names_survive_overwriting(source, tmp_path, capfd):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("x")

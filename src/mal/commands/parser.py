@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from mal.printable import printable
+
 _UNKNOWN = "unrecognized arguments:"  # argparse's words
 
 
@@ -28,7 +30,7 @@ class CommandParser(argparse.ArgumentParser):
         """Ends with exit code 2 after the usage and one line."""
         if message.startswith(_UNKNOWN):
             message = f"{_without_values(message)} ({self.hint})" if self.hint else _without_values(message)
-        super().error(message)
+        super().error(printable(message))
 
 
 class IntermixedParser(CommandParser):

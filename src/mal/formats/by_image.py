@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from pycocotools import mask as mask_utils
 
 from mal.data.coco import CocoFile, category_is_known, show
 from mal.data.image_table import ImageRecord
-from mal.data.images import image_path
-from mal.errors import UserError
+from mal.errors import UserError, working_on
+from mal.formats.output_names import RefusedName, relative_name
 from mal.formats.tally import Tally
 from mal.masks.rle import Rle, rle_area, rle_from_segmentation
 
@@ -59,11 +60,20 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedImage:
-    """An image with its annotations in the order of the file; ``record`` is as in the file."""
+    """An image with its annotations in the order of the file.
+
+    Attributes:
+        image, record: as in the file.
+        file_name: of its picture, below the folder of the pictures: the name to make names of output from.
+        annotations: the sound ones.
+        where: file and image, for messages.
+    """
 
     image: ImageRecord
     record: Json
+    file_name: PurePosixPath
     annotations: list[Annotation]
+    where: str
 
 
 def class_names(coco: CocoFile) -> list[str]:
@@ -79,8 +89,13 @@ def class_names(coco: CocoFile) -> list[str]:
     return names
 
 
-def by_image(coco: CocoFile, tally: Tally) -> Iterator[AnnotatedImage]:
-    """Every usable image, in the order of the file; those without annotations too.
+def by_image(coco: CocoFile, tally: Tally, images: Path | None = None) -> Iterator[AnnotatedImage]:
+    """Every usable image, in the order of the file; those without annotations too. `written` counts them.
+
+    Args:
+        coco: the file.
+        tally: notes what is broken.
+        images: the folder of the pictures, for absolute file names.
 
     Raises:
         UserError: an image or an annotation is broken, unless the tally may skip it.
@@ -98,27 +113,49 @@ def by_image(coco: CocoFile, tally: Tally) -> Iterator[AnnotatedImage]:
     for row in range(len(coco.images)):
         image = coco.images.at(row)
         positions = order[starts[row] : starts[row + 1]].tolist()
-        fault = _fault(image)
-        if fault is not None:
-            tally.broken(f"{coco.path}: image {show(image.file_name)}", fault)
-            for position in positions:
-                tally.broken(f"{coco.path}: {annotation_name(coco, position)} of {show(image.file_name)}", fault)
+        where = f"{coco.path}: image {show(image.file_name, limit=300)}"
+        try:
+            file_name = _usable_name(image, images)
+        except RefusedName as refusal:
+            _leave_out(where, [annotation_name(coco, position) for position in positions], str(refusal), tally)
             continue
         found = (_annotation(coco, position, image, names, class_rows, tally) for position in positions)
         record = coco.document["images"][image.position]
-        yield AnnotatedImage(image, record, [annotation for annotation in found if annotation is not None])
+        sound = [annotation for annotation in found if annotation is not None]
+        yield AnnotatedImage(image, record, file_name, sound, where)
+
+
+@contextmanager
+def written(item: AnnotatedImage, tally: Tally) -> Iterator[None]:
+    """Around the writing of an image: count it, or leave it out where one of its names is refused.
+
+    Raises:
+        UserError: a name is refused, unless the tally may skip the image.
+    """
+    try:
+        with working_on(item.where):
+            yield
+    except RefusedName as refusal:
+        _leave_out(item.where, [annotation.name for annotation in item.annotations], str(refusal), tally)
+    else:
         tally.images += 1
 
 
-def _fault(image: ImageRecord) -> str | None:
-    """Why no files can be made for an image; None where they can."""
+def _leave_out(where: str, annotations: list[str], reason: str, tally: Tally) -> None:
+    tally.broken(where, reason)
+    for name in annotations:
+        tally.broken(f"{where}, {name}", reason)
+
+
+def _usable_name(image: ImageRecord, images: Path | None) -> PurePosixPath:
+    """The name to make names of output from.
+
+    Raises:
+        RefusedName: no files can be made for an image.
+    """
     if not image.has_size:
-        return "the size of its image is not known; --images DIR takes it from the picture"
-    try:
-        image_path(Path(), image.file_name)
-    except UserError:
-        return "the file name of its image leads out of the folder"
-    return None
+        raise RefusedName("the size of its image is not known; --images DIR takes it from the picture")
+    return relative_name(image.file_name, images)
 
 
 def annotation_name(coco: CocoFile, position: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,6 +11,7 @@ import numpy as np
 from mal.data.coco import CocoFile, category_is_known, is_id, show
 from mal.data.json_out import dumps, without_non_finite
 from mal.data.json_records import JsonRecords
+from mal.errors import working_on
 from mal.files import atomic_file
 from mal.formats.by_image import NO_BOX, NO_SUCH_CATEGORY, Json, annotation_name, mask_of
 from mal.formats.options import WriteOptions
@@ -44,6 +45,7 @@ def write_document(
     change_image: Change = dict,
     change_annotation: Change = dict,
     categories: list[Json] | None = None,
+    refused: Mapping[Any, str] | None = None,
     needs_shape: bool = False,
 ) -> None:
     """Write the JSON of `write_coco` to an open file.
@@ -53,18 +55,21 @@ def write_document(
         file: where to write.
         change_image, change_annotation: made to each record before it is written.
         categories: in place of those of the file.
+        refused: reasons to leave images out with their annotations, by image id.
         needs_shape: an annotation with neither a mask nor a sound box is broken.
     """
     document = dict(coco.document)
+    refused = refused or {}
     if categories is not None:
         document["categories"] = categories
     file.write(b"{")
     for index, (key, value) in enumerate(document.items()):
         file.write((b",\n" if index else b"") + dumps(key) + b": ")
         if key == "annotations":
-            _write_list(file, map(change_annotation, _annotations(coco, options, tally, needs_shape=needs_shape)), coco)
+            records = _annotations(coco, options, tally, refused, needs_shape=needs_shape)
+            _write_list(file, map(change_annotation, records), coco)
         elif key == "images":
-            _write_list(file, (change_image(record) for record in _images(coco, tally)), coco)
+            _write_list(file, (change_image(record) for record in _images(coco, tally, refused)), coco)
         elif isinstance(value, JsonRecords):
             _write_list(file, value, coco)
         else:
@@ -84,7 +89,7 @@ def _strict(value: Any, coco: CocoFile) -> Any:
     return value if coco.strict_json else without_non_finite(value)[0]
 
 
-def _images(coco: CocoFile, tally: Tally) -> Iterator[Json]:
+def _images(coco: CocoFile, tally: Tally, refused: Mapping[Any, str]) -> Iterator[Json]:
     for position, record in enumerate(coco.document["images"]):
         image_id = record.get("id") if isinstance(record, dict) else None
         if not is_id(image_id) or image_id not in coco.images:
@@ -92,15 +97,23 @@ def _images(coco: CocoFile, tally: Tally) -> Iterator[Json]:
             tally.broken(f"{coco.path}: images[{position}]", reason or f"it has no usable id ({show(image_id)})")
             continue
         image = coco.images[image_id]  # type: ignore[index]
+        if image.id in refused:
+            tally.broken(f"{coco.path}: image {show(image.file_name, limit=300)}", refused[image.id])
+            continue
         tally.images += 1
         yield record | ({"width": image.width, "height": image.height} if image.has_size else {})
 
 
-def _annotations(coco: CocoFile, options: WriteOptions, tally: Tally, *, needs_shape: bool) -> Iterator[Json]:
+def _annotations(
+    coco: CocoFile, options: WriteOptions, tally: Tally, refused: Mapping[Any, str], *, needs_shape: bool
+) -> Iterator[Json]:
     for position, record in enumerate(coco.annotations):
         where = f"{coco.path}: {annotation_name(coco, position)}"
         if not isinstance(record, dict) or coco.table.image_rows[position] < 0:
             tally.broken(where, "its image is not in the file or cannot be used")
+            continue
+        if record.get("image_id") in refused:
+            tally.broken(where, refused[record["image_id"]])
             continue
         if not category_is_known(coco, record.get("category_id")):
             tally.broken(f"{where}, category_id {show(record.get('category_id'))}", NO_SUCH_CATEGORY)
@@ -109,7 +122,8 @@ def _annotations(coco: CocoFile, options: WriteOptions, tally: Tally, *, needs_s
             tally.broken(f"{where}, bbox {show(record.get('bbox'))}", NO_BOX)
             continue
         try:
-            result = _with_shape(record, coco, position, options, tally)
+            with working_on(where):
+                result = _with_shape(record, coco, position, options, tally)
         except ValueError as error:
             tally.broken(where, f"its mask cannot be read: {error}")
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mal.data.coco import CocoFile, show
@@ -12,7 +12,8 @@ from mal.files import atomic_file
 from mal.formats.by_image import EMPTY_MASK, NO_CLASSES, Json
 from mal.formats.coco_out import write_document
 from mal.formats.options import WriteOptions
-from mal.formats.pictures import picture_file
+from mal.formats.output_names import OutputNames, RefusedName, relative_name
+from mal.formats.pictures import source_picture
 from mal.formats.tally import Tally
 from mal.masks.rle import rle_area
 
@@ -54,7 +55,11 @@ def write_cvat(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -
         {**known.get(show(category_id), {}), "id": classes.of(category_id), "name": name}
         for category_id, name in names.items()
     ]
-    with atomic_file(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
+    pictures, refused = _pictures(coco, options)
+    with (
+        atomic_file(out) as file,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, allowZip64=True, strict_timestamps=False) as archive,
+    ):
         with archive.open(_MEMBER, "w", force_zip64=True) as member:
             write_document(
                 coco,
@@ -64,12 +69,29 @@ def write_cvat(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -
                 change_image=image,
                 change_annotation=annotation,
                 categories=categories,
+                refused=refused,
                 needs_shape=True,
             )
-        if options.pictures != "no":
-            for record in coco.images.values():
-                source = picture_file(record, options)
-                archive.write(source, f"images/default/{record.file_name}", zipfile.ZIP_STORED)
+        for name, source in pictures.items():
+            archive.write(source, name, zipfile.ZIP_STORED)
+
+
+def _pictures(coco: CocoFile, options: WriteOptions) -> tuple[dict[PurePosixPath, Path], dict[Any, str]]:
+    """Pictures by their names in the archive, and why some images have none, by image id."""
+    pictures: dict[PurePosixPath, Path] = {}
+    refused: dict[Any, str] = {}
+    taken = OutputNames(None)
+    for image in coco.images.values() if options.pictures != "no" else ():
+        try:
+            file_name = relative_name(image.file_name, options.images)
+            source = source_picture(file_name, options)
+            name = taken.take(PurePosixPath("images/default", file_name), image.file_name)
+        except RefusedName as refusal:
+            refused[image.id] = str(refusal)
+        else:
+            assert source is not None
+            pictures[name] = source
+    return pictures, refused
 
 
 def _is_empty(segmentation: Any) -> bool:

@@ -11,7 +11,7 @@ from mal.data.coco import CocoFile
 from mal.data.image_table import ImageRecord
 from mal.data.json_out import dumps
 from mal.files import atomic_file
-from mal.formats.by_image import EMPTY_MASK, AnnotatedImage, Annotation, Json, by_image, class_names
+from mal.formats.by_image import EMPTY_MASK, AnnotatedImage, Annotation, Json, by_image, class_names, written
 from mal.formats.label_studio_rle import encode
 from mal.formats.options import WriteOptions
 from mal.formats.restore import CARRIED, carried
@@ -34,20 +34,26 @@ def write_label_studio(coco: CocoFile, out: Path, options: WriteOptions, tally: 
         UserError: a record is broken and the tally may not skip it, or a file cannot be written.
     """
     names = class_names(coco)
-    with atomic_file(out) as file:
+    with atomic_file(out) as file, atomic_file(config_file(out)) as config:
         file.write(b"[")
-        for number, item in enumerate(by_image(coco, tally)):
-            file.write((b",\n" if number else b"\n") + dumps(_task(item, options, tally)))
+        for item in by_image(coco, tally, options.images):
+            with written(item, tally):
+                task = dumps(_task(item, options, tally))
+                file.write((b",\n" if tally.images else b"\n") + task)
         file.write(b"]\n")
-    with atomic_file(out.with_name(out.stem + _CONFIG)) as file:
-        file.write(_config(names).encode())
+        config.write(_config(names).encode())
     tally.classes = len(names)
     tally.lost["keys of the file (info, licenses, keys of classes)"] += len(coco.document) - 2
 
 
+def config_file(tasks: Path) -> Path:
+    """The file of the project's settings beside a file of tasks."""
+    return tasks.with_name(tasks.stem + _CONFIG)
+
+
 def _task(item: AnnotatedImage, options: WriteOptions, tally: Tally) -> Json:
     regions = [region for annotation in item.annotations for region in _regions(annotation, item.image, options, tally)]
-    address = options.image_prefix + quote(item.image.file_name, safe="/")
+    address = options.image_prefix + quote(item.file_name.as_posix(), safe="/")
     result: Json = {"result": regions}
     if options.as_predictions:
         scores = [region["score"] for region in regions if "score" in region]

@@ -14,18 +14,18 @@ from PIL import Image
 
 from mal.data.coco import CocoFile
 from mal.data.image_table import ImageRecord
-from mal.data.images import image_path
-from mal.data.json_out import write_json
-from mal.errors import UserError
-from mal.formats.by_image import EMPTY_MASK, AnnotatedImage, Annotation, Json, by_image, class_names
+from mal.data.json_out import dumps
+from mal.formats.by_image import EMPTY_MASK, AnnotatedImage, Annotation, Json, by_image, class_names, written
 from mal.formats.options import WriteOptions
-from mal.formats.pictures import bring
+from mal.formats.output_names import OutputNames
+from mal.formats.pictures import bring, source_picture
 from mal.formats.restore import CARRIED, carried
 from mal.formats.tally import Tally
 from mal.formats.whole_folder import whole_folder
 from mal.masks.polygons import flat, polygons_from_rle
 from mal.masks.rle import Rle, mask_from_rle, rle_from_segmentation
 
+LABELS = "labels.txt"
 _VERSION = "5.5.0"  # the first that has masks has 5.2; LabelMe keeps keys that it does not know
 
 
@@ -41,23 +41,28 @@ def write_labelme(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally
             cannot be written.
     """
     with whole_folder(out) as folder:
-        for item in by_image(coco, tally):
-            name = PurePosixPath(item.image.file_name)
-            path = image_path(folder, name.with_suffix(".json").as_posix())
-            if path.exists():
-                raise UserError(f"two images would share {path.name}: rename one of them")
-            shapes = [
-                shape
-                for number, annotation in enumerate(item.annotations, start=1)
-                for shape in _shapes(annotation, number, item.image, options, tally)
-            ]
-            bring(item.image, options, image_path(folder, item.image.file_name))
-            where = _picture_path(item.image, options, out, (out / name).parent)
-            write_json(_document(item, shapes, where), path)
+        taken = OutputNames(folder, [LABELS])
+        for item in by_image(coco, tally, options.images):
+            with written(item, tally):
+                _write_image(item, taken, out, options, tally)
         names = class_names(coco)
-        (folder / "labels.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        (folder / LABELS).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
         tally.classes = len(names)
         tally.lost["keys of the file (info, licenses, keys of classes)"] += len(coco.document) - 2
+
+
+def _write_image(item: AnnotatedImage, taken: OutputNames, out: Path, options: WriteOptions, tally: Tally) -> None:
+    path = taken.take_path(item.file_name.with_suffix(".json"), item.image.file_name)
+    source = source_picture(item.file_name, options)
+    if source is not None:
+        bring(source, taken.take_path(item.file_name, item.image.file_name), options)
+    shapes = [
+        shape
+        for number, annotation in enumerate(item.annotations, start=1)
+        for shape in _shapes(annotation, number, item.image, options, tally)
+    ]
+    picture = _picture_path(item.file_name, options, (out / item.file_name).parent)
+    path.write_bytes(dumps(_document(item, shapes, picture), indent=True) + b"\n")
 
 
 def _document(item: AnnotatedImage, shapes: list[Json], picture: str) -> Json:
@@ -73,11 +78,11 @@ def _document(item: AnnotatedImage, shapes: list[Json], picture: str) -> Json:
     }
 
 
-def _picture_path(image: ImageRecord, options: WriteOptions, out: Path, folder: Path) -> str:
-    """The picture as seen from its JSON file, which is how LabelMe finds it."""
+def _picture_path(file_name: PurePosixPath, options: WriteOptions, folder: Path) -> str:
+    """The picture as seen from the folder of its JSON file, which is how LabelMe finds it."""
     if options.images is None or options.pictures != "no":
-        return PurePosixPath(image.file_name).name
-    picture = image_path(options.images, image.file_name)
+        return file_name.name
+    picture = options.images / file_name
     return PurePosixPath(os.path.relpath(picture.absolute(), folder.absolute())).as_posix()
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from mal.data.image_table import ImageRecord
-from mal.data.images import image_path, opened_picture
-from mal.errors import UserError
+from mal.data.images import opened_picture
 from mal.formats.options import WriteOptions
+from mal.formats.output_names import RefusedName
 
 SUFFIXES = frozenset(
     (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp", ".pgm")
@@ -32,30 +31,42 @@ def picture_size(path: Path) -> tuple[int, int]:
     return width, height
 
 
-def bring(image: ImageRecord, options: WriteOptions, target: Path) -> None:
-    """Put a picture into the output, if that was asked for.
+def source_picture(file_name: PurePosixPath, options: WriteOptions) -> Path | None:
+    """The picture that goes into the output; None where none was asked for.
+
+    Args:
+        file_name: as of `mal.formats.output_names.relative_name`.
+        options: ``pictures`` and ``images`` count.
 
     Raises:
-        UserError: it is not there.
+        RefusedName: it is not there.
     """
     if options.pictures == "no":
-        return
-    source = picture_file(image, options)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if options.pictures == "copy":
-        shutil.copyfile(source, target)
-    else:
-        target.symlink_to(os.path.realpath(source))
+        return None
+    assert options.images is not None, "pictures are asked for without their folder"
+    path = options.images / file_name
+    if not path.is_file():
+        raise RefusedName(f"its picture {path} does not exist: check --images and the file name")
+    return path
 
 
-def picture_file(image: ImageRecord, options: WriteOptions) -> Path:
-    """Where the picture of a record lies.
+def bring(source: Path, target: Path, options: WriteOptions) -> None:
+    """Put a picture into the output, as a file or as a link.
+
+    Args:
+        source: as of `source_picture`.
+        target: where nothing is yet.
+        options: ``pictures`` counts.
 
     Raises:
-        UserError: it is not there.
+        RefusedName: it cannot be read.
     """
-    assert options.images is not None, "pictures are asked for without their folder"
-    path = image_path(options.images, image.file_name)
-    if not path.is_file():
-        raise UserError(f"image {path} does not exist: check --images and the file name")
-    return path
+    if options.pictures == "link":
+        target.symlink_to(os.path.realpath(source))
+        return
+    try:
+        picture = source.open("rb")
+    except OSError as error:
+        raise RefusedName(f"its picture {source} cannot be read: {error.strerror or error}") from error
+    with picture, target.open("xb") as file:
+        shutil.copyfileobj(picture, file)

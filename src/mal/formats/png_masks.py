@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +15,9 @@ from mal.data.json_out import write_json
 from mal.data.json_records import JsonRecords
 from mal.errors import UserError
 from mal.formats.builder import CocoBuilder
-from mal.formats.by_image import NO_CLASSES, AnnotatedImage, Annotation, Json, by_image
+from mal.formats.by_image import NO_CLASSES, AnnotatedImage, Annotation, Json, by_image, written
 from mal.formats.options import ReadOptions, WriteOptions
+from mal.formats.output_names import OutputNames, RefusedName
 from mal.formats.restore import carried, restored
 from mal.formats.tally import Tally
 from mal.formats.whole_folder import whole_folder
@@ -28,7 +28,7 @@ _LARGEST_8_BIT = 255
 _LARGEST_16_BIT = 65535
 
 
-def write_png(coco: CocoFile, out: Path, _: WriteOptions, tally: Tally) -> None:
+def write_png(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -> None:
     """Write a folder with two pictures of the same masks, and a legend that holds all the rest.
 
     ``instances/<image>/<annotation>.png`` is 255 in the mask and 0 outside. ``indexed/<image>.png`` is 0 where no mask
@@ -41,13 +41,10 @@ def write_png(coco: CocoFile, out: Path, _: WriteOptions, tally: Tally) -> None:
     """
     with whole_folder(out) as folder:
         images: list[Json] = []
-        taken: set[str] = set()
-        for item in by_image(coco, tally):
-            stem = PurePosixPath(item.image.file_name).with_suffix("").as_posix()
-            if stem in taken:
-                raise UserError(f"two images would share the masks of {stem}: rename one of them")
-            taken.add(stem)
-            images.append(_write_image(item, folder, stem, tally))
+        taken = OutputNames(folder, [LEGEND])
+        for item in by_image(coco, tally, options.images):
+            with written(item, tally):
+                images.append(_write_image(item, taken, tally))
         others = {key: value for key, value in coco.document.items() if key not in ("images", "annotations")}
         document = {key: list(value) if isinstance(value, JsonRecords) else value for key, value in others.items()}
         write_json({"document": document, "images": images}, folder / LEGEND)
@@ -80,21 +77,29 @@ def read_png(path: Path, _: ReadOptions, tally: Tally) -> CocoFile:
     return builder.build(path, tally, document)
 
 
-def _write_image(item: AnnotatedImage, folder: Path, stem: str, tally: Tally) -> Json:
+def _write_image(item: AnnotatedImage, taken: OutputNames, tally: Tally) -> Json:
+    stem = item.file_name.with_suffix("")
+    indexed_name = PurePosixPath("indexed", f"{stem}.png")
+    indexed_path = taken.take_path(indexed_name, item.image.file_name)
     indexed: npt.NDArray[np.uint16] = np.zeros((item.image.height, item.image.width), np.uint16)
     masks: list[tuple[int, Annotation, Rle]] = []
     entries = []
     for number, annotation in enumerate(item.annotations):
         entry = carried(annotation.record, annotation.rle) | {"value": None, "file": None}
         if annotation.rle is not None:
-            file = f"instances/{stem}/{_file_stem(annotation, number)}.png"
-            _save(np.where(mask_from_rle(annotation.rle), 255, 0).astype(np.uint8), image_path(folder, file))
+            file = PurePosixPath("instances", stem, f"{_file_stem(annotation, number)}.png")
+            try:
+                path = taken.take_path(file, annotation.name)
+            except RefusedName as refusal:
+                tally.broken(f"{item.where}, {annotation.name}", str(refusal))
+                continue
+            Image.fromarray(np.where(mask_from_rle(annotation.rle), 255, 0).astype(np.uint8)).save(path)
             masks.append((len(masks) + 1, annotation, annotation.rle))
-            entry |= {"value": len(masks), "file": file}
+            entry |= {"value": len(masks), "file": file.as_posix()}
         entries.append(entry)
         tally.count(has_mask=annotation.rle is not None)
     if len(masks) > _LARGEST_16_BIT:
-        raise UserError(f"{item.image.file_name} has {len(masks)} masks, more than a 16-bit picture has values")
+        raise UserError(f"{item.where} has {len(masks)} masks, more than a 16-bit picture has values")
     for value, _, rle in sorted(masks, key=lambda mask: -rle_area(mask[2])):
         indexed[mask_from_rle(rle)] = value
     seen = np.bincount(indexed.ravel(), minlength=len(masks) + 1)
@@ -104,21 +109,14 @@ def _write_image(item: AnnotatedImage, folder: Path, stem: str, tally: Tally) ->
                 f"{annotation.name} of {item.image.file_name}: {hidden}"
             )
     is_small = len(masks) <= _LARGEST_8_BIT
-    _save(indexed.astype(np.uint8) if is_small else indexed, image_path(folder, f"indexed/{stem}.png"))
+    Image.fromarray(indexed.astype(np.uint8) if is_small else indexed).save(indexed_path)
     size = {"width": item.image.width, "height": item.image.height}
-    return {"image": item.record | size, "indexed": f"indexed/{stem}.png", "annotations": entries}
+    return {"image": item.record | size, "indexed": indexed_name.as_posix(), "annotations": entries}
 
 
 def _file_stem(annotation: Annotation, number: int) -> str:
     annotation_id = annotation.record.get("id")
     return str(annotation_id) if type(annotation_id) is int else f"at-{number}"
-
-
-def _save(pixels: npt.NDArray[Any], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        raise UserError(f"two annotations would share the file {path.name}: give them different ids")
-    Image.fromarray(pixels).save(path)
 
 
 def _read_annotation(entry: Json, folder: Path, size: tuple[int, int], tally: Tally) -> tuple[list[float], Json]:

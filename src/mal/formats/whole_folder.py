@@ -25,7 +25,7 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
             f"{target} is a folder with something in it: give another one, or --overwrite to replace files of the same"
             " names in it"
         )
-    if target.is_file() and not overwrite:
+    if os.path.lexists(target) and not target.is_dir() and not overwrite:
         raise UserError(f"{target} is there already: give another name, or --overwrite to replace it")
 
 
@@ -55,12 +55,35 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 def _move(draft: Path, target: Path) -> None:
-    if not target.exists():
+    if not os.path.lexists(target):
         draft.replace(target)
         return
-    for path in sorted(draft.rglob("*")):
+    paths = sorted(draft.rglob("*"))
+    for path in paths:
+        _require_room(path, target / path.relative_to(draft))
+    for path in paths:
         place = target / path.relative_to(draft)
-        if path.is_dir() and not path.is_symlink():
+        if _is_folder(path):
             place.mkdir(exist_ok=True)
         else:
             path.replace(place)
+
+
+def _require_room(path: Path, place: Path) -> None:
+    """Nothing, where a file of the draft can take the place of what is there, or a folder be put together with it.
+
+    Raises:
+        UserError: a folder is a file or a link there, through which files would be written elsewhere; or the other way
+            round; or a picture would be replaced by a link to itself.
+    """
+    if _is_folder(path):
+        if os.path.lexists(place) and not _is_folder(place):
+            raise UserError(f"{place} is {'a link' if place.is_symlink() else 'a file'}, not a folder: remove it")
+    elif _is_folder(place):
+        raise UserError(f"{place} is a folder, and a file of this name is to be written: remove it")
+    elif path.is_symlink() and not place.is_symlink() and os.path.realpath(path) == os.path.realpath(place):
+        raise UserError(f"{place} is the picture that it would be a link to: give OUT another name")
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()

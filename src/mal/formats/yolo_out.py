@@ -9,10 +9,10 @@ import yaml
 
 from mal.data.coco import CocoFile
 from mal.data.image_table import ImageRecord
-from mal.errors import UserError
-from mal.formats.by_image import Annotation, by_image, class_names
+from mal.formats.by_image import AnnotatedImage, Annotation, by_image, class_names, written
 from mal.formats.options import WriteOptions
-from mal.formats.pictures import bring
+from mal.formats.output_names import OutputNames
+from mal.formats.pictures import bring, source_picture
 from mal.formats.tally import Tally
 from mal.formats.whole_folder import whole_folder
 from mal.masks.polygons import joined, polygons_from_rle
@@ -34,16 +34,10 @@ def write_yolo(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally, k
             cannot be written.
     """
     with whole_folder(out) as folder:
-        taken: dict[Path, str] = {}
-        for item in by_image(coco, tally):
-            name = PurePosixPath(item.image.file_name)
-            path = folder / "labels" / options.split / name.with_suffix(".txt")
-            _require_free(path, item.image, taken)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lines = (_line(annotation, item.image, tally, kind) for annotation in item.annotations)
-            path.write_text("".join(f"{line}\n" for line in lines if line), encoding="utf-8")
-            bring(item.image, options, folder / "images" / options.split / name)
-            tally.lost["ids and other keys of images"] += 1
+        taken = OutputNames(folder, ["dataset.yaml"])
+        for item in by_image(coco, tally, options.images):
+            with written(item, tally):
+                _write_image(item, taken, options, tally, kind)
         names = class_names(coco)
         tally.classes = len(names)
         tally.lost["ids and other keys of classes"] += len(coco.categories)
@@ -52,13 +46,22 @@ def write_yolo(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally, k
         (folder / "dataset.yaml").write_text(text, encoding="utf-8")
 
 
-def _require_free(path: Path, image: ImageRecord, taken: dict[Path, str]) -> None:
-    if path in taken:
-        raise UserError(
-            f"images {taken[path]} and {image.file_name} would share one label file: YOLO goes by the name without its"
-            " ending; rename one of them"
-        )
-    taken[path] = image.file_name
+def _write_image(item: AnnotatedImage, taken: OutputNames, options: WriteOptions, tally: Tally, kind: Kind) -> None:
+    picture = PurePosixPath("images", options.split, item.file_name)
+    path = taken.take_path(_label_of(picture), item.image.file_name)
+    source = source_picture(item.file_name, options)
+    if source is not None:
+        bring(source, taken.take_path(picture, item.image.file_name), options)
+    lines = (_line(annotation, item.image, tally, kind) for annotation in item.annotations)
+    path.write_text("".join(f"{line}\n" for line in lines if line), encoding="utf-8")
+    tally.lost["ids and other keys of images"] += 1
+
+
+def _label_of(picture: PurePosixPath) -> PurePosixPath:
+    """The text file of a picture as trainers look for it: the last folder ``images`` of its path becomes ``labels``."""
+    parts = list(picture.parts)
+    parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
+    return PurePosixPath(*parts).with_suffix(".txt")
 
 
 def _line(annotation: Annotation, image: ImageRecord, tally: Tally, kind: Kind) -> str | None:

@@ -11,6 +11,7 @@ from mal.data.images import fill_missing_sizes
 from mal.data.json_out import write_json
 from mal.errors import UserError
 from mal.formats.formats import WRITERS, input_format, output_format, read
+from mal.formats.label_studio import config_file
 from mal.formats.options import ReadOptions, WriteOptions
 from mal.formats.tally import Tally
 from mal.formats.whole_folder import check_target
@@ -42,7 +43,8 @@ def run(
         raise UserError(f"--images {reading.images}: no such folder")
     source_format = source_format or input_format(source)
     target_format = target_format or output_format(target)
-    check_target(target, source, overwrite=overwrite)
+    for path in _files_beside(target, target_format, report):
+        check_target(path, source, overwrite=overwrite)
     tally = Tally(skip_broken=skip_broken)
     with tempfile.TemporaryDirectory(prefix="mal-") as scratch:
         coco, images = read(source, source_format, reading, tally, Path(scratch))
@@ -59,6 +61,12 @@ def run(
     if report is not None:
         write_json(tally.as_json(), report)
     return 1 if tally.has_broken else 0
+
+
+def _files_beside(target: Path, target_format: str, report: Path | None) -> list[Path]:
+    """All that is written: the output and what lies beside it."""
+    settings = [config_file(target)] if target_format == "label-studio" else []
+    return [target, *settings, *([report] if report is not None else [])]
 
 
 def _check_pictures(target_format: str, writing: WriteOptions) -> None:
