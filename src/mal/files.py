@@ -28,10 +28,11 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         UserError: it cannot be written (no permission, full disk, ``path`` is a folder).
     """
-    draft = path.with_name(f"{_draft_prefix(path)}{os.getpid()}.draft")
+    # With the machine's name: the numbers of its processes mean nothing on another one that shares the folder.
+    draft = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_drafts_of_the_dead(path)
+        remove_drafts_of_the_dead(path.parent, glob.escape(path.name))
         with draft.open("wb") as file:
             yield file
             file.flush()
@@ -71,13 +72,14 @@ def disk_error(error: BaseException | None) -> OSError | None:
     return error
 
 
-def _draft_prefix(path: Path) -> str:
-    # With the machine's name: the numbers of its processes mean nothing on another one that shares the folder.
-    return f".{path.name}.{socket.gethostname()}."
+def remove_drafts_of_the_dead(folder: Path, name: str = "*") -> None:
+    """Remove what killed processes of this machine have left of the files in a folder.
 
-
-def _remove_drafts_of_the_dead(path: Path) -> None:
-    for draft in path.parent.glob(f"{glob.escape(_draft_prefix(path))}*.draft"):
+    Args:
+        folder: where; not below it.
+        name: a glob pattern of the files.
+    """
+    for draft in folder.glob(f".{name}.{glob.escape(socket.gethostname())}.*.draft"):
         number = draft.name.split(".")[-2]
         if number.isdecimal() and not _is_running(int(number)):
             draft.unlink(missing_ok=True)

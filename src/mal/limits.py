@@ -12,6 +12,9 @@ MAX_IMAGE_PIXELS = 180_000_000
 MAX_PICTURE_BYTES = 4 * 2**30
 """Bytes of one picture file: 180 megapixels of four 16-bit channels take 1.4 GB; a sparse file may take terabytes."""
 
+MAX_MASK_PIXELS = 2**31 - 1
+"""Width times height of an image with masks: pycocotools keeps run lengths in 32 bits, which some systems sign."""
+
 MAX_OUTLINE_LENGTH = 5_000_000
 """Pixels of all outlines of one annotation: pycocotools takes up to 80 bytes for each, even far outside the image."""
 

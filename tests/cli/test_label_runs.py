@@ -121,7 +121,8 @@ def test_label_goes_on_refuses_and_keeps_masks_too(data, checkpoint, photo, capf
     assert "--threshold (it was None, now it is 0.25)" in only_line(run_mal(capfd, *command, "--threshold", "0.25"))
     assert run_mal(capfd, *command).exit_code == 0
     assert not (tmp_path / "out/masks_shards").exists()
-    assert "--overwrite" in only_line(run_mal(capfd, *command))
+    assert "is complete: nothing is left to label" in run_mal(capfd, *command).out
+    assert "--overwrite" in only_line(run_mal(capfd, *command, "--threshold", "0.25"))
     outcome = run_mal(capfd, *command, "--overwrite", "--keep-existing-masks")
     assert "6 annotations: 0 labelled, 6 kept" in outcome.out
     given, written = (json.loads(path.read_text())["annotations"] for path in (data.truth, out))

@@ -5,9 +5,11 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from mal.data.boxes import select_boxes
 from mal.data.coco import read_coco
+from mal.data.images import fill_missing_sizes
 from mal.errors import UserError
 from mal.labelling.label_report import label_report
 from tests.data.coco_samples import annotation, coco_file, document
@@ -190,3 +192,20 @@ def test_a_file_with_changed_bytes_is_read_or_refused(tmp_path, data):
         return
     boxes, notes = select_boxes(coco)
     label_report(coco, {box.position for box in boxes}, notes)
+
+
+@pytest.mark.parametrize(("width", "height", "has_size"), [(46_340, 46_341, True), (70_000, 70_000, False)])
+def test_a_size_that_no_mask_can_have_is_none(tmp_path, width, height, has_size):
+    coco = coco_file(tmp_path, document(annotation()) | {"images": [IMAGE | {"width": width, "height": height}]})
+    assert coco.images[1].has_size == has_size
+    assert (1 in coco.oversized_images) != has_size
+
+
+def test_boxes_of_an_image_of_absurd_size_fail_with_that_reason(tmp_path):
+    coco = coco_file(tmp_path, document(annotation()) | {"images": [IMAGE | {"width": 70_000, "height": 70_000}]})
+    Image.new("RGB", (100, 80)).save(tmp_path / "a.png")
+    assert fill_missing_sizes(coco, tmp_path) == []
+    boxes, notes = select_boxes(coco)
+    assert len(boxes) == 0
+    assert [note.action for note in notes] == ["failed"]
+    assert "70000 x 70000 pixels" in notes[0].reason

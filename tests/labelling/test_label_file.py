@@ -2,17 +2,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from mal.data.boxes import RecordNote, select_boxes
-from mal.data.coco import read_coco
+from mal.data.coco import CocoFile, read_coco
+from mal.data.json_out import dumps
 from mal.errors import UserError
 from mal.labelling.label import Label
-from mal.labelling.label_file import check_output_path, write_label_file
+from mal.labelling.label_file import check_output_path, settled, write_label_file
 from mal.labelling.label_report import label_report, summary_lines, write_label_report
+from mal.labelling.positions import Positions
 from mal.masks.rle import rle_from_mask, rle_from_window
 from mal.metrics.baselines import box_mask
 from tests.data.coco_samples import annotation, coco_file, document
@@ -157,11 +162,14 @@ def test_a_folder_as_output_is_refused(tmp_path):
 
 
 def test_a_failure_while_writing_leaves_the_old_file_and_no_draft(tmp_path):
+    class OnADiskThatFails(dict):
+        def get(self, position):
+            raise OSError(5, "Input/output error")
+
     coco = coco_file(tmp_path, document(annotation()))
     (tmp_path / "out.json").write_text("old")
-    broken = Label({"size": [80, 100], "counts": object()})  # type: ignore[typeddict-item]
-    with pytest.raises(TypeError):
-        write_label_file(coco, {0: broken}, [], tmp_path / "out.json")
+    with pytest.raises(UserError, match="Input/output error"):
+        write_label_file(coco, OnADiskThatFails({0: Label(RLE)}), [], tmp_path / "out.json")
     assert (tmp_path / "out.json").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["boxes.json", "out.json"]
 
@@ -272,3 +280,87 @@ def test_the_nasty_file_comes_out_whole_and_loads_in_pycocotools(shared, tmp_pat
     assert result.dataset["images"] == list(coco.document["images"])
     assert after[33]["segmentation"] == before[33]["segmentation"]
     assert after[35] == before[35]
+
+
+def nested(depth: int) -> str:
+    """A stand-in for nested lists, which not every Python can write."""
+    return f"<{depth} lists>"
+
+
+def read_with_lists(path, content) -> CocoFile:
+    text = re.sub(r'"<(\d+) lists>"', lambda found: "[" * int(found[1]) + "]" * int(found[1]), json.dumps(content))
+    path.write_text(text)
+    return read_coco(path)
+
+
+@pytest.fixture(autouse=True)
+def _writer_that_gives_up(monkeypatch):
+    """How deep JSON can be written depends on the Python."""
+
+    def limited(value):
+        text = dumps(value)
+        if b"[" * 300 in text:
+            raise RecursionError("maximum recursion depth exceeded")
+        return text
+
+    monkeypatch.setattr("mal.labelling.label_file.dumps", limited)
+
+
+def written_with(tmp_path, bad, where="annotations"):
+    """The label file of two sound annotations around a bad one, or with a bad image; and all notes at its end."""
+    records = [annotation(id=1), annotation(id=2), annotation(id=3)]
+    content = document(*records)
+    content[where][-2 if where == "annotations" else -1] |= bad
+    coco = read_with_lists(tmp_path / "in.json", content)
+    boxes, notes = select_boxes(coco)
+    labels = {box.position: Label(RLE) for box in boxes}
+    changes = write_label_file(coco, labels, notes, tmp_path / "out.json")
+    labelled = np.isin(np.arange(3), list(labels))
+    notes = settled(notes, changes, labelled, np.zeros(3, bool))
+    report = label_report(coco, Positions(labelled), notes)
+    write_label_report(report, tmp_path / "report.json")
+    return json.loads((tmp_path / "out.json").read_text()), report
+
+
+@pytest.mark.parametrize("key", ["extra", "mal", "score"])
+def test_a_record_nested_too_deep_to_be_written_fails_alone(key, tmp_path):
+    result, report = written_with(tmp_path, {key: nested(1000)})
+    assert [record["segmentation"] for record in result["annotations"][::2]] == [dict(RLE)] * 2
+    bad = result["annotations"][1]
+    assert bad["area"] == 0
+    assert bad["mal"]["status"] == "failed"
+    assert "cannot be written" in bad["mal"]["reason"]
+    assert (report["counts"]["labelled"], report["counts"]["failed"]) == (2, 1)
+
+
+@pytest.mark.parametrize("where", ["images", "categories"])
+def test_another_record_nested_too_deep_is_written_without_what_is_nested(where, tmp_path):
+    result, report = written_with(tmp_path, {"extra": nested(1000), "kept": 5}, where)
+    assert (result[where][-1]["extra"], result[where][-1]["kept"]) == (None, 5)
+    assert report["counts"]["labelled"] == 3
+    (note,) = [entry for entry in report["records"] if entry["action"] == "failed"]
+    assert f"{where}[0] cannot be written" in note["reason"]
+
+
+def test_a_box_nested_deep_is_told_in_short(tmp_path):
+    _, report = written_with(tmp_path, {"bbox": nested(1000)})
+    assert report["counts"]["labelled"] == 2
+    assert all(len(entry["reason"]) < 200 for entry in report["records"])
+
+
+@given(bad=st.dictionaries(st.sampled_from(["id", "bbox", "image_id", "extra", "mal"]), st.one_of(
+    st.integers(1, 1000).map(nested), st.integers(-(2**80), 2**80), st.floats(), st.text(max_size=3)), min_size=1,
+), width=st.integers(1, 2**31 - 1), height=st.integers(1, 2**31 - 1))  # fmt: skip
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_record_holds_the_others_get_their_masks(tmp_path, bad, width, height):
+    records = [annotation(id=1), annotation(id=2, image_id=7) | bad, annotation(id=3)]
+    content = document(*records)
+    content["images"].append({"id": 7, "file_name": "huge.png", "width": width, "height": height})
+    coco = read_with_lists(tmp_path / "in.json", content)
+    boxes, notes = select_boxes(coco)
+    labels = {box.position: Label(RLE) for box in boxes if box.position != 1}
+    notes += [RecordNote(1, box.annotation_id, 7, "failed", "gone") for box in boxes if box.position == 1]
+    write_label_file(coco, labels, notes, tmp_path / "out.json")
+    result = json.loads((tmp_path / "out.json").read_text())["annotations"]
+    assert [result[0]["segmentation"], result[2]["segmentation"]] == [dict(RLE)] * 2
+    assert len(result) == 3

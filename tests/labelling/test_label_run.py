@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from mal.errors import UserError
+from mal.labelling.label import Label
 from mal.labelling.label_run import LabelRun, open_run
 from mal.labelling.shards import Finding, ShardWriter
+from mal.masks.rle import empty_rle
 
 IDENTITY = {"the content of the checkpoint": "abc", "inference.batch_size": 4}
 
@@ -27,7 +29,7 @@ def begun(folder: Path, output: Path, **options: object) -> LabelRun:
     run = open_run(folder, IDENTITY, output, **options)
     assert run is not None
     with ShardWriter(run.new_shard("0000")) as shard:
-        shard.write([Finding(0, failed="x")])
+        shard.write([Finding(0, Label(empty_rle(4, 3)))])
     return run
 
 
@@ -88,6 +90,32 @@ def test_a_run_of_something_else_is_refused_with_what_changed(folder, output):
         open_run(folder, changed, output, overwrite=True)
     assert open_run(folder, changed, output, restart=True).shards == []
     assert open_run(folder, changed, output) is not None
+
+
+@pytest.mark.parametrize("findings", [None, [], [Finding(0, failed="its image is gone")]], ids=str)
+def test_a_run_without_a_label_makes_way_for_another_one(findings, folder, output):
+    run = open_run(folder, IDENTITY, output)
+    if findings is not None:
+        with ShardWriter(run.new_shard("0000")) as shard:
+            shard.write(findings)
+    other = open_run(folder, {"the content of the checkpoint": "def"}, output)
+    assert (other.shards, other.attempt) == ([], 1)
+    assert json.loads((folder / "run.json").read_text())["identity"] == {"the content of the checkpoint": "def"}
+
+
+def test_a_batch_torn_by_a_kill_is_no_label(folder, output):
+    run = begun(folder, output)
+    (shard,) = run.shards
+    shard.write_bytes(shard.read_bytes()[:-5])
+    assert open_run(folder, {"another": 1}, output).shards == []
+
+
+def test_a_finished_run_is_known_by_what_it_has_left_beside_its_output(folder, output):
+    output.touch()
+    assert open_run(folder, IDENTITY, output, is_finished=lambda: True) is None
+    with pytest.raises(UserError, match="exists already"):
+        open_run(folder, IDENTITY, output, is_finished=lambda: False)
+    assert open_run(folder, IDENTITY, output, overwrite=True, is_finished=lambda: True).attempt == 1
 
 
 def test_a_run_that_was_killed_between_its_output_and_its_end_is_ended(folder, output, monkeypatch):

@@ -24,7 +24,7 @@ def peak_of_writing(folder: Path, count: int) -> int:
             shard.write([Finding(position, RAGGED)])
     tracemalloc.start()
     try:
-        with ShardLabels(count, [folder / "shard"]) as labels:
+        with ShardLabels(np.ones(count, np.bool_), [folder / "shard"]) as labels:
             write_label_file(coco, labels, [], folder / "out.json")
         return tracemalloc.get_traced_memory()[1]
     finally:

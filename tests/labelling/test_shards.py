@@ -87,7 +87,7 @@ def test_a_full_disk_is_told_in_one_line(tmp_path):
 
 def test_labels_are_found_by_position(tmp_path):
     path = write(tmp_path / "shard", [[Finding(4, label(4)), Finding(2, label(2))], [Finding(0, label(1))]])
-    with ShardLabels(6, [path]) as found:
+    with ShardLabels(np.ones(6, np.bool_), [path]) as found:
         assert dict(found) == {0: label(1), 2: label(2), 4: label(4)}
         assert list(found) == [0, 2, 4]
         assert found.done.tolist() == [True, False, True, False, True, False]
@@ -102,7 +102,7 @@ def test_a_later_label_goes_before_an_earlier_one_and_any_label_before_a_failure
         write(tmp_path / "2", [[Finding(0, label(2)), Finding(1, label(2)), Finding(2, failed="gone")]]),
         write(tmp_path / "3", [[Finding(3, failed="first")], [Finding(3, failed="second")]]),
     ]
-    with ShardLabels(4, paths) as found:
+    with ShardLabels(np.ones(4, np.bool_), paths) as found:
         assert dict(found) == {0: label(2), 1: label(2), 2: label(1)}
         assert found.failed == {3: "second"}
         assert found.warned == {}
@@ -111,6 +111,6 @@ def test_a_later_label_goes_before_an_earlier_one_and_any_label_before_a_failure
 def test_more_shards_than_a_process_may_open_at_a_time_are_read(tmp_path):
     count = OPEN_FILES + 5
     paths = [write(tmp_path / f"{number}", [[Finding(number, label(1 + number % 7))]]) for number in range(count)]
-    with ShardLabels(count, paths) as found:
+    with ShardLabels(np.ones(count, np.bool_), paths) as found:
         for _ in range(2):
             assert all(found[number] == label(1 + number % 7) for number in range(count))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -23,6 +24,7 @@ from mal.data.ground_truth import GroundTruth
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
 from mal.labelling.label import Label
+from mal.labelling.label_run import open_run
 from mal.labelling.shards import Finding, ShardWriter
 from mal.masks.rle import empty_rle, rle_from_mask
 from mal.models.predict import PredictionMode
@@ -204,7 +206,7 @@ def test_boxes_that_failed_are_tried_again_with_those_of_their_batch_and_no_othe
 def test_the_output_may_not_be_replaced_by_accident(labeler, source_folder, whole, tmp_path):
     run(job(source_folder, tmp_path), labeler)
     with pytest.raises(UserError, match="--overwrite"):
-        run(job(source_folder, tmp_path), labeler)
+        run(job(source_folder, tmp_path, identity=lambda: {"the test": 2}), labeler)
     assert results(tmp_path) == whole
     assert run(job(source_folder, tmp_path, batch_size=3, overwrite=True), labeler) == 0
 
@@ -301,3 +303,63 @@ def test_labels_with_a_low_score_are_marked_and_counted_and_none_is_lost(labeler
     assert records[0]["mal"] == {"status": "doubtful", "reason": "mask_score 0 is below inference.min_score 0.5"}
     counts = json.loads((tmp_path / "report.json").read_text())["counts"]
     assert (counts["labelled"], counts["doubtful"], counts["annotations"]) == (NUM_BOXES, len(doubtful), NUM_BOXES)
+
+
+def changed(folder: Path, source_folder: Path, change: Callable[[dict[str, Any]], None]) -> AnnotatedImages:
+    content = json.loads((source_folder / "boxes.json").read_text())
+    change(content)
+    (folder / "boxes.json").write_text(json.dumps(content))
+    return AnnotatedImages(folder / "boxes.json", source_folder)
+
+
+def with_an_absurd_size(content: dict[str, Any]) -> None:
+    content["images"][2] |= {"width": 70_000, "height": 70_000}
+
+
+def test_an_absurd_image_size_fails_its_boxes_alone_and_again_when_repeated(source_folder, labeler, tmp_path):
+    source = changed(tmp_path, source_folder, with_an_absurd_size)
+    for _ in range(2):
+        assert run(job(source_folder, tmp_path, source=source), labeler) == 1
+        report = json.loads((tmp_path / "report.json").read_text())
+        assert (report["counts"]["labelled"], report["counts"]["failed"]) == (NUM_BOXES - IMAGES[2], IMAGES[2])
+        (note, *_) = [entry for entry in report["records"] if entry["action"] == "failed"]
+        assert "70000 x 70000" in note["reason"]
+
+
+def test_shards_of_a_version_that_took_more_records_for_boxes_are_gone_on_with(source_folder, labeler, tmp_path):
+    source = changed(tmp_path, source_folder, with_an_absurd_size)
+    positions = np.flatnonzero(source.coco.table.image_rows == 2).tolist()
+    run_of_then = open_run(tmp_path / "shards", {"the test": 1}, tmp_path / "masks.json")
+    with ShardWriter(run_of_then.new_shard("0000")) as shard:
+        findings = [Finding(position, failed="the record says 70000 x 70000") for position in positions]
+        shard.write([*findings, Finding(0, Label(empty_rle(40, 30)))])
+    assert run(job(source_folder, tmp_path, source=source), labeler) == 1
+    assert json.loads((tmp_path / "report.json").read_text())["counts"]["failed"] == len(positions)
+
+
+def test_a_finished_run_that_is_repeated_is_complete_and_touches_nothing(source_folder, labeler, whole, tmp_path):
+    assert run(job(source_folder, tmp_path), labeler) == 0
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    labeler.asked = []
+    assert run(job(source_folder, tmp_path), labeler) == 0
+    assert labeler.asked == []
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_a_finished_run_that_is_repeated_writes_what_is_missing_and_removes_drafts(source_folder, labeler, tmp_path):
+    ended: list[bool] = []
+    assert run(job(source_folder, tmp_path, ended=ended.append), labeler) == 0
+    skipped = (tmp_path / "skipped.csv").read_bytes()
+    (tmp_path / "skipped.csv").unlink()
+    draft = tmp_path / f".skipped.csv.{socket.gethostname()}.999999999.draft"
+    draft.touch()
+    assert run(job(source_folder, tmp_path, ended=ended.append), labeler) == 0
+    assert (tmp_path / "skipped.csv").read_bytes() == skipped
+    assert not draft.exists()
+    assert ended == [True, False]
+
+
+def test_what_decides_the_marks_in_the_file_is_part_of_a_finished_run(source_folder, labeler, tmp_path):
+    assert run(job(source_folder, tmp_path), labeler) == 0
+    with pytest.raises(UserError, match="exists already"):
+        run(job(source_folder, tmp_path, min_score=0.9), labeler)

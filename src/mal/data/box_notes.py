@@ -13,7 +13,11 @@ ROUNDING = 0.01
 
 
 class _UnusableError(Exception):
-    """Why an annotation cannot be labelled."""
+    """Why an annotation cannot be labelled, and whether its image is at fault or the annotation itself."""
+
+    def __init__(self, reason: str, action: Action = "skipped") -> None:
+        super().__init__(reason)
+        self.action = action
 
 
 def notes_on(coco: CocoFile, position: int, *, first_position: int) -> list[RecordNote]:
@@ -25,8 +29,8 @@ def notes_on(coco: CocoFile, position: int, *, first_position: int) -> list[Reco
         first_position: of the first annotation with the same id.
 
     Returns:
-        "warned" notes, and at last "skipped" or "passed" if it is no box, or "clipped" if it is one that reaches out of
-        its image.
+        "warned" notes, and at last "skipped", "failed" or "passed" if it is no box, or "clipped" if it is one that
+        reaches out of its image.
     """
     record = coco.annotations[position]
     if not isinstance(record, dict):
@@ -37,7 +41,7 @@ def notes_on(coco: CocoFile, position: int, *, first_position: int) -> list[Reco
     try:
         clipping = _clipping(record, _image(coco, record.get("image_id")))
     except _UnusableError as unusable:
-        return [*notes, _note(record, position, "skipped", str(unusable))]
+        return [*notes, _note(record, position, unusable.action, str(unusable))]
     return [*notes, _note(record, position, "clipped", clipping)] if clipping else notes
 
 
@@ -82,6 +86,8 @@ def _image(coco: CocoFile, image_id: Any) -> ImageRecord:
     if image_id not in coco.images:
         raise _UnusableError(f'image_id {show(image_id)} is not in "images"{_other_type(coco, image_id)}')
     image = coco.images[image_id]
+    if image_id in coco.oversized_images:
+        raise _UnusableError(coco.oversized_images[image_id], "failed")
     if not image.has_size:
         raise _UnusableError(f"image {show(image_id)} ({image.file_name}) has no valid width and height")
     return image

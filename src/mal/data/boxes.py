@@ -24,7 +24,8 @@ def select_boxes(coco: CocoFile) -> tuple[Boxes, list[RecordNote]]:
 
     Returns:
         Boxes sorted by image, then by position; and notes in file order. An annotation without a box has exactly one
-        "skipped" or "passed" note; a clipped one is a box and has a "clipped" note; "warned" notes come on top.
+        "skipped", "failed" or "passed" note; a clipped one is a box and has a "clipped" note; "warned" notes come on
+        top.
     """
     table = coco.table
     xyxy, overhang = _clip(table, coco)

@@ -16,6 +16,7 @@ from mal.data.json_file import JsonFile, UnparsedError
 from mal.data.json_records import JsonRecords
 from mal.data.notes import RecordNote
 from mal.errors import UserError
+from mal.limits import MAX_MASK_PIXELS
 from mal.places import on_this_disk, place
 
 
@@ -30,6 +31,7 @@ class CocoFile:
         images: usable image records by id.
         table: the annotations in columns.
         unusable_images: why an image id cannot be used (no file name, two different records), by id.
+        oversized_images: why no mask can be made for an image, whose record says a size that no mask can have, by id.
         categories: name by category id.
         notes: what is odd about images, categories and the file.
         strict_json: False if a number in the file is NaN or infinite, for which strict JSON has no place.
@@ -40,6 +42,7 @@ class CocoFile:
     images: ImageTable = field(default_factory=ImageTable)
     table: AnnotationTable = field(default_factory=AnnotationTable)
     unusable_images: dict[int | str, str] = field(default_factory=dict)
+    oversized_images: dict[int | str, str] = field(default_factory=dict)
     categories: dict[Any, str] = field(default_factory=dict)
     notes: list[RecordNote] = field(default_factory=list)
     strict_json: bool = True
@@ -113,7 +116,10 @@ def is_id(value: Any) -> bool:
 
 def show(value: Any, limit: int = 60) -> str:
     """A JSON value on one short line, for messages."""
-    text = _encodable(json.dumps(value, ensure_ascii=False, default=str))
+    try:
+        text = _encodable(json.dumps(value, ensure_ascii=False, default=str))
+    except RecursionError:
+        return "a value that is nested too deep to be shown"
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
@@ -148,6 +154,11 @@ def _index_image(coco: CocoFile, images: dict[int | str, ImageRecord], position:
     if not width or not height:
         sizes = f"{show(record.get('width'))} x {show(record.get('height'))}"
         _warn(coco, image_id, f"image {show(image_id)} ({file_name}) has no valid size in the file ({sizes})")
+        width = height = 0
+    elif width * height > MAX_MASK_PIXELS:
+        reason = f"image {show(image_id)} ({file_name}) has no valid size in the file: no mask can be as large as"
+        coco.oversized_images[image_id] = f"{reason} {width} x {height} pixels"
+        _warn(coco, image_id, coco.oversized_images[image_id])
         width = height = 0
     _add_image(coco, images, ImageRecord(image_id, file_name, width, height, position))
 

@@ -132,7 +132,7 @@ def fill_missing_sizes(coco: CocoFile, img_dir: Path) -> list[RecordNote]:
     """
     notes = []
     for image_id, record in coco.images.items():
-        if record.has_size:
+        if record.has_size or image_id in coco.oversized_images:
             continue
         try:
             with opened_picture(image_path(img_dir, record.file_name)) as image:

@@ -89,13 +89,16 @@ def class_names(coco: CocoFile) -> list[str]:
     return names
 
 
-def by_image(coco: CocoFile, tally: Tally, images: Path | None = None) -> Iterator[AnnotatedImage]:
+def by_image(
+    coco: CocoFile, tally: Tally, images: Path | None = None, *, max_pixels: int | None = None
+) -> Iterator[AnnotatedImage]:
     """Every usable image, in the order of the file; those without annotations too. `written` counts them.
 
     Args:
         coco: the file.
         tally: notes what is broken.
         images: the folder of the pictures, for absolute file names.
+        max_pixels: of an image that a format makes pictures of; None for formats that make none.
 
     Raises:
         UserError: an image or an annotation is broken, unless the tally may skip it.
@@ -115,7 +118,8 @@ def by_image(coco: CocoFile, tally: Tally, images: Path | None = None) -> Iterat
         positions = order[starts[row] : starts[row + 1]].tolist()
         where = f"{coco.path}: image {show(image.file_name, limit=300)}"
         try:
-            file_name = _usable_name(image, images)
+            _require_size(image, coco, max_pixels)
+            file_name = relative_name(image.file_name, images)
         except RefusedName as refusal:
             _leave_out(where, [annotation_name(coco, position) for position in positions], str(refusal), tally)
             continue
@@ -147,15 +151,18 @@ def _leave_out(where: str, annotations: list[str], reason: str, tally: Tally) ->
         tally.broken(f"{where}, {name}", reason)
 
 
-def _usable_name(image: ImageRecord, images: Path | None) -> PurePosixPath:
-    """The name to make names of output from.
+def _require_size(image: ImageRecord, coco: CocoFile, max_pixels: int | None) -> None:
+    """Nothing, where an image has a size that files can be made for.
 
     Raises:
-        RefusedName: no files can be made for an image.
+        RefusedName: it has none.
     """
+    if image.id in coco.oversized_images:
+        raise RefusedName(coco.oversized_images[image.id])
+    if max_pixels is not None and image.width * image.height > max_pixels:
+        raise RefusedName(f"its {image.width} x {image.height} pixels are more than the {max_pixels:,} of a picture")
     if not image.has_size:
         raise RefusedName("the size of its image is not known; --images DIR takes it from the picture")
-    return relative_name(image.file_name, images)
 
 
 def annotation_name(coco: CocoFile, position: int) -> str:

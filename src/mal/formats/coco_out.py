@@ -138,6 +138,8 @@ def _with_shape(record: Json, coco: CocoFile, position: int, options: WriteOptio
     if options.shapes == "polygons" and isinstance(segmentation, list):
         return record
     image = coco.images.at(int(coco.table.image_rows[position]))
+    if image.id in coco.oversized_images:
+        raise ValueError(coco.oversized_images[image.id])
     if not image.has_size:
         raise ValueError("the size of its image is not known; --images DIR takes it from the picture")
     rle = mask_of(record, image)

@@ -7,18 +7,22 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mal.data.coco import CocoFile, is_id, show
 from mal.data.json_out import dumps, without_non_finite
 from mal.data.json_records import JsonRecords
 from mal.data.notes import RecordNote
-from mal.errors import UserError
+from mal.errors import UserError, one_line
 from mal.files import atomic_file
 from mal.labelling.label import Label, reason_to_doubt
-from mal.labelling.label_report import outcomes
+from mal.labelling.label_report import OUTCOMES, outcomes
 from mal.masks.rle import empty_rle, rle_area
 
 # Readers index annotations by these and fail on the whole file where one is missing or a list.
 _INDEXED = ("id", "image_id", "category_id")
+_NO_NOTE = RecordNote(None, None, None, "warned", "")
 
 
 def check_output_path(coco_path: Path, path: Path) -> None:
@@ -66,7 +70,8 @@ def write_label_file(
 
     Returns:
         A "doubtful" note for each such label, and a "warned" one for each value that a strict COCO file cannot hold and
-        that was written as null.
+        that was written as null. A "failed" one for each record that cannot be written as it is, which goes before what
+        was known of it: it is in the file with null for what cannot be written, and without a mask of this run.
 
     Raises:
         UserError: ``path`` is the input file or cannot be written.
@@ -83,18 +88,35 @@ def write_label_file(
             if key == "annotations":
                 _write_list(file, _annotations(coco, labels, unlabelled, kept, min_score, changes))
             elif isinstance(value, JsonRecords):
-                _write_list(file, (_strict(coco, record, f'"{key}"', changes) for record in value))
+                _write_list(file, (_other(coco, record, f"{key}[{at}]", changes) for at, record in enumerate(value)))
             else:
-                file.write(dumps(_strict(coco, value, f'"{key}"', changes)))
+                file.write(_other(coco, value, f'"{key}"', changes))
         file.write(b"}\n")
     return changes
 
 
-def _write_list(file: BinaryIO, records: Iterable[Any]) -> None:
+def _write_list(file: BinaryIO, records: Iterable[bytes]) -> None:
     file.write(b"[")
     for number, record in enumerate(records):
-        file.write((b",\n" if number else b"\n") + dumps(record))
+        file.write((b",\n" if number else b"\n") + record)
     file.write(b"]")
+
+
+def settled(
+    notes: Sequence[RecordNote], changes: Sequence[RecordNote], labelled: NDArray[np.bool_], kept: NDArray[np.bool_]
+) -> list[RecordNote]:
+    """All notes once the file is written: a record that could not be written has failed, whatever was known of it.
+
+    Args:
+        notes: that `write_label_file` was given.
+        changes: that it gave back.
+        labelled, kept: (num_annotations,) bool, what became of the annotations; changed in place.
+    """
+    failed = {note.position for note in changes if note.action == "failed" and note.position is not None}
+    for position in failed:
+        labelled[position] = kept[position] = False
+    known = [note for note in notes if note.position not in failed or note.action not in OUTCOMES]
+    return [*known, *changes]
 
 
 def _annotations(
@@ -104,23 +126,76 @@ def _annotations(
     kept: Collection[int],
     min_score: float | None,
     changes: list[RecordNote],
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[bytes]:
     for position, record in enumerate(coco.annotations):
         if not isinstance(record, dict):
             continue  # its "skipped" note names it; a COCO reader would fail on it
-        note = unlabelled.get(position)
-        if position in kept or (note is not None and note.action == "passed"):
-            result = record
-        elif note is not None:
-            result = _marked(coco, record, note)
-        else:
-            label = labels[position]
-            result = _labelled(record, label)
-            if reason := reason_to_doubt(label, min_score):
-                changes.append(RecordNote(position, record.get("id"), record.get("image_id"), "doubtful", reason))
-                result = _with_mark(result, changes[-1])
-        result = _indexable(result, position, changes)
-        yield _strict(coco, result, f"annotations[{position}]", changes, position)
+        found: list[RecordNote] = []
+        label = labels.get(position)
+        try:
+            is_copied = position in kept or unlabelled.get(position, _NO_NOTE).action == "passed"
+            result = record if is_copied else _changed(coco, record, position, label, unlabelled, min_score, found)
+            text = dumps(
+                _strict(coco, _indexable(result, position, found), f"annotations[{position}]", found, position)
+            )
+        # Hours of labels must not be lost for one record, whatever is the matter with it.
+        except Exception as error:  # noqa: BLE001
+            found, text = _failed(coco, record, position, error)
+        changes += found
+        yield text
+
+
+def _changed(
+    coco: CocoFile,
+    record: dict[str, Any],
+    position: int,
+    label: Label | None,
+    unlabelled: Mapping[int, RecordNote],
+    min_score: float | None,
+    changes: list[RecordNote],
+) -> dict[str, Any]:
+    if label is None:
+        return _marked(coco, record, unlabelled[position])
+    result = _labelled(record, label)
+    if reason := reason_to_doubt(label, min_score):
+        changes.append(RecordNote(position, record.get("id"), record.get("image_id"), "doubtful", reason))
+        result = _with_mark(result, changes[-1])
+    return result
+
+
+def _failed(coco: CocoFile, record: dict[str, Any], position: int, error: Exception) -> tuple[list[RecordNote], bytes]:
+    """What is written of a record that cannot be written as it is, and the notes on it."""
+    writable, lost = _without_unwritable(record)
+    reason = f"the record cannot be written ({one_line(error)})" + (f": {lost} became null" if lost else "")
+    note = RecordNote(position, writable.get("id"), writable.get("image_id"), "failed", reason)
+    notes = [note]
+    result = _indexable(_marked(coco, writable, note), position, notes)
+    return notes, dumps(without_non_finite(result)[0])
+
+
+def _other(coco: CocoFile, value: Any, where: str, changes: list[RecordNote]) -> bytes:
+    """The text of what is no annotation; what cannot be written becomes null."""
+    try:
+        return dumps(_strict(coco, value, where, changes))
+    except Exception as error:  # noqa: BLE001 -- as for annotations
+        writable, lost = _without_unwritable(value) if isinstance(value, dict) else (None, "")
+        reason = f"{where} cannot be written ({one_line(error)}): {lost or 'it'} became null"
+        changes.append(RecordNote(None, None, None, "failed", reason))
+        return dumps(without_non_finite(writable)[0])
+
+
+def _without_unwritable(record: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The record with null for each value that cannot be written, and the keys of these."""
+    lost = [key for key, value in record.items() if not _is_writable(value)]
+    return {key: None if key in lost else value for key, value in record.items()}, ", ".join(map(show, lost))
+
+
+def _is_writable(value: Any) -> bool:
+    try:
+        dumps(without_non_finite(value)[0])
+    except Exception:  # noqa: BLE001 -- as above
+        return False
+    return True
 
 
 def _labelled(record: dict[str, Any], label: Label) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from mal.files import atomic_file
 from mal.labelling.what_was_done import what_was_done
 
 # An annotation that is not labelled has exactly one note with one of these.
-_OUTCOMES = ("skipped", "passed", "failed")
+OUTCOMES = ("skipped", "passed", "failed")
 _SHOWN_FIRST = ("failed", "skipped", "doubtful", "clipped", "warned")
 _AMONG_LABELLED = ("clipped", "doubtful")
 
@@ -35,7 +35,7 @@ def outcomes(
     """
     result: dict[int, RecordNote] = {}
     for note in notes:
-        if note.position is None or note.action not in _OUTCOMES:
+        if note.position is None or note.action not in OUTCOMES:
             continue
         if note.position in result or note.position in labelled or note.position in kept:
             raise ValueError(f"annotations[{note.position}] has two outcomes, the second: {note}")
@@ -62,7 +62,7 @@ def label_report(
         "annotations": len(coco.annotations),
         "labelled": len(labelled),
         **{action: _num_labelled(action, notes, labelled) for action in _AMONG_LABELLED},
-        **{action: actions[action] for action in _OUTCOMES},
+        **{action: actions[action] for action in OUTCOMES},
         "kept": len(kept),
         "warned": sum(note.action == "warned" for note in every_note),
     }
@@ -97,7 +97,7 @@ def summary_lines(report: Mapping[str, Any], *, limit: int = 20) -> list[str]:
     else:
         among = ", ".join(f"{counts[action]} {action}" for action in _AMONG_LABELLED if counts[action])
         parts = [f"{counts['labelled']} labelled" + (f" ({among})" if among else "")]
-        parts += [f"{counts[action]} {action}" for action in (*_OUTCOMES, "kept") if counts[action]]
+        parts += [f"{counts[action]} {action}" for action in (*OUTCOMES, "kept") if counts[action]]
         parts += [f"{counts['warned']} warned about"] if counts["warned"] else []
         first = f"{counts['annotations']} annotations: {', '.join(parts)}"
     named = [entry for action in _SHOWN_FIRST for entry in report["records"] if entry["action"] == action]
@@ -113,11 +113,16 @@ def _entry(coco: CocoFile, note: RecordNote) -> dict[str, Any]:
         "action": note.action,
         "reason": note.reason,
         "annotation_index": note.position,
-        "annotation_id": note.annotation_id,
-        "image_id": note.image_id,
+        "annotation_id": _id(note.annotation_id),
+        "image_id": _id(note.image_id),
         "file_name": image.file_name if image else None,
         "done": what_was_done(coco, note),
     }
+
+
+def _id(value: Any) -> Any:
+    """An id as in the file; what can be no id, and may be anything, in short."""
+    return show(value) if isinstance(value, (list, dict)) else value
 
 
 def _line(entry: Mapping[str, Any]) -> str:

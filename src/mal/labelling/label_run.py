@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from mal.data.json_out import write_json
 from mal.errors import UserError
 from mal.labelling.run_identity import Identity, changes
-from mal.labelling.shards import SUFFIX, shard_paths
+from mal.labelling.shards import SUFFIX, finding_of, shard_paths, whole_batches
 
 RECORD_NAME = "run.json"
 RESOLVED_NAME = "resolved"
@@ -57,9 +58,17 @@ class LabelRun:
 
 
 def open_run(
-    folder: Path, identity: Identity, output: Path, *, overwrite: bool = False, restart: bool = False
+    folder: Path,
+    identity: Identity,
+    output: Path,
+    *,
+    overwrite: bool = False,
+    restart: bool = False,
+    is_finished: Callable[[], bool] = lambda: False,
 ) -> LabelRun | None:
     """Begin a run, or go on with the one that is in the folder. To be called by one process only.
+
+    A run's identity counts from its first label: before that nothing can be mixed, and another run takes its place.
 
     Args:
         folder: for the shards; made if absent.
@@ -67,9 +76,10 @@ def open_run(
         output: the label file to be written at the end.
         overwrite: whether a finished output may be replaced.
         restart: whether what an unfinished run has done is thrown away.
+        is_finished: whether the output is that of a run of this identity; asked where the folder holds none.
 
     Returns:
-        The run; None where it was finished all but for removing its shards, which is done now.
+        The run; None where it is finished. Shards that it has left are removed.
 
     Raises:
         UserError: an output is there already, or an unfinished run of something else; or the folder cannot be
@@ -82,8 +92,11 @@ def open_run(
         if is_this_one and output.exists() and not (overwrite or restart):
             return None
         before = {}
+    if not (before or overwrite or restart) and is_finished():
+        return None
     differing = changes(before["identity"], identity) if before and not restart else []
-    if differing:
+    begins_anew = restart or (bool(differing) and not _has_label(folder))
+    if differing and not begins_anew:
         raise UserError(
             f"{folder}: holds an unfinished run, and since it began {', '.join(differing)} changed: set that back to go"
             " on, or throw the run's labels away and begin anew with --restart"
@@ -91,10 +104,15 @@ def open_run(
     may_write = overwrite or before.get("output") == str(output.absolute())
     if output.exists() and not may_write:
         raise UserError(f"{output} exists already: replace it with --overwrite, or give the label file another name")
-    if restart or not before:
+    if begins_anew or not before:
         _remove(folder)
     write_json({"output": str(output.absolute()), "identity": dict(identity)}, folder / RECORD_NAME)
     return LabelRun(folder, 1 + max((_attempt(path) for path in shard_paths(folder)), default=0))
+
+
+def _has_label(folder: Path) -> bool:
+    batches = (batch for path in shard_paths(folder) for batch in whole_batches(path))
+    return any(finding_of(line).label is not None for batch in batches for _, line in batch)
 
 
 def _attempt(shard: Path) -> int:

@@ -57,7 +57,14 @@ class RemoteShards:
 
 @contextmanager
 def behind_urls(
-    *, label_url: str | None, shards_url: str | None, output: Path, shards: Path, overwrite: bool, restart: bool
+    *,
+    label_url: str | None,
+    shards_url: str | None,
+    output: Path,
+    shards: Path,
+    overwrite: bool,
+    restart: bool,
+    is_complete: bool = False,
 ) -> Iterator[None]:
     """Around a run: bring what was found out elsewhere, and send what is complete.
 
@@ -68,6 +75,7 @@ def behind_urls(
         shards: folder of the run on this machine.
         overwrite: whether a label file behind the URL may be replaced.
         restart: whether what an unfinished run has found out is thrown away.
+        is_complete: whether the label file on this machine is finished; then it is sent only where it is missing.
 
     Raises:
         UserError: a label file is there already, or a URL cannot be read or written.
@@ -75,12 +83,12 @@ def behind_urls(
     remote = RemoteShards(shards_url) if shards_url else None
     if remote and restart:
         remote.remove()
-    elif remote:
+    elif remote and not is_complete:
         remote.fetch(shards)
-    if label_url:
+    if label_url and not is_complete:
         check_upload(label_url, shards, overwrite=overwrite)
     yield
-    if label_url:
+    if label_url and not (is_complete and place(label_url).exists()):
         copy(output, place(label_url))
     if remote and not (shards / RECORD_NAME).exists():
         remote.remove()

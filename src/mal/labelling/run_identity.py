@@ -50,8 +50,8 @@ def run_identity(checkpoint: Path, annotations: Path, images: Path, settings: Ma
     """
     return {
         "the version of mal": SAME_MASKS_SINCE,
-        f"{_CONTENT}the checkpoint": _sha256(checkpoint),
-        f"{_CONTENT}the annotation file": _sha256(annotations),
+        f"{_CONTENT}the checkpoint": sha256(checkpoint),
+        f"{_CONTENT}the annotation file": sha256(annotations),
         "the image folder": str(images.absolute()),
         **settings,
     }
@@ -91,7 +91,8 @@ def _value(values: Any, key: str) -> Any:
     return values
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(_READ_BYTES):

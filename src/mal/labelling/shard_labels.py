@@ -24,7 +24,8 @@ class ShardLabels(Mapping[int, Label], AbstractContextManager["ShardLabels"]):
     A label goes before a failure, and what is read later before what was read earlier.
 
     Args:
-        num_annotations: of the whole file.
+        wanted: (num_annotations,) bool, the boxes of this run. What shards say of others, which another version may
+            have taken for boxes, does not count.
         paths: shards to read, older ones first.
 
     Attributes:
@@ -32,10 +33,11 @@ class ShardLabels(Mapping[int, Label], AbstractContextManager["ShardLabels"]):
         warned: what is odd about a labelled box, by position.
     """
 
-    def __init__(self, num_annotations: int, paths: Iterable[Path] = ()) -> None:
+    def __init__(self, wanted: npt.NDArray[np.bool_], paths: Iterable[Path] = ()) -> None:
         self._paths: list[Path] = []
-        self._shards = np.full(num_annotations, -1, np.int32)
-        self._places = np.zeros(num_annotations, np.int64)
+        self._wanted = wanted
+        self._shards = np.full(len(wanted), -1, np.int32)
+        self._places = np.zeros(len(wanted), np.int64)
         self._open: OrderedDict[int, BinaryIO] = OrderedDict()
         self.failed: dict[int, str] = {}
         self.warned: dict[int, str] = {}
@@ -79,6 +81,8 @@ class ShardLabels(Mapping[int, Label], AbstractContextManager["ShardLabels"]):
 
     def _note(self, finding: Finding, shard: int, place: int) -> None:
         position = finding.position
+        if not self._wanted[position]:
+            return
         if finding.label is None:
             if self._shards[position] < 0:
                 self.failed[position] = finding.failed or "no reason is known"

@@ -21,8 +21,10 @@ def what_was_done(coco: CocoFile, note: RecordNote) -> str:
         note: of one of its records.
     """
     position = note.position
-    if position is None or note.action in _WORDS:
+    if note.action in _WORDS:
         return _WORDS[note.action]
+    if position is None:
+        return "written with null in place of what cannot be written"
     if note.annotation_id is None and not isinstance(coco.annotations[position], dict):
         return "left out: a label file holds objects only"
     if coco.table.has_mask[position]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mal import __version__
-from mal.files import atomic_file
+from mal.files import atomic_file, remove_drafts_of_the_dead
 from mal.report.chart import Chart
 from mal.report.chart_png import write_chart
 from mal.report.chart_svg import chart_figure
@@ -41,22 +41,36 @@ class WrittenReport:
     problems: list[str]
 
 
-def write_report(findings: Findings, path: Path, *, pictures: int = PICTURES) -> WrittenReport:
+def write_report(
+    findings: Findings, path: Path, *, pictures: int = PICTURES, only_missing: bool = False
+) -> WrittenReport | None:
     """Write the page, and its charts as PNG into the folder `<its name>_figures` beside it.
 
     Args:
         findings: what is known of the masks.
         path: of the page.
         pictures: how many masks are shown as pictures, at most.
+        only_missing: whether a file that is there stays as it is.
+
+    Returns:
+        What was written; None where the page was there and stayed.
 
     Raises:
         UserError: a file cannot be written.
     """
+    charts = _charts(findings)
+    written = None
+    if not (only_missing and path.exists()):
+        written = _write_page(findings, charts, path, pictures)
+    paths = _write_figures(findings, charts, path.with_name(f"{path.stem}_figures"), only_missing=only_missing)
+    return WrittenReport(path, paths, *written) if written else None
+
+
+def _write_page(findings: Findings, charts: list[Chart], path: Path, pictures: int) -> tuple[int, list[str]]:
     instances = findings.instances
     chosen = galleries(instances, pictures)
     rows = [row for shown in chosen.values() for row in shown]
     thumbnails, problems = make_thumbnails(instances, rows, findings.img_dir, findings.masks)
-    charts = _charts(findings)
     classes = class_table(instances)
     page = render(
         "report_page.html",
@@ -76,8 +90,7 @@ def write_report(findings: Findings, path: Path, *, pictures: int = PICTURES) ->
     )
     with atomic_file(path) as file:
         file.write(page.encode("utf-8", "replace"))
-    figures = _write_figures(findings, charts, path.with_name(f"{path.stem}_figures"))
-    return WrittenReport(path, figures, len(thumbnails), problems)
+    return len(thumbnails), problems
 
 
 def _charts(findings: Findings) -> list[Chart]:
@@ -99,13 +112,18 @@ def _charts(findings: Findings) -> list[Chart]:
     return charts + (training_charts(findings.curves) if findings.curves else [])
 
 
-def _write_figures(findings: Findings, charts: list[Chart], folder: Path) -> list[Path]:
-    if findings.instances.lead:
-        charts = [*charts, class_bars(findings.instances)]
-    paths = [folder / f"{chart.name}.png" for chart in charts]
-    for chart, path in zip(charts, paths, strict=True):
-        write_chart(chart, path)
+def _write_figures(findings: Findings, charts: list[Chart], folder: Path, *, only_missing: bool) -> list[Path]:
+    remove_drafts_of_the_dead(folder)
+    paths = []
+    for chart in _all_charts(findings, charts):
+        paths.append(folder / f"{chart.name}.png")
+        if not (only_missing and paths[-1].exists()):
+            write_chart(chart, paths[-1])
     return paths
+
+
+def _all_charts(findings: Findings, charts: list[Chart]) -> list[Chart]:
+    return [*charts, class_bars(findings.instances)] if findings.instances.lead else charts
 
 
 def _tile(tile: Tile) -> str:

@@ -45,7 +45,9 @@ def review_rows(instances: Instances, size: int) -> list[int]:
     return order[:size].tolist()
 
 
-def write_review_queue(coco: CocoFile, instances: Instances, rows: Sequence[int], folder: Path) -> tuple[Path, Path]:
+def write_review_queue(
+    coco: CocoFile, instances: Instances, rows: Sequence[int], folder: Path, *, only_missing: bool = False
+) -> tuple[Path, Path]:
     """Write `review_queue.csv` and `review_queue.json`.
 
     The JSON file holds the chosen annotations as the label file has them, most urgent first, and only their images.
@@ -55,6 +57,7 @@ def write_review_queue(coco: CocoFile, instances: Instances, rows: Sequence[int]
         instances: its masks.
         rows: of `instances`, most urgent first.
         folder: where the files go.
+        only_missing: whether a file that is there stays as it is.
 
     Returns:
         Paths of the table and of the COCO file.
@@ -63,8 +66,10 @@ def write_review_queue(coco: CocoFile, instances: Instances, rows: Sequence[int]
         UserError: a file cannot be written.
     """
     table, subset = folder / "review_queue.csv", folder / "review_queue.json"
-    write_csv(COLUMNS, (_record(instances, rank, row) for rank, row in enumerate(rows, start=1)), table)
-    write_json(_subset(coco, instances, rows), subset)
+    if not (only_missing and table.exists()):
+        write_csv(COLUMNS, (_record(instances, rank, row) for rank, row in enumerate(rows, start=1)), table)
+    if not (only_missing and subset.exists()):
+        write_json(_subset(coco, instances, rows), subset)
     return table, subset
 
 

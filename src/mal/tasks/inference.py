@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec, label_dump_file
 from mal.data.datamodule import AnnotatedImages
 from mal.errors import UserError
+from mal.labelling.finished_run import is_finished
 from mal.labelling.label_file import check_output_path
 from mal.labelling.remote import behind_urls
 from mal.labelling.run_identity import run_identity, spec_settings
@@ -19,7 +20,7 @@ from mal.models.build import prediction_mode
 from mal.places import is_url
 from mal.tasks import report
 from mal.tasks.crop_run import Processes, alone, start_processes
-from mal.tasks.label_job import Engine, LabelJob, label_here, run_job
+from mal.tasks.label_job import Engine, LabelJob, decides_the_file, label_here, run_job
 from mal.tasks.labeler_of import labeler_of
 from mal.tasks.report import after_a_run
 from mal.tasks.run_folder import run_folder
@@ -60,8 +61,8 @@ def run(spec: ExperimentSpec, *, overwrite: bool = False, restart: bool = False)
             report=folder / REPORT_NAME,
             skipped=folder / SKIPPED_NAME,
             shards=folder / SHARDS_NAME,
-            identity=partial(
-                run_identity, Path(inference.checkpoint), source.coco.path, source.img_dir, spec_settings(spec)
+            identity=cache(
+                partial(run_identity, Path(inference.checkpoint), source.coco.path, source.img_dir, spec_settings(spec))
             ),
             batch_size=inference.batch_size,
             num_workers=spec.dataset.num_workers_per_gpu,
@@ -70,20 +71,26 @@ def run(spec: ExperimentSpec, *, overwrite: bool = False, restart: bool = False)
             min_score=inference.min_score,
             overwrite=overwrite,
             restart=restart,
+            ended=partial(_write_report, spec, source.img_dir, folder),
             begun=lambda: None if processes.rank else save_spec(spec, folder / "spec.yaml"),
             resolve=smaller_in_front(source, load_mask=inference.load_mask) if spec.masks.no_overlap else None,
         )
         with _behind_urls(job, spec, processes):
             exit_code = run_job(job, processes, _engine(spec, processes, folder), status)
-        if inference.report and not processes.rank:
-            after_a_run(lambda: report.of_labels(job.output, source.img_dir, out=folder / report.PAGE))
         return exit_code
+
+
+def _write_report(spec: ExperimentSpec, img_dir: Path, folder: Path, is_new: bool) -> None:
+    if spec.inference.report:
+        output, page = label_dump_file(spec), folder / report.PAGE
+        after_a_run(lambda: report.of_labels(output, img_dir, out=page, only_missing=not is_new))
 
 
 def _behind_urls(job: LabelJob, spec: ExperimentSpec, processes: Processes) -> AbstractContextManager[None]:
     if processes.rank:
         return nullcontext()
     path = spec.inference.label_dump_path
+    replaces = job.overwrite or job.restart
     return behind_urls(
         label_url=path if is_url(path) else None,
         shards_url=spec.inference.shards_url,
@@ -91,6 +98,7 @@ def _behind_urls(job: LabelJob, spec: ExperimentSpec, processes: Processes) -> A
         shards=job.shards,
         overwrite=job.overwrite,
         restart=job.restart,
+        is_complete=not replaces and is_finished(job.report, decides_the_file(job), job.output),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -49,7 +49,7 @@ def _label_file(options: LabelOptions) -> int:
         report=options.out.with_name(f"{options.out.stem}_report.json"),
         skipped=options.out.with_name(f"{options.out.stem}_skipped.csv"),
         shards=options.out.with_name(f"{options.out.stem}_shards"),
-        identity=partial(run_identity, options.checkpoint, source.coco.path, source.img_dir, _settings(options)),
+        identity=cache(partial(run_identity, options.checkpoint, source.coco.path, source.img_dir, _settings(options))),
         batch_size=options.batch_size,
         num_workers=options.num_workers,
         keep_existing_masks=options.keep_existing_masks,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -17,9 +18,11 @@ from mal.data.datamodule import AnnotatedImages
 from mal.data.ground_truth import GroundTruth
 from mal.data.notes import Action, RecordNote
 from mal.errors import UserError
+from mal.files import remove_drafts_of_the_dead
 from mal.labeler import MaskAutoLabeler
 from mal.labelling.existing_masks import has_mask_to_keep, notes_beside_kept
-from mal.labelling.label_file import write_label_file
+from mal.labelling.finished_run import RUN_KEY, finished_run, is_finished
+from mal.labelling.label_file import settled, write_label_file
 from mal.labelling.label_report import label_report, summary_lines, write_label_report
 from mal.labelling.label_run import LabelRun, open_run
 from mal.labelling.positions import Positions
@@ -45,7 +48,7 @@ class LabelJob:
         report: the report beside it.
         skipped: the report's records as a table.
         shards: folder of what is found out on the way.
-        identity: gives all that decides the masks, see `mal.labelling.run_identity.run_identity`.
+        identity: gives all that decides the masks, the same each time, see `mal.labelling.run_identity.run_identity`.
         batch_size: boxes that the network sees at once.
         num_workers: processes that read images.
         load_mask: compare with the masks of the file.
@@ -54,6 +57,7 @@ class LabelJob:
         overwrite: whether a finished output may be replaced.
         restart: whether what an unfinished run has done is thrown away.
         begun: called, in every process, once it is sure that the run goes on and its results will be written.
+        ended: called, in the first process, once the output is complete; whether this run has written it.
         resolve: what changes the labels of an image once all are there; None changes none.
     """
 
@@ -71,6 +75,7 @@ class LabelJob:
     overwrite: bool = False
     restart: bool = False
     begun: Callable[[], None] = lambda: None
+    ended: Callable[[bool], None] = lambda is_new: None
     resolve: Resolve | None = None
 
 
@@ -116,16 +121,43 @@ def run_job(job: LabelJob, processes: Processes, engine: Engine, status: StatusL
 
 def _run_alone(job: LabelJob, processes: Processes, engine: Engine, status: StatusLog | None) -> int:
     run = processes.agree(
-        lambda: open_run(job.shards, job.identity(), job.output, overwrite=job.overwrite, restart=job.restart)
+        lambda: open_run(
+            job.shards,
+            job.identity(),
+            job.output,
+            overwrite=job.overwrite,
+            restart=job.restart,
+            is_finished=lambda: is_finished(job.report, decides_the_file(job), job.output),
+        )
     )
     if run is None:
-        console.print(f"{job.output} is complete: nothing is left to do")
+        if not processes.rank:
+            _complete(job)
         return 0
     job.begun()
     work = _work(job, run, processes)
     if not work.done.all():
         engine(job, work)
-    return 0 if processes.rank else finish_job(job, work, status)
+    if processes.rank:
+        return 0
+    exit_code = finish_job(job, work, status)
+    job.ended(True)
+    return exit_code
+
+
+def decides_the_file(job: LabelJob) -> Identity:
+    """What decides the label file: the masks, and which of them are marked."""
+    return {**job.identity(), "min_score": job.min_score}
+
+
+def _complete(job: LabelJob) -> None:
+    """Write what a finished run lacks because it was killed, or because somebody has removed it; and only that."""
+    console.print(f"{job.output} is complete: nothing is left to label", markup=False, soft_wrap=True)
+    for folder in {job.output.parent, job.report.parent, job.skipped.parent}:
+        remove_drafts_of_the_dead(folder)
+    if job.report.exists() and not job.skipped.exists():
+        write_skipped_csv(json.loads(job.report.read_bytes())["records"], job.skipped)
+    job.ended(False)
 
 
 def boxes_to_label(
@@ -174,7 +206,7 @@ def finish_job(job: LabelJob, work: LabelWork, status: StatusLog | None = None) 
         Exit code as of `run_job`.
     """
     coco = job.source.coco
-    with ShardLabels(len(coco.annotations), work.run.shards) as labels:
+    with ShardLabels(_are_boxes(work.boxes, work.kept), work.run.shards) as labels:
         if job.resolve is not None:
             resolve_images(labels, work.boxes, job.resolve, work.run.resolved_shard)
         notes = [
@@ -184,9 +216,13 @@ def finish_job(job: LabelJob, work: LabelWork, status: StatusLog | None = None) 
                 key=lambda note: note.position or 0,
             ),
         ]
-        kept = Positions(work.kept)
-        notes += write_label_file(coco, labels, notes, job.output, kept=kept, min_score=job.min_score)
-        report = label_report(coco, labels, notes, kept)
+        changes = write_label_file(coco, labels, notes, job.output, kept=Positions(work.kept), min_score=job.min_score)
+        labelled, kept = labels.done, work.kept.copy()
+    notes = settled(notes, changes, labelled, kept)
+    report = label_report(coco, Positions(labelled), notes, Positions(kept))
+    has_failures = any(note.action == "failed" for note in notes)
+    if not has_failures:
+        report[RUN_KEY] = finished_run(decides_the_file(job), job.output)
     write_label_report(report, job.report)
     write_skipped_csv(report["records"], job.skipped)
     for line in summary_lines(report):
@@ -195,7 +231,7 @@ def finish_job(job: LabelJob, work: LabelWork, status: StatusLog | None = None) 
         status.write("labelled", report["counts"])
     console.print(f"labels: {job.output}")
     console.print(f"report: {job.report}, its records as a table: {job.skipped}")
-    if report["counts"]["failed"]:
+    if has_failures:
         console.print("the same command labels the boxes that failed, and only these, once their images can be read")
         return 1
     work.run.finish()
@@ -206,13 +242,20 @@ def _work(job: LabelJob, run: LabelRun, processes: Processes) -> LabelWork:
     boxes, kept = boxes_to_label(job.source, keep_existing_masks=job.keep_existing_masks)
 
     def done() -> npt.NDArray[np.bool_]:
-        with ShardLabels(len(kept), run.shards) as labels:
+        with ShardLabels(_are_boxes(boxes, kept), run.shards) as labels:
             return labels.done[boxes.positions]
 
     work = LabelWork(run, boxes, processes.agree(done), kept)
     if run.attempt > 1:
         console.print(f"going on: {int(work.done.sum())} of {len(boxes)} boxes are labelled already")
     return work
+
+
+def _are_boxes(boxes: Boxes, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """(num_annotations,) bool: those that are labelled."""
+    are_boxes = np.zeros(len(kept), np.bool_)
+    are_boxes[boxes.positions] = True
+    return are_boxes
 
 
 def _own_notes(source: AnnotatedImages) -> list[RecordNote]:

@@ -47,7 +47,13 @@ def of_evaluation(
 
 
 def of_labels(
-    ann: Path, images: Path, *, out: Path | None = None, pictures: int = PICTURES, review: int = REVIEW
+    ann: Path,
+    images: Path,
+    *,
+    out: Path | None = None,
+    pictures: int = PICTURES,
+    review: int = REVIEW,
+    only_missing: bool = False,
 ) -> int:
     """Write the report of a label file, and the masks that a person should see first as a table and as a COCO file.
 
@@ -57,6 +63,7 @@ def of_labels(
         out: the page; None means `<name>_report.html` beside the label file.
         pictures: masks that are shown as pictures.
         review: how many masks the review queue holds; 0 writes none.
+        only_missing: whether files that are there stay as they are.
 
     Returns:
         Exit code 0.
@@ -66,10 +73,10 @@ def of_labels(
     """
     findings, coco = read_labels(ann, images)
     page = out or ann.with_name(f"{ann.stem}_{PAGE}")
-    _write(findings, page, pictures)
+    _write(findings, page, pictures, only_missing=only_missing)
     rows = review_rows(findings.instances, review)
     if rows:
-        table, subset = write_review_queue(coco, findings.instances, rows, page.parent)
+        table, subset = write_review_queue(coco, findings.instances, rows, page.parent, only_missing=only_missing)
         console.print(f"to look at first: {len(rows):,} masks in {table} and {subset}")
     elif review:
         console.print("no mask has a score or a mark, so there is no review queue")
@@ -84,8 +91,10 @@ def after_a_run(write: Callable[[], int]) -> None:
         console.print(f"no report page: {error}")
 
 
-def _write(findings: Findings, page: Path, pictures: int) -> None:
-    written = write_report(findings, page, pictures=pictures)
+def _write(findings: Findings, page: Path, pictures: int, *, only_missing: bool = False) -> None:
+    written = write_report(findings, page, pictures=pictures, only_missing=only_missing)
+    if written is None:
+        return
     for problem in written.problems[:PROBLEMS_SHOWN]:
         console.print(f"  no picture: {problem}")
     if len(written.problems) > PROBLEMS_SHOWN:
