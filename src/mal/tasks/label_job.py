@@ -152,7 +152,7 @@ def decides_the_file(job: LabelJob) -> Identity:
 
 def _complete(job: LabelJob) -> None:
     """Write what a finished run lacks because it was killed, or because somebody has removed it; and only that."""
-    console.print(f"{job.output} is complete: nothing is left to label", markup=False, soft_wrap=True)
+    console.print(f"{job.output} is complete: nothing is left to label")
     for folder in {job.output.parent, job.report.parent, job.skipped.parent}:
         remove_drafts_of_the_dead(folder)
     if job.report.exists() and not job.skipped.exists():

@@ -60,7 +60,7 @@ def label_photos(options: LabelOptions, load: Callable[[], MaskAutoLabeler]) -> 
         raise UserError(done[0].reasons[0])
     if options.out is not None:
         write_json(_coco_document(done, options.min_score), options.out)
-        console.print(f"labels: {options.out}", markup=False)
+        console.print(f"labels: {options.out}")
     return 0 if all(label for each in done for label in each.labels) else 1
 
 
@@ -79,16 +79,16 @@ def _labelled(photo: Photo, labeler: MaskAutoLabeler, options: LabelOptions) -> 
         image = read_image(photo.path)
     except UserError as error:
         if several:
-            console.print(f"failed: {error}", markup=False, soft_wrap=True)
+            console.print(f"failed: {error}")
         return LabelledPhoto(photo, None, [None] * len(photo.boxes), [str(error)] * len(photo.boxes))
     labels, reasons = _labels(image, photo.boxes, labeler, options)
     for number, (label, reason) in enumerate(zip(labels, reasons, strict=True), start=1):
         which = f"{photo.path}, box {number}" if several else f"box {number}"
-        console.print(f"{which}: {_described(label, options.min_score) if label else reason}", markup=False)
+        console.print(f"{which}: {_described(label, options.min_score) if label else reason}")
     height, width = image.shape[:2]
     rles = [label.rle if label else empty_rle(width, height) for label in labels]
     _save_picture(draw_overlay(image, rles, _xyxy(photo.boxes)), photo.overlay)
-    console.print(f"overlay: {photo.overlay}", markup=False)
+    console.print(f"overlay: {photo.overlay}")
     return LabelledPhoto(photo, (width, height), labels, reasons)
 
 
