@@ -4,7 +4,8 @@ import pytest
 
 from mal.commands.convert import _INPUTS, _OUTPUTS
 from mal.errors import UserError
-from mal.formats.formats import WRITERS, input_format, output_format
+from mal.formats.formats import WRITERS, output_format
+from mal.formats.recognize import input_format
 from tests.formats.small_coco import RING, annotation, coco_of, document, written
 
 

@@ -102,7 +102,9 @@ def test_a_label_file_without_its_picture_is_named(tmp_path):
         ("0 0.5 0.5 nut 0.5", "not a number"),
         ("0 0.5 0.5 0 0.5", "no extent"),
         ("0 100 50 40 20", "not a share of the image"),
-        ("0 0.1 0.1 0.2 0.1 0.2 0.3 0.1", "8 words"),
+        ("0 0.1 0.1 0.2 0.1 0.2 0.3 2", "not a share"),
+        ("0.5 0.5 0.5 0.25 0.5", "class '0.5' is not a number"),
+        ("0 0.5 0.5 0.2 0.2 0.5 0.5 2 0.6 0.6 1", "kpt_shape"),
         ("0 nan 0.5 0.25 0.5", "not a share"),
     ],
 )
@@ -120,7 +122,14 @@ def test_a_broken_line_is_named_with_its_file_and_number(tmp_path, line, words):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("nc: 2", "class names"), ("names: 3", "names must be"), ("names: [a, a]", "two classes"), ("{", "YAML")],
+    [
+        ("path: .", "class names"),
+        ("nc: x", "nc is 'x'"),
+        ("names: [[a]]", "class 0 is no text"),
+        ("names: 3", "names must be"),
+        ("names: [a, a]", "two classes"),
+        ("{", "YAML"),
+    ],
 )
 def test_a_broken_description_is_named(tmp_path, content, words):
     (tmp_path / "dataset.yaml").write_text(content)

@@ -20,6 +20,20 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
+def named_picture(folder: Path, name: str) -> str:
+    """The name of a picture in a folder; of one without an ending, that of the picture that has this stem."""
+    if Path(name).suffix.lower() in SUFFIXES or (folder / name).is_file() or not folder.is_dir():
+        return name
+    found = [path.name for path in pictures_with_stem(folder, name)]
+    return found[0] if len(found) == 1 else name
+
+
+def pictures_with_stem(folder: Path, stem: str) -> list[Path]:
+    """Pictures in a folder whose name is a stem and an ending."""
+    endings = [ending for suffix in sorted(SUFFIXES) for ending in (suffix, suffix.upper())]
+    return [path for path in (folder / f"{stem}{ending}" for ending in endings) if path.is_file()]
+
+
 def picture_size(path: Path) -> tuple[int, int]:
     """Width and height in pixels as stored, from the header.
 

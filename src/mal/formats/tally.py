@@ -58,13 +58,16 @@ class Tally:
         """The report for the terminal."""
         counts = ((self.images, "image"), (self.boxes, "box"), (self.masks, "mask"), (self.classes, "class"))
         yield ", ".join(_several(count, unit) for count, unit in counts)
-        for reason, names in self.left_out.items():
-            yield f"left out, {reason}: {_some(names)}"
+        yield from (f"left out, {line}" for line in self.left_out_lines())
         for reason, names in self.changed.items():
             if names:
                 yield f"changed, {reason}: {_some(names)}"
         for what, count in self.lost.items():
             yield f"no place in the format for {what}: {count}"
+
+    def left_out_lines(self) -> Iterator[str]:
+        """Each reason for which records are not in the output, with some of their names."""
+        return (f"{reason}: {_some(names)}" for reason, names in self.left_out.items())
 
     def as_json(self) -> dict[str, Any]:
         """The report with every name."""

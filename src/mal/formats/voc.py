@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from typing import Any
+from xml.etree.ElementTree import Element
 
 from mal.data.coco import CocoFile
 from mal.errors import UserError
 from mal.formats.builder import CocoBuilder
 from mal.formats.options import ReadOptions
-from mal.formats.pictures import picture_size
+from mal.formats.outlines_of_shapes import box_around, polygon_record, rectangle_corners, turned
+from mal.formats.pictures import named_picture, picture_size
 from mal.formats.tally import Tally
+from mal.formats.xml_file import line_of, parsed_xml
 
-_LINE = "line"  # attribute that holds where an element begins; VOC has no attributes of its own
-_NO_ATTRIBUTES = {"name", "bndbox", "part"}  # children of an object that are more than a word about it
+_NO_ATTRIBUTES = {"name", "bndbox", "robndbox", "polygon", "part", "attributes"}  # more than a word about an object
+_PARTS = "parts of objects (head, hand ...)"
+_EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True)
 class _Object:
     category: str
-    xywh: tuple[float, float, float, float]
-    attributes: dict[str, str]
+    xywh: Sequence[float]
+    more: dict[str, Any]
 
 
 def read_voc(path: Path, options: ReadOptions, tally: Tally) -> tuple[CocoFile, Path | None]:
     """Read the boxes of one XML file or of all in a folder.
 
     Edges count as pixel borders, as LabelImg, CVAT and Roboflow write them; with ``one_based`` as in the files of the
-    Pascal VOC challenges, which count pixels from 1 and include the last. ``pose``, ``truncated``, ``difficult`` and
-    the like are kept under ``attributes``. Classes are sorted by name.
+    Pascal VOC challenges, which count pixels from 1 and include the last. Roboflow's ``polygon`` becomes the mask, and
+    so does roLabelImg's turned box. ``pose``, ``truncated``, ``difficult`` and CVAT's attributes are kept under
+    ``attributes``. Classes are sorted by name.
 
     Args:
         path: an XML file, or a folder with such files or with a folder ``Annotations`` of them.
@@ -42,22 +47,22 @@ def read_voc(path: Path, options: ReadOptions, tally: Tally) -> tuple[CocoFile, 
         The file, and the folder of the pictures if it is known.
 
     Raises:
-        UserError: a file is broken; it is named with the line.
+        UserError: there is no file, or one is broken; it is named with the line.
     """
     folder = path / "Annotations" if (path / "Annotations").is_dir() else path
-    files = [folder] if folder.is_file() else sorted(folder.glob("*.xml"))
+    files = [folder] if folder.is_file() else sorted(folder.glob("*.xml")) or sorted(folder.rglob("*.xml"))
+    if not files:
+        raise UserError(f"{path}: no VOC files in {folder}: an XML file for each image is expected")
     images = options.images
     if images is None and (folder.parent / "JPEGImages").is_dir():
         images = folder.parent / "JPEGImages"
     found: list[tuple[str, tuple[int, int], list[_Object]]] = []
     for file in files:
         try:
-            root = _parsed(file)
-            if root.tag != "annotation":
-                raise UserError(f"{file}: not a Pascal VOC file: its root is <{root.tag}>, not <annotation>")
-            size = _size(root, file, images)
-            objects = list(_objects(root, file, options, tally))
-            found.append((_file_name(root, file), size, objects))
+            root = _annotation(file)
+            name = _file_name(root, file, images)
+            size = picture_size(images / name) if images is not None else _size(root, file)
+            found.append((name, size, list(_objects(root, size, file, options, tally))))
         except UserError as error:
             if not tally.skip_broken:
                 raise
@@ -66,78 +71,115 @@ def read_voc(path: Path, options: ReadOptions, tally: Tally) -> tuple[CocoFile, 
     for name, size, objects in found:
         builder.image(name, size)
         for item in objects:
-            more = {"attributes": item.attributes} if item.attributes else {}
-            builder.annotation(item.category, item.xywh, more)
+            builder.annotation(item.category, item.xywh, item.more)
     return builder.build(path, tally), images
 
 
-def _parsed(path: Path) -> Element:
-    """The root of an XML file; definitions of entities, which can blow a file up or read others, are refused."""
-    builder = TreeBuilder()
-    parser = expat.ParserCreate()
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        builder.start(tag, attributes | {_LINE: str(parser.CurrentLineNumber)})
-
-    def refuse(*_: object) -> None:
-        raise UserError(f"{path}, line {parser.CurrentLineNumber}: a DOCTYPE, which no annotation needs: refused")
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    parser.StartDoctypeDeclHandler = refuse
-    try:
-        parser.Parse(path.read_bytes(), True)
-    except expat.ExpatError as error:
-        reason = expat.ErrorString(error.code)
-        raise UserError(f"{path}, line {error.lineno}: not valid XML: {reason}") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-    return builder.close()
+def _annotation(file: Path) -> Element:
+    root = parsed_xml(file)
+    if root.tag != "annotation":
+        raise UserError(f"{file}: not a Pascal VOC file: its root is <{root.tag}>, not <annotation>")
+    if root.find("imagesize") is not None and root.find("size") is None:
+        raise UserError(
+            f"no VOC files in {file.parent}: {file.name} is of the LabelMe web tool (MIT), which is not read"
+        )
+    return root
 
 
 def _text(element: Element, name: str) -> str:
     return (element.findtext(name) or "").strip()
 
 
-def _file_name(root: Element, file: Path) -> str:
+def _file_name(root: Element, file: Path, images: Path | None) -> str:
     # Some tools write a whole path, of a machine that is not this one.
     name = _text(root, "filename").replace("\\", "/").rpartition("/")[2]
-    return name or f"{file.stem}.jpg"
+    return named_picture(images or file.parent, name) if name else f"{file.stem}.jpg"
 
 
-def _size(root: Element, file: Path, images: Path | None) -> tuple[int, int]:
-    if images is not None:
-        return picture_size(images / _file_name(root, file))
-    width, height = (_text(root, f"size/{name}") for name in ("width", "height"))
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+def _size(root: Element, file: Path) -> tuple[int, int]:
+    sides = [_whole(_text(root, f"size/{name}")) for name in ("width", "height")]
+    if not all(sides):
         raise UserError(f"{file}: no <size> with a width and a height in it; --images DIR takes them from the pictures")
-    return int(width), int(height)
+    return sides[0], sides[1]
 
 
-def _objects(root: Element, file: Path, options: ReadOptions, tally: Tally) -> Iterator[_Object]:
+def _whole(text: str) -> int:
+    """A number of pixels, also one written as 640.0; 0 where it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return 0
+    return int(value) if 0 < value < 2**31 and value.is_integer() else 0
+
+
+def _objects(root: Element, size: tuple[int, int], file: Path, options: ReadOptions, tally: Tally) -> Iterator[_Object]:
     for element in root.iter("object"):
+        if element.find("part") is not None:
+            tally.lost[_PARTS] += len(element.findall("part"))
         try:
-            yield _object(element, options)
+            yield _object(element, size, options)
         except ValueError as error:
-            tally.broken(f"{file}, line {element.get(_LINE)}", str(error))
+            tally.broken(f"{file}, line {line_of(element)}", str(error))
 
 
-def _object(element: Element, options: ReadOptions) -> _Object:
+def _object(element: Element, size: tuple[int, int], options: ReadOptions) -> _Object:
     category = _text(element, "name")
     if not category:
         raise ValueError("the object has no name")
-    edges = []
-    for name in ("xmin", "ymin", "xmax", "ymax"):
-        text = _text(element, f"bndbox/{name}")
-        try:
-            edges.append(float(text))
-        except ValueError:
-            raise ValueError(f"<{name}> is {text!r}, not a number") from None
-    if options.one_based:
-        edges[:2] = [edges[0] - 1, edges[1] - 1]
-    xywh = (edges[0], edges[1], edges[2] - edges[0], edges[3] - edges[1])
-    if not (0 < xywh[2] < 1e9 and 0 < xywh[3] < 1e9):
+    attributes = _attributes(element)
+    more: dict[str, Any] = {"attributes": attributes} if attributes else {}
+    first = 1.0 if options.one_based else 0.0  # the number of the first pixel
+    polygon = [value - first for value in _polygon(element)] or _turned_box(element, first)
+    if polygon:
+        more |= polygon_record([polygon], size)
+    box = _box(element, first) if element.find("bndbox") is not None or not polygon else box_around([polygon])
+    return _Object(category, box, more)
+
+
+def _box(element: Element, first: float) -> list[float]:
+    x0, y0, x1, y1 = edges = [_number(element, f"bndbox/{name}") for name in _EDGES]
+    box = [x0 - first, y0 - first, x1 - x0 + first, y1 - y0 + first]
+    if not (0 < box[2] < 1e9 and 0 < box[3] < 1e9):
         raise ValueError(f"the box {', '.join(f'{edge:g}' for edge in edges)} has no extent")
-    others = {child.tag: (child.text or "").strip() for child in element if child.tag not in _NO_ATTRIBUTES}
-    return _Object(category, xywh, others)
+    return box
+
+
+def _number(element: Element, name: str) -> float:
+    text = _text(element, name)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"<{name.rpartition('/')[2]}> is {text!r}, not a number")
+    return value
+
+
+def _polygon(element: Element) -> list[float]:
+    """Roboflow's outline: ``<polygon><x1>..</x1><y1>..</y1><x2>.. </polygon>``; empty where there is none."""
+    names = [child.tag for child in element.iterfind("polygon/*")]
+    count = len(names) // 2
+    expected = [f"{axis}{number}" for number in range(1, count + 1) for axis in "xy"]
+    if sorted(names) != sorted(expected) or 0 < count < 3:
+        raise ValueError("its polygon is not x1, y1, x2, y2, x3, y3 and so on")
+    return [_number(element, f"polygon/{name}") for name in expected]
+
+
+def _turned_box(element: Element, first: float) -> list[float]:
+    """RoLabelImg's ``<robndbox>``, with its angle in radians; empty where there is none."""
+    if element.find("robndbox") is None:
+        return []
+    x, y, width, height, angle = (_number(element, f"robndbox/{name}") for name in ("cx", "cy", "w", "h", "angle"))
+    corners = rectangle_corners(x - first - width / 2, y - first - height / 2, width, height)
+    return turned(corners, (x - first, y - first), math.degrees(angle))
+
+
+def _attributes(element: Element) -> dict[str, str]:
+    """Words about an object: its own elements, what lies in those, and CVAT's attributes by their names."""
+    found = {_text(entry, "name"): _text(entry, "value") for entry in element.iterfind("attributes/attribute")}
+    for child in element:
+        if child.tag not in _NO_ATTRIBUTES:
+            found[child.tag] = (child.text or "").strip()
+            found |= {f"{child.tag}.{inner.tag}": (inner.text or "").strip() for inner in child}
+    plain = _text(element, "attributes")
+    return {name: text for name, text in (found | ({"attributes": plain} if plain else {})).items() if name and text}

@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from mal.console import console
+from mal.data.coco import CocoFile
 from mal.data.images import fill_missing_sizes
 from mal.data.json_out import write_json
 from mal.errors import UserError
-from mal.formats.formats import WRITERS, input_format, output_format, read
+from mal.formats.formats import WRITERS, output_format, read
 from mal.formats.label_studio import config_file
 from mal.formats.options import ReadOptions, WriteOptions
+from mal.formats.recognize import input_format
 from mal.formats.tally import Tally
 from mal.formats.whole_folder import check_target
 
@@ -37,7 +39,8 @@ def run(
         Exit code: 1 when broken records were left out, else 0.
 
     Raises:
-        UserError: the input is broken (file and line are named), or the output is there already or cannot be written.
+        UserError: the input is broken (file and line are named), nothing of it was read or written, or the output is
+            there already or cannot be written.
     """
     if reading.images is not None and not reading.images.is_dir():
         raise UserError(f"--images {reading.images}: no such folder")
@@ -48,6 +51,7 @@ def run(
     tally = Tally(skip_broken=skip_broken)
     with tempfile.TemporaryDirectory(prefix="mal-") as scratch:
         coco, images = read(source, source_format, reading, tally, Path(scratch))
+        _require_something(coco, source, tally)
         if images is not None:
             fill_missing_sizes(coco, images)
         writing = replace(writing, images=images)
@@ -60,6 +64,8 @@ def run(
         console.print(f"the pictures: --images {images}")
     if report is not None:
         write_json(tally.as_json(), report)
+    if tally.images == 0 or (tally.boxes + tally.masks == 0 and len(coco.table)):
+        raise UserError(f"nothing of {source} has come to {target}: the lines above say what was left out and why")
     return 1 if tally.has_broken else 0
 
 
@@ -67,6 +73,20 @@ def _files_beside(target: Path, target_format: str, report: Path | None) -> list
     """All that is written: the output and what lies beside it."""
     settings = [config_file(target)] if target_format == "label-studio" else []
     return [target, *settings, *([report] if report is not None else [])]
+
+
+def _require_something(coco: CocoFile, source: Path, tally: Tally) -> None:
+    """Refuse a source of which nothing was read, before anything is written.
+
+    Raises:
+        UserError: there is no image, or no annotation although there were some; it says what was left out.
+    """
+    left_out = "; ".join(tally.left_out_lines())
+    reasons = f" (left out, {left_out})" if left_out else ""
+    if not coco.document["images"]:
+        raise UserError(f"{source}: no image was read{reasons}: nothing is written")
+    if not len(coco.table) and left_out:
+        raise UserError(f"{source}: no box and no mask was read{reasons}: nothing is written")
 
 
 def _check_pictures(target_format: str, writing: WriteOptions) -> None:

@@ -1,0 +1,198 @@
+"""Which format a file or folder is in, and by what name people know those that are not read."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mal.data.coco_document import document_in_parts
+from mal.data.json_file import JsonFile, UnparsedError
+from mal.data.json_outline import outline
+from mal.errors import UserError
+from mal.file_kinds import HEAD_BYTES, said_kind
+from mal.formats.png_masks import LEGEND
+from mal.formats.yolo_description import has_names_beside
+
+_ASK = "say it with --from"
+_JSON_FILES_ASKED = 20  # of a folder: enough to tell what it is
+_LIST_OF_UNKNOWN = "a list of records of a kind that is not known"
+
+
+class JsonKind(NamedTuple):
+    """What a JSON file holds.
+
+    Attributes:
+        format: its name for --from; None for one that is not read.
+        what: in words.
+        advice: what to do about one that is not read.
+    """
+
+    format: str | None
+    what: str
+    advice: str = ""
+
+
+_COCO = JsonKind("coco", "a COCO file")
+_LABELME = JsonKind("labelme", "a LabelMe file")
+_TASKS = JsonKind("label-studio", "a list of Label Studio's tasks")
+_JSON_MIN = JsonKind(None, "Label Studio's JSON_MIN", "export it as JSON")
+_RESULTS = JsonKind(
+    None,
+    "a detector's results in COCO's form (image_id, bbox, score)",
+    "it needs the COCO file of the images, in whose place of annotations they go",
+)
+_CREATE_ML = JsonKind(None, "CreateML's JSON", "export the data set as COCO")
+_DATUMARO = JsonKind(None, "Datumaro's JSON", "export the data set as COCO")
+_VIA = JsonKind(None, "a project of the VGG Image Annotator (VIA)", "export it as COCO")
+_SUPERVISELY = JsonKind(None, "Supervisely's JSON", "export the data set as COCO")
+_SCALABEL = JsonKind(None, "Scalabel's JSON (BDD100K)", "export the data set as COCO")
+
+
+def input_format(path: Path) -> str:
+    """The format that a path is in, by its ending, its content, or what lies in the folder.
+
+    Raises:
+        UserError: it is not there, may be in several formats, or is in one that is not read; that is named.
+    """
+    if not path.exists():
+        raise UserError(f"{path} does not exist")
+    found = _formats_of_folder(path) if path.is_dir() else _formats_of_file(path)
+    if len(found) != 1:
+        known = f"it looks like {' and '.join(sorted(found))}" if found else "it looks like none that is known"
+        raise UserError(f"{path}: cannot tell its format, {known}: {_ASK}")
+    return found.pop()
+
+
+def coco_file_in(folder: Path) -> Path:
+    """The one COCO file of a folder, as Roboflow's ``_annotations.coco.json``.
+
+    Raises:
+        UserError: there is none, or more than one.
+    """
+    files = [file for file in _json_files(folder) if _kind_or_none(file) == _COCO]
+    if len(files) != 1:
+        names = ", ".join(str(file.relative_to(folder)) for file in files)
+        there = f"{len(files)} COCO files are in it ({names})" if files else "no COCO file is in it"
+        raise UserError(f"{folder} is a folder, and {there}: give the .json itself")
+    return files[0]
+
+
+def json_kind(path: Path) -> JsonKind:
+    """What a JSON file holds; a COCO file where that cannot be told, whose reader says what is missing.
+
+    Raises:
+        UserError: it is no JSON at all, but a file of another kind.
+    """
+    head = _head(path)
+    said = said_kind(head, "an annotation file in JSON", "json", "text")
+    if said is not None:
+        raise UserError(f"{path} {said}")
+    try:
+        return _kind_of_list(path) if _begins_list(head) else _kind_of_object(document_in_parts(JsonFile(path)))
+    except (UnparsedError, OSError):  # damaged: the reader says where
+        return _TASKS if _begins_list(head) else _LABELME if b'"shapes"' in head else _COCO
+
+
+def xml_format(path: Path) -> str:
+    """Pascal VOC or CVAT, by the beginning of an XML file."""
+    head = _head(path).replace(b"\0", b"")  # UTF-16 of plain letters reads like them then
+    return "cvat-xml" if b"<annotations" in head else "voc"
+
+
+def _formats_of_file(path: Path) -> set[str]:
+    suffix = path.suffix.lower()
+    by_suffix = {".csv": "csv", ".tsv": "csv", ".yaml": "yolo", ".yml": "yolo", ".data": "yolo", ".zip": "cvat"}
+    if suffix in by_suffix:
+        return {by_suffix[suffix]}
+    if suffix == ".xml":
+        return {xml_format(path)}
+    if suffix != ".json":
+        return set()
+    kind = json_kind(path)
+    if kind.format is None:
+        raise UserError(f"{path} is {kind.what}, which is not read{f': {kind.advice}' if kind.advice else ''}")
+    return {kind.format}
+
+
+def _formats_of_folder(path: Path) -> set[str]:
+    if (path / LEGEND).is_file():
+        return {"png"} | ({"yolo"} if _may_be_yolo(path) else set())
+    found = {"yolo"} if _may_be_yolo(path) else set()
+    found |= {xml_format(file) for file in islice((path / "Annotations").rglob("*.xml"), 1)}
+    found |= {xml_format(file) for file in islice(sorted(path.glob("*.xml")), 1)}
+    if (path / "Annotations").is_dir() and not found:
+        raise UserError(f"{path}: no VOC files in {path / 'Annotations'}, and nothing else that is known beside it")
+    kinds = {kind.format for kind in map(_kind_or_none, islice(_json_files(path), _JSON_FILES_ASKED)) if kind}
+    if "labelme" in kinds:
+        found.add("labelme")
+    elif "coco" in kinds and not found:
+        coco_file_in(path)
+        found.add("coco")
+    return found
+
+
+def _may_be_yolo(path: Path) -> bool:
+    if any(path.glob("*.yaml")) or any(path.glob("*.yml")) or any(path.glob("*.data")):
+        return True
+    return (path / "labels").is_dir() or has_names_beside(path)
+
+
+def _json_files(folder: Path) -> list[Path]:
+    """Those in the folder itself; where there are none, those below it."""
+    return sorted(folder.glob("*.json")) or sorted(folder.rglob("*.json"))
+
+
+def _kind_or_none(path: Path) -> JsonKind | None:
+    """What a JSON file beside others holds; None where it is something else."""
+    try:
+        kind = json_kind(path)
+        return kind if kind != _COCO or {"images", "annotations"} <= set(document_in_parts(JsonFile(path))) else None
+    except (UserError, UnparsedError, OSError, TypeError):
+        return None
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _begins_list(head: bytes) -> bool:
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+
+
+def _kind_of_list(path: Path) -> JsonKind:
+    file = JsonFile(path)
+    records = outline(file).values
+    if not len(records):
+        return _TASKS
+    first = file.parse(file.read(*records[0].tolist()))
+    keys = set(first) if isinstance(first, dict) else set()
+    if "data" in keys:
+        return _TASKS
+    if "image_id" in keys and keys & {"bbox", "segmentation", "keypoints"}:
+        return _RESULTS
+    if "annotations" in keys and keys & {"image", "imagefilename"}:
+        return _CREATE_ML
+    if keys & {"annotation_id", "annotator", "lead_time"} or {"id", "image"} <= keys:
+        return _JSON_MIN
+    return _SCALABEL if {"name", "labels"} <= keys else JsonKind(None, _LIST_OF_UNKNOWN)
+
+
+def _kind_of_object(document: Any) -> JsonKind:
+    keys = set(document) if isinstance(document, dict) else set()
+    if {"images", "annotations"} <= keys:
+        return _COCO
+    if "shapes" in keys or {"imageData", "imagePath"} <= keys:
+        return _LABELME
+    if "data" in keys and keys & {"annotations", "predictions"}:
+        return _TASKS
+    if "items" in keys and keys & {"dm_format_version", "categories"}:
+        return _DATUMARO
+    values = list(document.values()) if keys else []
+    if "_via_img_metadata" in keys or any(isinstance(value, dict) and "regions" in value for value in values):
+        return _VIA
+    return _SUPERVISELY if {"objects", "size"} <= keys else _COCO
