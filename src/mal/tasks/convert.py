@@ -36,7 +36,7 @@ def run(
     """Convert, and print what was written and what was not.
 
     Returns:
-        Exit code: 1 when broken records were left out, else 0.
+        Exit code: 1 when broken records were left out or nothing was left to write, else 0.
 
     Raises:
         UserError: the input is broken (file and line are named), nothing of it was read or written, or the output is
@@ -64,9 +64,10 @@ def run(
         console.print(f"the pictures: --images {images}")
     if report is not None:
         write_json(tally.as_json(), report)
-    if tally.images == 0 or (tally.boxes + tally.masks == 0 and len(coco.table)):
-        raise UserError(f"nothing of {source} has come to {target}: the lines above say what was left out and why")
-    return 1 if tally.has_broken else 0
+    has_nothing = tally.images == 0 or (tally.boxes + tally.masks == 0 and len(coco.table) > 0)
+    if has_nothing:
+        console.print(f"nothing of {source} has come to {target}: the lines above say why")
+    return 1 if tally.has_broken or has_nothing else 0
 
 
 def _files_beside(target: Path, target_format: str, report: Path | None) -> list[Path]:
