@@ -75,15 +75,15 @@ def _regions(annotation: Annotation, image: ImageRecord, options: WriteOptions, 
             "height": height / image.height * 100,
             "rotation": 0,
         }
-        yield _region(annotation, image, "rectanglelabels", place, carried(annotation.record, None))
+        yield _region(annotation, image, "rectanglelabels", place, carried(annotation, None))
         return
     if options.shapes == "masks" or annotation.is_group:
         value = {"format": "rle", "rle": encode(mask_from_rle(annotation.rle))}
-        yield _region(annotation, image, "brushlabels", value, carried(annotation.record, annotation.rle))
+        yield _region(annotation, image, "brushlabels", value, carried(annotation, annotation.rle))
         return
     polygons = polygons_from_rle(annotation.rle, options.tolerance)
     written = rle_from_segmentation([flat(polygon) for polygon in polygons], image.height, image.width)
-    carrier = carried(annotation.record, written)
+    carrier = carried(annotation, written)
     for part, polygon in enumerate(polygons):
         points = (polygon / (image.width, image.height) * 100).tolist()
         yield _region(annotation, image, "polygonlabels", {"points": points, "closed": True}, carrier, part)

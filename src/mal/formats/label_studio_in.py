@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import numpy as np
-
 from mal.data.coco import CocoFile
 from mal.data.coco_document import document_as_a_whole
 from mal.errors import UserError
@@ -15,11 +13,12 @@ from mal.formats.builder import CocoBuilder
 from mal.formats.by_image import Json
 from mal.formats.label_studio_rle import decode
 from mal.formats.options import ReadOptions
-from mal.formats.restore import CARRIED, restored
+from mal.formats.restore import CARRIED, restored, restored_box
 from mal.formats.tally import Tally
 from mal.masks.rle import Rle, rle_from_mask, rle_from_segmentation
 
 _TAGS = ("brushlabels", "polygonlabels", "rectanglelabels")
+_SAME = 1e-4  # pixels that the side of an unedited box may differ by, after its way through per cents
 
 
 def read_label_studio(path: Path, _: ReadOptions, tally: Tally) -> CocoFile:
@@ -95,19 +94,16 @@ def _read_annotation(
         tally.left_out[f"regions of the type {kind}{' that are turned' if kind in _TAGS else ''}"].append(name)
         return
     assert size is not None
-    labels = first["value"].get(kind) or ["object"]
+    label = str((first["value"].get(kind) or ["object"])[0])
     carrier = _carrier(first)
     if kind == "rectanglelabels":
         value = first["value"]
         numbers = [float(value[key]) / 100 for key in ("x", "y", "width", "height")]
-        box = [share * side for share, side in zip(numbers, (*size, *size), strict=True)]
-        record = dict(carrier["record"]) if isinstance(carrier, dict) else {}
-        old = record.pop("bbox", None)
-        is_same = old is not None and np.allclose(old, box, atol=1e-4)
-        builder.annotation(str(labels[0]), old if is_same else [round(side, 4) for side in box], record)
+        box = [round(share * side, 4) for share, side in zip(numbers, (*size, *size), strict=True)]
+        builder.annotation(label, *restored_box(carrier, box, name, tally, label, _SAME))
         return
     rle = _read_brush(first, size) if kind == "brushlabels" else _read_polygons(group, size)
-    builder.annotation(str(labels[0]), *restored(carrier, rle, name, tally))
+    builder.annotation(label, *restored(carrier, rle, name, tally, label))
 
 
 def _read_brush(region: Json, size: tuple[int, int]) -> Rle:

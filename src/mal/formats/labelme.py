@@ -93,12 +93,12 @@ def _shapes(annotation: Annotation, number: int, image: ImageRecord, options: Wr
             tally.changed[EMPTY_MASK].append(f"{annotation.name} of {image.file_name}")
         x, y, width, height = annotation.xywh
         corners = [[x, y], [x + width, y + height]]
-        return [_shape(annotation, None, "rectangle", corners, carried(annotation.record, None))]
+        return [_shape(annotation, None, "rectangle", corners, carried(annotation, None))]
     if options.shapes == "masks" or annotation.is_group:
         return [_mask_shape(annotation, annotation.rle)]
     polygons = polygons_from_rle(annotation.rle, options.tolerance)
     written = rle_from_segmentation([flat(polygon) for polygon in polygons], image.height, image.width)
-    carrier = carried(annotation.record, written)
+    carrier = carried(annotation, written)
     return [_shape(annotation, number, "polygon", polygon.tolist(), carrier) for polygon in polygons]
 
 
@@ -109,7 +109,7 @@ def _mask_shape(annotation: Annotation, rle: Rle) -> Json:
     corners = [[float(x0), float(y0)], [float(x1), float(y1)]]  # LabelMe's window has its last row and column inside
     content = io.BytesIO()
     Image.fromarray(mask[y0 : y1 + 1, x0 : x1 + 1].astype(np.uint8)).save(content, "PNG")
-    shape = _shape(annotation, None, "mask", corners, carried(annotation.record, rle))
+    shape = _shape(annotation, None, "mask", corners, carried(annotation, rle))
     return shape | {"mask": base64.b64encode(content.getvalue()).decode("ascii")}
 
 

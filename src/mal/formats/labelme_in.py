@@ -18,9 +18,11 @@ from mal.errors import UserError
 from mal.formats.builder import CocoBuilder
 from mal.formats.by_image import Json
 from mal.formats.options import ReadOptions
-from mal.formats.restore import CARRIED, restored
+from mal.formats.restore import CARRIED, restored, restored_box
 from mal.formats.tally import Tally
 from mal.masks.rle import Rle, rle_from_mask, rle_from_segmentation, rle_from_window
+
+_SAME = 1e-6  # pixels that the side of an unedited box may differ by, after sums and differences of corners
 
 
 def read_labelme(path: Path, options: ReadOptions, tally: Tally) -> CocoFile:
@@ -81,11 +83,8 @@ def _read_annotation(parts: list[Json], size: tuple[int, int], where: str, build
     kind, label, carrier = first["shape_type"], str(first["label"]), first.get(CARRIED)
     if kind == "rectangle":
         (x0, x1), (y0, y1) = (sorted(float(point[axis]) for point in first["points"]) for axis in (0, 1))
-        record = dict(carrier["record"]) if isinstance(carrier, dict) else {}
-        old = record.pop("bbox", None)
         box = [x0, y0, x1 - x0, y1 - y0]
-        is_same = old is not None and np.allclose(old, box, atol=1e-6)
-        builder.annotation(label, old if is_same else box, record)
+        builder.annotation(label, *restored_box(carrier, box, where, tally, label, _SAME))
         return
     if kind == "mask":
         rle = _read_mask(first, size)
@@ -97,7 +96,7 @@ def _read_annotation(parts: list[Json], size: tuple[int, int], where: str, build
     else:
         tally.left_out[f"shapes of the type {kind} have no area"].append(where)
         return
-    builder.annotation(label, *restored(carrier, rle, where, tally))
+    builder.annotation(label, *restored(carrier, rle, where, tally, label))
 
 
 def _read_mask(shape: Json, size: tuple[int, int]) -> Rle:

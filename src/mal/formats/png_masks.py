@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -70,6 +71,7 @@ def read_png(path: Path, _: ReadOptions, tally: Tally) -> CocoFile:
             record = dict(item["image"])
             size = (record.pop("width"), record.pop("height"))
             builder.image(record.pop("file_name"), size, record)
+            _check_indexed(item, path, tally)
             for entry in item["annotations"]:
                 name = names.get(entry["record"].get("category_id"), NO_CLASSES)
                 builder.annotation(name, *_read_annotation(entry, path, size, tally))
@@ -86,7 +88,7 @@ def _write_image(item: AnnotatedImage, taken: OutputNames, tally: Tally) -> Json
     masks: list[tuple[int, Annotation, Rle]] = []
     entries = []
     for number, annotation in enumerate(item.annotations):
-        entry = carried(annotation.record, annotation.rle) | {"value": None, "file": None}
+        entry = carried(annotation, annotation.rle) | {"value": None, "file": None}
         if annotation.rle is not None:
             file = PurePosixPath("instances", stem, f"{_file_stem(annotation, number)}.png")
             try:
@@ -112,12 +114,32 @@ def _write_image(item: AnnotatedImage, taken: OutputNames, tally: Tally) -> Json
     is_small = len(masks) <= _LARGEST_8_BIT
     Image.fromarray(indexed.astype(np.uint8) if is_small else indexed).save(indexed_path)
     size = {"width": item.image.width, "height": item.image.height}
-    return {"image": item.record | size, "indexed": indexed_name.as_posix(), "annotations": entries}
+    return {
+        "image": item.record | size,
+        "indexed": indexed_name.as_posix(),
+        "indexed_digest": _digest(indexed),
+        "annotations": entries,
+    }
+
+
+def _digest(indexed: npt.NDArray[np.uint16]) -> str:
+    return hashlib.sha256(indexed.astype("<u2").tobytes()).hexdigest()
 
 
 def _file_stem(annotation: Annotation, number: int) -> str:
     annotation_id = annotation.record.get("id")
     return str(annotation_id) if type(annotation_id) is int else f"at-{number}"
+
+
+def _check_indexed(item: Json, folder: Path, tally: Tally) -> None:
+    """Say so where the picture of all instances, which is not read, was edited."""
+    path = image_path(folder, item["indexed"])
+    if not path.is_file():
+        return
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture)
+    if _digest(pixels) != item.get("indexed_digest"):
+        tally.changed["the picture was edited, but only those in instances/ are read"].append(item["indexed"])
 
 
 def _read_annotation(entry: Json, folder: Path, size: tuple[int, int], tally: Tally) -> tuple[list[float], Json]:
