@@ -92,7 +92,7 @@ def test_a_conversion_that_fails_leaves_nothing_behind(tmp_path, capfd):
         (["{source}", "out.json", "--from", "label-studio"], "list of tasks"),
         (["{source}", "out.json", "--from", "cvat"], "no zip archive"),
         (["{source}", "out.json", "--from", "csv"], "a table of boxes"),
-        (["{source}", "out.json", "--from", "voc"], "not valid XML"),
+        (["{source}", "out.json", "--from", "voc"], "not an annotation file in XML"),
         (["{source}", "out.json", "--from", "yolo"], "class names"),
         (["{source}", "out.json", "--from", "labelme"], "not a LabelMe file"),
         (["{source}", "out.json", "--from", "png"], "legend"),
