@@ -59,7 +59,8 @@ def said_kind(head: bytes, wanted: str, *groups: Group) -> str | None:
     kind = file_kind(head)
     if kind is None or kind.group in groups:
         return None
-    return f"is {kind.name}, not {wanted}" + (f": {kind.advice}" if kind.advice else "")
+    what = kind.name if kind.name.endswith(wanted.split()[-1]) else f"{kind.name}, not {wanted}"
+    return f"is {what}" + (f": {kind.advice}" if kind.advice else "")
 
 
 _BEGINNINGS: tuple[tuple[bytes, FileKind], ...] = (

@@ -6,14 +6,17 @@ error that it causes says the limit, and how to raise it where a user may want t
 
 from __future__ import annotations
 
-MAX_IMAGE_PIXELS = 180_000_000
-"""Pixels of one picture, unless the user allows more: 540 MB as RGB, in each process that reads pictures."""
+MAX_IMAGE_PIXELS = 178_000_000
+"""Pixels of one picture, unless the user allows more: 534 MB as RGB, in each process that reads pictures."""
 
 MAX_PICTURE_BYTES = 4 * 2**30
 """Bytes of one picture file: 180 megapixels of four 16-bit channels take 1.4 GB; a sparse file may take terabytes."""
 
 MAX_MASK_PIXELS = 2**31 - 1
 """Width times height of an image with masks: pycocotools keeps run lengths in 32 bits, which some systems sign."""
+
+MAX_JPEG_SCANS = 1_000
+"""Scans of a progressive JPEG, honestly a few dozen: each goes over the whole picture, for a dozen bytes of file."""
 
 MAX_OUTLINE_LENGTH = 5_000_000
 """Pixels of all outlines of one annotation: pycocotools takes up to 80 bytes for each, even far outside the image."""

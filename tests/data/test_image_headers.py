@@ -73,6 +73,11 @@ def test_pixels_without_a_known_range_are_a_fault(tmp_path):
     assert "no known range" in finding(tmp_path, "a.tif").fault
 
 
+def test_colours_that_are_not_converted_are_a_fault(tmp_path):
+    Image.new("LAB", (WIDTH, HEIGHT)).save(tmp_path / "a.tif")
+    assert "Lab colours are not converted" in finding(tmp_path, "a.tif").fault
+
+
 @pytest.mark.parametrize(
     ("name", "mode", "said"),
     [

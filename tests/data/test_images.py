@@ -56,6 +56,13 @@ def test_32_bit_grey_is_refused_rather_than_clipped(tmp_path):
         read_image(path)
 
 
+def test_signed_16_bits_are_refused_as_what_they_are(tmp_path):
+    values = np.array([[300, -1000]], np.int16)
+    Image.fromarray(values.view(np.uint16)).save(tmp_path / "a.tif", tiffinfo={339: 2})
+    with pytest.raises(UserError, match=r"a\.tif cannot be used: signed 16-bit pixels .* -1000 to 300"):
+        read_image(tmp_path / "a.tif")
+
+
 def test_floating_point_grey_is_refused(tmp_path):
     path = saved(tmp_path, Image.fromarray(np.array([[0.5, 7]], dtype=np.float32)), "a.tif")
     with pytest.raises(UserError, match="floating-point"):
@@ -83,16 +90,6 @@ def test_a_jpeg_has_the_very_pixels_that_pillow_decodes(tmp_path, picture, mode,
     np.testing.assert_array_equal(pixels, np.asarray(Image.open(path).convert("RGB")))
 
 
-def test_pillow_has_the_last_word_on_a_jpeg(tmp_path, picture, monkeypatch):
-    def refuse(*_, **__):
-        raise RuntimeError("incomplete")
-
-    path = saved(tmp_path, Image.fromarray(picture), "a.jpg")
-    whole = read_image(path)
-    monkeypatch.setattr("torchvision.io.decode_jpeg", refuse)
-    np.testing.assert_array_equal(read_image(path), whole)
-
-
 def test_cmyk_is_converted_and_not_inverted(tmp_path, picture):
     pixels = read_image(saved(tmp_path, Image.fromarray(picture).convert("CMYK"), "a.jpg", quality=95))
     assert np.abs(pixels.astype(int) - picture).mean() < 6
@@ -112,7 +109,7 @@ def test_a_48_megapixel_picture_is_read(tmp_path):
 
 def test_an_absurdly_large_picture_is_refused(tmp_path):
     path = saved(tmp_path, Image.new("1", (30000, 20000)))
-    with pytest.raises(UserError, match="too large"):
+    with pytest.raises(UserError, match=r"600 megapixels, where the limit is 178 .*--max-megapixels"):
         read_image(path)
 
 

@@ -15,11 +15,10 @@ from PIL.ImageFile import ImageFile
 from mal.data.image_table import ImageRecord, ImageTable
 from mal.data.images import HEADER_THREADS, image_path, opened_picture, read_record_image, require_size
 from mal.data.orientation import orientation_of, picture_size, turned_size
+from mal.data.picture_modes import CERTAIN_MODES
 from mal.errors import UserError
 
 _IMAGES_AT_A_TIME = 128  # of one thread: few enough for a smooth progress bar
-# Whether these pixels have a known range is not in the header.
-_MODES_TO_DECODE = ("F", "I")
 _END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _TAIL = 64  # bytes: some cameras pad their files
 _CONVERTED = {
@@ -82,7 +81,7 @@ def _finding(row: int, image: ImageRecord, img_dir: Path, *, deep: bool) -> Imag
         path = image_path(img_dir, image.file_name)
         with opened_picture(path) as picture:
             remarks += _remarks(picture, image)
-            if deep or picture.mode in _MODES_TO_DECODE or _may_be_cut_off(picture):
+            if deep or picture.mode not in CERTAIN_MODES or _may_be_cut_off(picture):
                 read_record_image(img_dir, image)
             require_size(image, path, picture)
     except UserError as error:

@@ -11,24 +11,25 @@ import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from mal.data.coco import CocoFile, show
 from mal.data.image_table import ImageRecord
+from mal.data.jpeg import decode_jpeg, is_out_of_memory
 from mal.data.notes import RecordNote
 from mal.data.orientation import Exif, orientation_of, picture_size, turn_after_decoding, turned_pixels, turned_size
+from mal.data.picture_file import not_enough_memory, opened_file, picture_in
+from mal.data.picture_modes import Pixels, UnusablePixelsError, pixels_of
+from mal.data.tiff_jpeg import require_whole_jpeg_inside
 from mal.errors import UserError, one_line
+from mal.limits import MAX_PICTURE_BYTES
 from mal.places import is_url
-
-Pixels = npt.NDArray[np.uint8]
+from mal.plain_files import read_up_to
 
 # Reading headers is waiting for a disk, and more so where the disk is somewhere else.
 HEADER_THREADS = 8
-_JPEG_MODES = ("RGB", "L")  # four inks are converted by Pillow alone
+_JPEG_FORMATS = ("JPEG", "MPO")
 
 
 def image_path(img_dir: Path, file_name: str) -> Path:
@@ -56,7 +57,8 @@ def read_image(path: Path, exif: Exif = "stored") -> Pixels:
     """Decode one picture.
 
     Args:
-        path: any format that Pillow reads. Grey, palette, CMYK and 16-bit pictures are converted, alpha is dropped.
+        path: a file in one of `mal.data.picture_file.FORMATS`, whatever its name ends with. Grey,
+            palette, CMYK and 16-bit pictures are converted, alpha is dropped.
         exif: pixels as they are stored, as COCO's sizes and boxes go by; or upright, as viewers turn them by their
             EXIF orientation. The same for every format.
 
@@ -64,21 +66,33 @@ def read_image(path: Path, exif: Exif = "stored") -> Pixels:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        UserError: the file is missing, damaged, no picture, or too large to be one (Pillow's decompression limit).
+        UserError: the file is missing, damaged, no picture, or has more pixels or bytes than `mal.limits` allows.
     """
-    with _opened(path) as file:
-        content = file.read()
-    with _picture(path, io.BytesIO(content)) as image:
-        try:
+    with opened_file(path) as file:
+        content = read_up_to(file, MAX_PICTURE_BYTES, f"image {path}")
+    try:
+        with picture_in(io.BytesIO(content), f"image {path}") as image:
             turn = turn_after_decoding(image, exif)
-            rgb = _jpeg_pixels(content) if image.format == "JPEG" and image.mode in _JPEG_MODES else None
-            if rgb is None:
-                image.load()
-                rgb = pixels_of(image)
-        # Pillow's decoders raise nearly every built-in error type on damaged bytes.
-        except Exception as error:
-            raise UserError(f"image {path} is damaged or cannot be decoded: {one_line(error)}") from error
-    return turned_pixels(rgb, turn)
+            return turned_pixels(_decoded(image, content), turn)
+    except UserError:
+        raise
+    except UnusablePixelsError as error:
+        raise UserError(f"image {path} cannot be used: {error}") from error
+    # Pillow's decoders raise nearly every built-in error type on damaged bytes.
+    except Exception as error:
+        if isinstance(error, MemoryError) or is_out_of_memory(str(error)):
+            raise not_enough_memory(path) from error
+        raise UserError(f"image {path} is damaged or cannot be decoded: {one_line(error)}") from error
+
+
+def _decoded(image: Image.Image, content: bytes) -> Pixels:
+    if image.format in _JPEG_FORMATS:
+        pixels = decode_jpeg(content, "CMYK" if image.mode == "CMYK" else "RGB")
+        if pixels is not None and image.mode != "CMYK":  # four inks are converted by Pillow alone
+            return pixels
+    require_whole_jpeg_inside(image, content)
+    image.load()
+    return pixels_of(image)
 
 
 def read_record_image(img_dir: Path, record: ImageRecord) -> Pixels:
@@ -152,76 +166,5 @@ def opened_picture(path: Path) -> Iterator[Image.Image]:
     Raises:
         UserError: as of `read_image`, as far as the header tells.
     """
-    with _opened(path) as file, _picture(path, file) as image:
+    with opened_file(path) as file, picture_in(file, f"image {path}") as image:
         yield image
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with path.open("rb") as file:
-            yield file
-    except FileNotFoundError:
-        raise UserError(f"image {path} does not exist: check the image folder and the file name") from None
-    except IsADirectoryError:
-        raise UserError(f"image {path} is a folder, not a picture") from None
-    except UserError:
-        raise
-    # A file name that no file can have raises ValueError; stores behind URLs have errors of their own.
-    except Exception as error:
-        raise UserError(f"image {path} cannot be opened: {one_line(error)}") from error
-
-
-def _picture(path: Path, file: BinaryIO) -> Image.Image:
-    try:
-        picture = Image.open(file)
-        if picture.format == "TIFF":
-            picture.info.pop("xmp", None)  # Pillow would turn a TIFF by it where the TIFF's own tag is missing
-        return picture
-    except UnidentifiedImageError:
-        raise UserError(f"image {path} is not a picture that can be read, or its first bytes are damaged") from None
-    except Image.DecompressionBombError as error:
-        raise UserError(f"image {path} is too large: {one_line(error)}") from error
-    # As in read_image: headers are parsed here, and damaged ones raise nearly anything.
-    except Exception as error:
-        raise UserError(f"image {path} cannot be opened: {one_line(error)}") from error
-
-
-def pixels_of(image: Image.Image) -> Pixels:
-    """Colours of a picture in any mode, (H, W, 3) uint8; grey of 16 bits is scaled from its full range.
-
-    Raises:
-        ValueError: the mode has no known range of values.
-    """
-    if image.mode.startswith("I"):
-        grey = _grey8(np.asarray(image))
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no known range; save the picture with 8 or 16 bits")
-    return np.array(image.convert("RGB"))
-
-
-def _jpeg_pixels(content: bytes) -> Pixels | None:
-    """What Pillow makes of a JPEG, in half the time: its own way out of its pictures takes as long as decoding.
-
-    None for a file that is not whole: Pillow takes some of those, and has the words for the others.
-    """
-    import torch  # here, since not all that reads pictures needs them
-    from torchvision.io import ImageReadMode, decode_jpeg
-
-    try:
-        return (
-            decode_jpeg(torch.frombuffer(bytearray(content), dtype=torch.uint8), mode=ImageReadMode.RGB)
-            .permute(1, 2, 0)
-            .numpy()
-        )
-    except RuntimeError:
-        return None
-
-
-def _grey8(grey: npt.NDArray[np.generic]) -> Pixels:
-    """16-bit grey to 8 bits over the full range: 65535 becomes 255 (Pillow's own conversion clips at 255)."""
-    values = grey.astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise ValueError("32-bit pixels have no known range; save the picture with 8 or 16 bits")
-    return ((values + 128) // 257).astype(np.uint8)

@@ -11,7 +11,8 @@ from PIL import Image
 
 from mal.data.box import Box
 from mal.data.image_table import ImageRecord
-from mal.data.images import pixels_of, read_image
+from mal.data.images import read_image
+from mal.data.picture_modes import pixels_of
 
 ImageLike = str | Path | Image.Image | npt.NDArray[np.uint8]
 

@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from mal.data import json_in
 from mal.data.coco import CocoFile
+from mal.data.picture_file import picture_in
 from mal.errors import UserError
 from mal.formats.builder import CocoBuilder
 from mal.formats.by_image import Json
@@ -101,9 +101,10 @@ def _read_annotation(parts: list[Json], size: tuple[int, int], where: str, build
 
 def _read_mask(shape: Json, size: tuple[int, int]) -> Rle:
     try:
-        with Image.open(io.BytesIO(base64.b64decode(shape["mask"], validate=True))) as picture:
+        content = io.BytesIO(base64.b64decode(shape["mask"], validate=True))
+        with picture_in(content, "the mask") as picture:
             window = np.asarray(picture) > 0
-    except (binascii.Error, UnidentifiedImageError, OSError) as error:
+    except (binascii.Error, UserError, OSError) as error:
         raise ValueError(f"the mask is no PNG picture in base64: {error}") from error
     x0, y0 = (int(value) for value in shape["points"][0])
     height, width = window.shape

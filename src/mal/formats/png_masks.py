@@ -11,7 +11,7 @@ from PIL import Image
 
 from mal.data import json_in
 from mal.data.coco import CocoFile
-from mal.data.images import image_path
+from mal.data.images import image_path, opened_picture
 from mal.data.json_out import write_json
 from mal.data.json_records import JsonRecords
 from mal.errors import UserError
@@ -75,6 +75,8 @@ def read_png(path: Path, _: ReadOptions, tally: Tally) -> CocoFile:
             for entry in item["annotations"]:
                 name = names.get(entry["record"].get("category_id"), NO_CLASSES)
                 builder.annotation(name, *_read_annotation(entry, path, size, tally))
+    except UserError as error:
+        raise UserError(f"{legend_path}: {error}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{legend_path} is not a legend of PNG masks as `mal convert` writes it: {error!r}") from error
     return builder.build(path, tally, document)
@@ -146,7 +148,7 @@ def _read_annotation(entry: Json, folder: Path, size: tuple[int, int], tally: Ta
     if entry["file"] is None:
         record = dict(entry["record"])
         return record.pop("bbox"), record
-    with Image.open(image_path(folder, entry["file"])) as picture:
+    with opened_picture(image_path(folder, entry["file"])) as picture:
         mask = np.asarray(picture) > 0
     if mask.shape != (size[1], size[0]):
         raise ValueError(f"{entry['file']} has {mask.shape[1]} x {mask.shape[0]} pixels, its image {size}")

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from mal.data.images import Pixels, read_record_image
+from mal.data.images import read_record_image
+from mal.data.picture_modes import Pixels
 from mal.errors import UserError
 from mal.masks.rle import rle_from_mask
 from mal.report.findings import MaskPair

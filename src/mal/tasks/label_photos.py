@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 
 from mal.console import console
-from mal.data.images import Pixels, read_image
+from mal.data.images import read_image
 from mal.data.json_out import write_json
+from mal.data.picture_modes import Pixels
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
 from mal.labelling.label import Label, reason_to_doubt
