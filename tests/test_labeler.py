@@ -13,6 +13,7 @@ from mal.masks.rle import mask_from_rle
 from mal.models.build import mean_field_settings
 from mal.models.predict import PredictionMode
 from mal.training.saved_spec import saved_spec
+from tests.data.turned import as_seen, save_turned
 from tests.small_networks import small_network, small_spec
 
 WIDTH, HEIGHT = 70, 50
@@ -200,3 +201,12 @@ def test_the_best_device_is_a_gpu_where_there_is_one(monkeypatch):
     assert best_device() == "mps"
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert best_device() == "cpu"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_file_gives_the_masks_of_the_picture_turned_for_good(labeler, tmp_path, orientation):
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    path = save_turned(tmp_path / "a.png", noise, orientation)
+    boxes = [[10, 12, 70, 66]]
+    assert np.array_equal(labeler.label(path, boxes, exif="upright"), labeler.label(as_seen(noise, orientation), boxes))
+    assert np.array_equal(labeler.label(path, boxes), labeler.label(noise, boxes))

@@ -8,7 +8,7 @@ would go past that.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,6 +32,12 @@ class PlainConsole(Console):
 
 console = PlainConsole()
 SECONDS_BETWEEN_LINES = 15.0
+
+
+def tell(make_line: Callable[[], str | None]) -> None:
+    """Print a line that takes some work to make, where anybody listens; nothing where it is None."""
+    if not console.quiet and (line := make_line()) is not None:
+        console.print(line)
 
 
 class TaskProgress:

@@ -17,6 +17,7 @@ from mal.config.schema import ExperimentSpec
 from mal.config.secrets import encryption_key_of
 from mal.data.crop_stream import CropBatch, CropSettings, crop_boxes
 from mal.data.loose_boxes import ImageLike, checked_boxes, image_pixels, visible_boxes
+from mal.data.orientation import Exif
 from mal.data.pixels import normalize
 from mal.errors import UserError
 from mal.export.onnx_network import OnnxNetwork
@@ -144,13 +145,17 @@ class MaskAutoLabeler:
             device=device or best_device(),
         )
 
-    def label(self, image: ImageLike, boxes_xyxy: ArrayLike, *, batch_size: int = 8) -> npt.NDArray[np.bool_]:
+    def label(
+        self, image: ImageLike, boxes_xyxy: ArrayLike, *, batch_size: int = 8, exif: Exif = "stored"
+    ) -> npt.NDArray[np.bool_]:
         """Masks of the objects in some boxes of an image.
 
         Args:
             image: a file path, a PIL image, or an (H, W, 3) or (H, W) uint8 array in RGB order.
             boxes_xyxy: (N, 4) boxes, x0 y0 x1 y1 in pixels of the image.
             batch_size: boxes that the network sees at once.
+            exif: of a file path: whether it is read as it is stored, or upright, as viewers turn it by its EXIF
+                orientation; boxes and masks are in its pixels then.
 
         Returns:
             (N, H, W) bool. The mask of a box that lies outside the image is empty.
@@ -159,14 +164,14 @@ class MaskAutoLabeler:
             UserError: the image cannot be read.
             ValueError: a box is not a box.
         """
-        pixels, boxes = image_pixels(image), checked_boxes(boxes_xyxy)
+        pixels, boxes = image_pixels(image, exif), checked_boxes(boxes_xyxy)
         masks = np.zeros((len(boxes), *pixels.shape[:2]), dtype=np.bool_)
         for index, pasted in self._masks_by_index(pixels, boxes, batch_size):
             masks[index] = pasted.full()
         return masks
 
     def label_instances(
-        self, image: ImageLike, boxes_xyxy: ArrayLike, *, batch_size: int = 8
+        self, image: ImageLike, boxes_xyxy: ArrayLike, *, batch_size: int = 8, exif: Exif = "stored"
     ) -> list[PastedMask | None]:
         """As :meth:`label`, but each mask as a window of the image, with a score and :meth:`PastedMask.rle`.
 
@@ -174,7 +179,7 @@ class MaskAutoLabeler:
             N masks; None for a box that lies outside the image.
         """
         boxes = checked_boxes(boxes_xyxy)
-        found = dict(self._masks_by_index(image_pixels(image), boxes, batch_size))
+        found = dict(self._masks_by_index(image_pixels(image, exif), boxes, batch_size))
         return [found.get(index) for index in range(len(boxes))]
 
     @torch.inference_mode()
@@ -231,9 +236,11 @@ class MaskAutoLabeler:
                 mask = replace(mask, score=score_of(mask, prob, batch.images[index], batch.box_mask[index, 0], frame))
             yield mask
 
-    def crops(self, image: ImageLike, boxes_xyxy: ArrayLike, *, batch_size: int = 8) -> Iterator[CropBatch]:
+    def crops(
+        self, image: ImageLike, boxes_xyxy: ArrayLike, *, batch_size: int = 8, exif: Exif = "stored"
+    ) -> Iterator[CropBatch]:
         """What the network is shown of an image: batches of crops around the boxes that touch it, small boxes first."""
-        pixels = image_pixels(image)
+        pixels = image_pixels(image, exif)
         boxes = visible_boxes(checked_boxes(boxes_xyxy), width=pixels.shape[1], height=pixels.shape[0])
         boxes.sort(key=lambda box: size_bin(box.area))  # the network treats boxes of one bin alike, so at one go
         for start in range(0, len(boxes), batch_size):

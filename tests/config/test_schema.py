@@ -32,6 +32,7 @@ DELIBERATE_DEFAULTS = {
 OWN_FIELDS = {
     "model.activation_checkpoint",
     "dataset.border",
+    "dataset.exif",
     "model.stem",
     "model.num_blocks",
     "model.pretrained",

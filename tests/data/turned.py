@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, features
+from PIL import Image, ImageOps
 
 from mal.data.images import Pixels
 
-SUFFIXES = [".jpg", ".png", ".webp", ".tif", *([".avif"] if features.check("avif") else [])]
+SUFFIXES = [".jpg", ".png", ".webp", ".tif", *([".avif"] if ".avif" in Image.registered_extensions() else [])]
 ORIENTATIONS = range(1, 9)
 
 

@@ -60,12 +60,20 @@ def make_parser(summary: str) -> CommandParser:
         metavar="N",
         help="annotations or images to name for each kind of finding; JSON has them all (default: %(default)s)",
     )
+    parser.add_argument(
+        "--exif",
+        choices=("stored", "upright"),
+        help="boxes are on photos as they are stored, or as viewers turn them by their EXIF orientation (default:"
+        " stored; with -e dataset.exif)",
+    )
     return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Finds out what to check, then imports the task and runs it."""
     sources = _sources(arguments.parser, arguments.experiment_spec, arguments.inputs)
+    if arguments.exif is not None:
+        sources = tuple(replace(source, exif=arguments.exif) for source in sources)
     from mal.tasks import check
 
     return check.run(
@@ -101,7 +109,7 @@ def _sources_of_spec(spec_path: Path, overrides: list[str]) -> tuple[CheckSource
             continue
         if not ann_path or not img_dir:
             raise UserError(f"{spec_path}: give {key} and {folder_key} together, or neither")
-        known = sources.get((ann_path, img_dir), CheckSource(ann_path, img_dir, ()))
+        known = sources.get((ann_path, img_dir), CheckSource(ann_path, img_dir, (), exif=dataset.exif))
         trained = sizes if use == "training" else known.training_sizes
         kept = inference.keep_existing_masks and use == "labelling"
         sources[ann_path, img_dir] = replace(

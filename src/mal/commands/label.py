@@ -119,6 +119,13 @@ def _add_model_options(parser: CommandParser) -> None:
         help="fast takes about half the time for nearly the same masks, with vit-* models only (default: %(default)s)",
     )
     group.add_argument(
+        "--exif",
+        choices=("stored", "upright"),
+        default="stored",
+        help="boxes are on photos as they are stored, or as viewers turn them by their EXIF orientation"
+        " (default: %(default)s)",
+    )
+    group.add_argument(
         "--batch-size", type=positive_int, default=4, metavar="N", help="boxes at a time (default: %(default)s)"
     )
     group.add_argument(
@@ -154,6 +161,7 @@ def _options(arguments: argparse.Namespace) -> LabelOptions:
         profile=arguments.profile,
         batch_size=arguments.batch_size,
         num_workers=arguments.workers,
+        exif=arguments.exif,
         keep_existing_masks=arguments.keep_existing_masks,
         overwrite=arguments.overwrite,
         restart=arguments.restart,

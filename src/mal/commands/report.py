@@ -50,6 +50,13 @@ def make_parser(summary: str) -> CommandParser:
         metavar="N",
         help="of a label file: masks in review_queue.csv and .json; 0 writes none (default: %(default)s)",
     )
+    parser.add_argument(
+        "--exif",
+        choices=("stored", "upright"),
+        default="stored",
+        help="boxes and masks of a label file are on photos as they are stored, or as viewers turn them by their EXIF"
+        " orientation (default: what mal has written into the file, else %(default)s)",
+    )
     return parser
 
 
@@ -71,7 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
     from mal.tasks import report
 
     if results is None:
-        return report.of_labels(ann, images, out=arguments.out, pictures=arguments.pictures, review=arguments.review)
+        return report.of_labels(
+            ann, images, out=arguments.out, pictures=arguments.pictures, review=arguments.review, exif=arguments.exif
+        )
     return report.of_evaluation(
         results, out=arguments.out, ann=ann, images=images, train=arguments.train, pictures=arguments.pictures
     )

@@ -48,6 +48,11 @@ class DatasetConfig(Section):
         "What fills the part of a crop outside its image: the opposite side of the image (wrap, as public checkpoints"
         " were trained) or its mirror image (reflect).",
     )
+    exif: Literal["stored", "upright"] = spec_field(
+        "stored",
+        "What boxes and masks go by where a photo has an EXIF orientation by which viewers turn it: the pixels as they"
+        " are stored, or the upright picture that viewers show.",
+    )
 
     @field_validator("max_obj_size")
     @classmethod

@@ -41,12 +41,14 @@ class ImageFinding:
         image: its record.
         fault: why its boxes would get no mask, in the words of `mal.data.images.read_record_image`; None where they
             would.
+        orientation: 1 to 8, by which viewers turn it; 1 where its header cannot be read.
         remarks: what is worth knowing about it, each the end of a sentence; the same words for the same kind.
     """
 
     row: int
     image: ImageRecord
     fault: str | None
+    orientation: int
     remarks: tuple[str, ...]
 
 
@@ -76,17 +78,18 @@ def check_images(images: ImageTable, img_dir: Path, *, deep: bool = False) -> It
 
 def _finding(row: int, image: ImageRecord, img_dir: Path, *, deep: bool) -> ImageFinding | None:
     remarks: list[str] = []
-    fault = None
+    fault, orientation = None, 1
     try:
         path = image_path(img_dir, image.file_name)
         with opened_picture(path) as picture:
+            orientation = orientation_of(picture)
             remarks += _remarks(picture, image)
             if deep or picture.mode not in CERTAIN_MODES or _may_be_cut_off(picture):
                 read_record_image(img_dir, image)
             require_size(image, path, picture)
     except UserError as error:
         fault = str(error)
-    return ImageFinding(row, image, fault, tuple(remarks)) if fault or remarks else None
+    return ImageFinding(row, image, fault, orientation, tuple(remarks)) if fault or remarks else None
 
 
 def _may_be_cut_off(picture: Image.Image) -> bool:

@@ -12,23 +12,25 @@ from PIL import Image
 from mal.data.box import Box
 from mal.data.image_table import ImageRecord
 from mal.data.images import read_image
+from mal.data.orientation import Exif
 from mal.data.picture_modes import pixels_of
 
 ImageLike = str | Path | Image.Image | npt.NDArray[np.uint8]
 
 
-def image_pixels(image: ImageLike) -> npt.NDArray[np.uint8]:
+def image_pixels(image: ImageLike, exif: Exif = "stored") -> npt.NDArray[np.uint8]:
     """The colours of an image, (H, W, 3) uint8.
 
     Args:
         image: a file path, a PIL image, or an (H, W, 3) or (H, W) uint8 array in RGB order.
+        exif: whether a file is read as it is stored or as viewers turn it; images in memory are taken as they are.
 
     Raises:
         UserError: the file cannot be read.
         ValueError: the array is no image.
     """
     if isinstance(image, str | Path):
-        return read_image(Path(image))
+        return read_image(Path(image), exif)
     if isinstance(image, Image.Image):
         return pixels_of(image)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):

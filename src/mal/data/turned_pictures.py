@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mal.data.coco import CocoFile, show
 from mal.data.image_table import ImageTable
@@ -13,6 +14,8 @@ from mal.data.images import HEADER_THREADS, image_path, opened_picture
 from mal.data.notes import RecordNote
 from mal.data.orientation import Exif, orientation_of, picture_size, turned_size
 from mal.errors import UserError
+
+MARK = "mal"  # key of a COCO document for what only this program knows of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +85,20 @@ def upright_sizes(coco: CocoFile, turned: Mapping[int, TurnedPicture]) -> list[R
 def choose_exif(coco: CocoFile, img_dir: Path, exif: Exif) -> list[RecordNote]:
     """Say for a whole file what its boxes and masks go by; call it before sizes are filled in.
 
+    A file that `marked_upright` has marked goes by the turned pictures whatever is said.
+
     Returns:
         Notes on records whose size had to change.
     """
-    coco.images.exif = exif
-    return upright_sizes(coco, turned_pictures(coco.images, img_dir)) if exif == "upright" else []
+    mark = coco.document.get(MARK)
+    is_marked = isinstance(mark, dict) and mark.get("exif") == "upright"
+    coco.images.exif = "upright" if is_marked else exif
+    if coco.images.exif == "stored":
+        return []
+    return upright_sizes(coco, turned_pictures(coco.images, img_dir))
+
+
+def marked_upright(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of a COCO file with a mark that its boxes and masks are on the pictures as viewers turn them."""
+    mark = document.get(MARK)
+    return {**document, MARK: {**(mark if isinstance(mark, dict) else {}), "exif": "upright"}}

@@ -14,6 +14,7 @@ from mal.data.coco import CocoFile, is_id, show
 from mal.data.json_out import dumps, without_non_finite
 from mal.data.json_records import JsonRecords
 from mal.data.notes import RecordNote
+from mal.data.turned_pictures import marked_upright
 from mal.errors import UserError, one_line
 from mal.files import atomic_file
 from mal.labelling.label import Label, reason_to_doubt
@@ -58,7 +59,8 @@ def write_label_file(
     Annotations keep their order, ids, ``bbox`` and extra keys. A labelled one gets ``segmentation`` (compressed RLE),
     ``area`` (pixels of the mask), ``iscrowd`` 0 and, if known, ``iou`` and ``mask_score``. A passed or kept one is
     unchanged. A skipped or failed one keeps what it has, and gets an empty mask if it has none. It says why under the
-    key ``mal``, as a doubtful one does.
+    key ``mal``, as a doubtful one does. Where boxes are on turned pictures, images have the sizes of these and
+    the file says so.
 
     Args:
         coco: the input file.
@@ -83,11 +85,11 @@ def write_label_file(
     changes: list[RecordNote] = []
     with atomic_file(path) as file:
         file.write(b"{")
-        for index, (key, value) in enumerate(coco.document.items()):
+        for index, (key, value) in enumerate(_document(coco).items()):
             file.write((b",\n" if index else b"") + dumps(key) + b": ")
             if key == "annotations":
                 _write_list(file, _annotations(coco, labels, unlabelled, kept, min_score, changes))
-            elif isinstance(value, JsonRecords):
+            elif isinstance(value, (JsonRecords, Iterator)):
                 _write_list(file, (_other(coco, record, f"{key}[{at}]", changes) for at, record in enumerate(value)))
             else:
                 file.write(_other(coco, value, f'"{key}"', changes))
@@ -117,6 +119,20 @@ def settled(
         labelled[position] = kept[position] = False
     known = [note for note in notes if note.position not in failed or note.action not in OUTCOMES]
     return [*known, *changes]
+
+
+def _document(coco: CocoFile) -> Mapping[str, Any]:
+    if coco.images.exif == "stored":
+        return coco.document
+    return marked_upright(coco.document) | {"images": _upright_images(coco)}
+
+
+def _upright_images(coco: CocoFile) -> Iterator[Any]:
+    """The records, with the sizes of the turned pictures."""
+    for position, record in enumerate(coco.document["images"]):
+        image = coco.images.get(record["id"]) if isinstance(record, dict) and is_id(record.get("id")) else None
+        has_new_size = image is not None and image.position == position and image.has_size
+        yield record | {"width": image.width, "height": image.height} if image and has_new_size else record
 
 
 def _annotations(

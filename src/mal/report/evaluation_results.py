@@ -14,6 +14,8 @@ from mal.bounded_yaml import load_yaml
 from mal.data.coco import CocoFile, read_coco
 from mal.data.images import fill_missing_sizes
 from mal.data.json_in import loads
+from mal.data.orientation import Exif
+from mal.data.turned_pictures import choose_exif
 from mal.errors import UserError, one_line
 from mal.masks.rle import Rle, rle_from_segmentation
 from mal.metrics.instance_file import read_instances
@@ -41,8 +43,9 @@ def read_evaluation(
         UserError: the folder holds no evaluation, or files do not belong together.
     """
     metrics = _json(folder / METRICS)
-    ann_path, img_dir = _inputs(folder, ann, images)
+    ann_path, img_dir, exif = _inputs(folder, ann, images)
     coco = read_coco(ann_path)
+    choose_exif(coco, img_dir, exif)
     fill_missing_sizes(coco, img_dir)
     instances = _instances(folder / INSTANCES, coco)
     curves = _curves(metrics, train)
@@ -78,7 +81,7 @@ def _json(path: Path) -> Any:
         raise UserError(f"{path}: is not JSON: {error}") from error
 
 
-def _inputs(folder: Path, ann: Path | None, images: Path | None) -> tuple[Path, Path]:
+def _inputs(folder: Path, ann: Path | None, images: Path | None) -> tuple[Path, Path, Exif]:
     spec_file = folder / "spec.yaml"
     try:
         spec = load_yaml(spec_file.read_text(encoding="utf-8")) if spec_file.is_file() else {}
@@ -92,7 +95,7 @@ def _inputs(folder: Path, ann: Path | None, images: Path | None) -> tuple[Path, 
             where = f"{path} (dataset.{key})" if path else f"dataset.{key}"
             raise UserError(f"{spec_file}: {where} is not there; say where it is with {option}")
         found.append(path)
-    return found[0], found[1]
+    return found[0], found[1], "upright" if dataset.get("exif") == "upright" else "stored"
 
 
 def _instances(path: Path, coco: CocoFile) -> Instances:

@@ -12,6 +12,7 @@ import numpy as np
 from mal.data.coco import CocoFile, show
 from mal.data.csv_out import write_csv
 from mal.data.json_out import without_non_finite, write_json
+from mal.data.turned_pictures import MARK
 from mal.report.instances import Instances
 
 REVIEW = 200
@@ -96,7 +97,7 @@ def _subset(coco: CocoFile, instances: Instances, rows: Sequence[int]) -> dict[s
         "images": [coco.document["images"][position] for position in images],
         "annotations": [coco.annotations[int(instances.positions[row])] for row in rows],
     }
-    others = ("info", "licenses", "categories")
+    others = ("info", "licenses", "categories", MARK)
     kept = {key: _plain(coco.document[key]) for key in others if key in coco.document}
     return without_non_finite({**kept, **chosen})[0]
 

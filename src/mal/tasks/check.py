@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from mal.data.image_headers import ImageFinding, check_images
 from mal.data.images import fill_missing_sizes
 from mal.data.json_out import write_json
 from mal.data.notes import RecordNote
+from mal.data.turned_pictures import choose_exif
 from mal.errors import UserError
 from mal.labelling.existing_masks import has_mask_to_keep, notes_beside_kept
 from mal.labelling.label_report import label_report
@@ -96,7 +97,7 @@ def check_source(source: CheckSource, *, deep: bool = False, show_progress: bool
     coco = read_coco(place(source.annotations))
     if not img_dir.is_dir():
         raise UserError(f"{source.images}: {'is a file; must be a folder' if img_dir.exists() else 'no such folder'}")
-    notes = fill_missing_sizes(coco, img_dir)
+    notes = [*choose_exif(coco, img_dir, source.exif), *fill_missing_sizes(coco, img_dir)]
     boxes, box_notes = select_boxes(coco)
     findings: list[ImageFinding] = []
     looked_at = check_images(coco.images, img_dir, deep=deep)
@@ -163,6 +164,8 @@ def summary(checked: CheckedFile) -> dict[str, Any]:
             "trained_on": trained_on,
         },
         "strict_json": coco.strict_json,
+        "exif": coco.images.exif,
+        "look_at": [line for line in (_turned_line(checked, with_boxes),) if line],
         "records": checked.report["records"],
         "pictures": [
             {
@@ -170,11 +173,24 @@ def summary(checked: CheckedFile) -> dict[str, Any]:
                 "file_name": finding.image.file_name,
                 "fault": finding.fault,
                 "remarks": list(finding.remarks),
+                "orientation": finding.orientation,
                 "has_boxes": finding.row in with_boxes,
             }
             for finding in checked.findings
         ],
     }
+
+
+def _turned_line(checked: CheckedFile, with_boxes: Collection[int]) -> str | None:
+    """What to look at where viewers show pictures otherwise than their boxes are taken to be drawn."""
+    turned = [finding.row for finding in checked.findings if finding.orientation != 1 and finding.row in with_boxes]
+    if not turned or checked.coco.images.exif == "upright":
+        return None
+    return (
+        f"viewers turn {len(turned)} of the {len(with_boxes)} pictures that have boxes (EXIF orientation), and boxes"
+        " are taken as drawn on the pictures as they are stored: if they were drawn in a viewer, --exif upright"
+        " (dataset.exif=upright) takes them so"
+    )
 
 
 def _class_counts(coco: CocoFile, boxes: Boxes) -> dict[str, int]:

@@ -18,6 +18,7 @@ class CheckSource:
         images: path or URL of the folder.
         uses: what a run would do with it.
         keep_existing_masks: whether labelling leaves annotations that have a mask as they are.
+        exif: whether boxes and masks are on the pictures as they are stored or as viewers turn them.
         training_sizes: ``dataset.min_obj_size`` and ``max_obj_size`` in square pixels, where it is trained on.
     """
 
@@ -25,6 +26,7 @@ class CheckSource:
     images: str
     uses: tuple[Use, ...]
     keep_existing_masks: bool = False
+    exif: Literal["stored", "upright"] = "stored"
     training_sizes: tuple[float, float] | None = None
 
 

@@ -37,6 +37,8 @@ def advice_lines(result: Mapping[str, Any], *, deep: bool) -> Iterator[str]:
     counts = result["counts"]
     if not counts["annotations"]:
         yield "nothing to do: the file has no annotations"
+    elif result["ok"] and result["look_at"]:
+        yield f"look at these before a run; {_every(counts)}:"
     elif result["ok"]:
         yield f"good: {_every(counts)}"
     elif lost := counts["skipped"] + counts["failed"]:
@@ -54,6 +56,7 @@ def advice_lines(result: Mapping[str, Any], *, deep: bool) -> Iterator[str]:
         )
     if result["boxes"]["trained_on"] == 0:
         yield "training would not start: dataset.min_obj_size and max_obj_size leave no box to train on"
+    yield from (f"  {line}" for line in result["look_at"])
     if not deep:
         yield "only the beginning and end of each picture were read: --deep decodes them all"
 

@@ -79,7 +79,7 @@ def _measured_runs(options: CompareOptions) -> tuple[int, list[MeasuredRun]]:
         images = images or (dataset.val_img_dir if dataset else None) or ""
         if not truth:
             raise UserError("label files are held against true masks: set dataset.val_ann_path, or give --truth")
-        source = AnnotatedImages(truth, images)
+        source = AnnotatedImages(truth, images, exif=dataset.exif if dataset else "stored")
         runs |= {each.name: label_run(each.name, each.path, source, images=images) for each in labels}
     exit_code = 0
     for contender in options.contenders:

@@ -30,6 +30,7 @@ from mal.tasks.in_background import ENCODERS, done_in_background
 SETTINGS = (
     "dataset.crop_size",
     "dataset.border",
+    "dataset.exif",
     "train.mask_thres",
     "train.test_margin_rate",
     "evaluate.use_mixed_model_test",

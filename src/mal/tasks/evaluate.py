@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mal.config.schema import ExperimentSpec
-from mal.console import console
+from mal.console import console, tell
 from mal.data.datamodule import AnnotatedImages
 from mal.data.json_out import write_json
 from mal.errors import UserError
@@ -91,9 +91,10 @@ def _annotations_with_masks(spec: ExperimentSpec) -> AnnotatedImages:
     assert dataset.val_img_dir
     if not dataset.load_mask:
         raise UserError("dataset.load_mask is false: evaluation compares with the masks of dataset.val_ann_path")
-    source = AnnotatedImages(dataset.val_ann_path, dataset.val_img_dir)
+    source = AnnotatedImages(dataset.val_ann_path, dataset.val_img_dir, exif=dataset.exif)
     if not source.boxes_to_label.has_mask.any():
         raise UserError(f"{source.coco.path}: no annotation has a mask to compare with")
+    tell(source.turned_line)
     return source
 
 

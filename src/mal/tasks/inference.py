@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec, label_dump_file
+from mal.console import tell
 from mal.data.datamodule import AnnotatedImages
 from mal.errors import UserError
 from mal.labelling.finished_run import is_finished
@@ -53,7 +54,8 @@ def run(spec: ExperimentSpec, *, overwrite: bool = False, restart: bool = False)
     with run_folder(spec, "inference", keep_spec=False) as (folder, status):
         output = label_dump_file(spec)
         check_output_path(Path(inference.ann_path), output)
-        source = AnnotatedImages(inference.ann_path, inference.img_dir)
+        source = AnnotatedImages(inference.ann_path, inference.img_dir, exif=spec.dataset.exif)
+        tell(source.turned_line)
         processes = alone() if inference.engine == "ray" else start_processes(spec, "inference")
         job = LabelJob(
             source=source,

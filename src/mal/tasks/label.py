@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from mal.console import tell
 from mal.data.datamodule import AnnotatedImages
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler, best_device
@@ -42,7 +43,8 @@ def _label_file(options: LabelOptions) -> int:
     assert options.ann
     assert options.images
     assert options.out
-    source = AnnotatedImages(options.ann, options.images)
+    source = AnnotatedImages(options.ann, options.images, exif=options.exif)
+    tell(partial(source.turned_line, "--exif upright"))
     job = LabelJob(
         source=source,
         output=options.out,

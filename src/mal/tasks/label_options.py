@@ -38,6 +38,7 @@ class LabelOptions:
         min_score: masks with a lower one are marked as doubtful; None marks none.
         network: which network's logits count; ``mixed`` is the mean of both.
         crf: refine each mask by the colours of its crop, as the checkpoint's training did.
+        exif: boxes are on the pictures as they are stored, or as viewers turn them by their EXIF orientation.
         keep_existing_masks: label only annotations without a mask.
         overwrite: whether a finished ``out`` may be replaced.
         restart: whether what an unfinished run has done is thrown away.
@@ -63,6 +64,7 @@ class LabelOptions:
     profile: Literal["exact", "fast"] = "exact"
     batch_size: int = 4
     num_workers: int = 2
+    exif: Literal["stored", "upright"] = "stored"
     keep_existing_masks: bool = False
     overwrite: bool = False
     restart: bool = False

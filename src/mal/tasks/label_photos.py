@@ -12,9 +12,11 @@ import numpy as np
 from PIL import Image
 
 from mal.console import console
-from mal.data.images import read_image
+from mal.data.images import opened_picture, read_image
 from mal.data.json_out import write_json
+from mal.data.orientation import orientation_of
 from mal.data.picture_modes import Pixels
+from mal.data.turned_pictures import marked_upright
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
 from mal.labelling.label import Label, reason_to_doubt
@@ -60,7 +62,8 @@ def label_photos(options: LabelOptions, load: Callable[[], MaskAutoLabeler]) -> 
     if not any(each.size for each in done):
         raise UserError(done[0].reasons[0])
     if options.out is not None:
-        write_json(_coco_document(done, options.min_score), options.out)
+        document = _coco_document(done, options.min_score)
+        write_json(marked_upright(document) if options.exif == "upright" else document, options.out)
         console.print(f"labels: {options.out}")
     return 0 if all(label for each in done for label in each.labels) else 1
 
@@ -77,11 +80,12 @@ def _check_outputs(options: LabelOptions) -> None:
 def _labelled(photo: Photo, labeler: MaskAutoLabeler, options: LabelOptions) -> LabelledPhoto:
     several = len(options.photos) > 1
     try:
-        image = read_image(photo.path)
+        image = read_image(photo.path, options.exif)
     except UserError as error:
         if several:
             console.print(f"failed: {error}")
         return LabelledPhoto(photo, None, [None] * len(photo.boxes), [str(error)] * len(photo.boxes))
+    _tell_turned(photo.path, options)
     labels, reasons = _labels(image, photo.boxes, labeler, options)
     for number, (label, reason) in enumerate(zip(labels, reasons, strict=True), start=1):
         which = f"{photo.path}, box {number}" if several else f"box {number}"
@@ -91,6 +95,19 @@ def _labelled(photo: Photo, labeler: MaskAutoLabeler, options: LabelOptions) -> 
     _save_picture(draw_overlay(image, rles, _xyxy(photo.boxes)), photo.overlay)
     console.print(f"overlay: {photo.overlay}")
     return LabelledPhoto(photo, (width, height), labels, reasons)
+
+
+def _tell_turned(path: Path, options: LabelOptions) -> None:
+    with opened_picture(path) as picture:
+        orientation = orientation_of(picture)
+    if orientation == 1:
+        return
+    what = (
+        "read turned, as viewers show it"
+        if options.exif == "upright"
+        else "read as it is stored: boxes measured in a viewer lie elsewhere; --exif upright reads it as they do"
+    )
+    console.print(f"warning: {path} has EXIF orientation {orientation}, {what}")
 
 
 def _labels(

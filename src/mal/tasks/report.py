@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mal.console import console
+from mal.data.orientation import Exif
 from mal.errors import UserError
 from mal.report.evaluation_results import read_evaluation
 from mal.report.findings import Findings
@@ -54,6 +55,7 @@ def of_labels(
     pictures: int = PICTURES,
     review: int = REVIEW,
     only_missing: bool = False,
+    exif: Exif = "stored",
 ) -> int:
     """Write the report of a label file, and the masks that a person should see first as a table and as a COCO file.
 
@@ -64,6 +66,7 @@ def of_labels(
         pictures: masks that are shown as pictures.
         review: how many masks the review queue holds; 0 writes none.
         only_missing: whether files that are there stay as they are.
+        exif: whether boxes and masks are on the pictures as stored or as viewers turn them, unless the file says it.
 
     Returns:
         Exit code 0.
@@ -71,7 +74,7 @@ def of_labels(
     Raises:
         UserError: the file holds no masks, or the page cannot be written.
     """
-    findings, coco = read_labels(ann, images)
+    findings, coco = read_labels(ann, images, exif)
     page = out or ann.with_name(f"{ann.stem}_{PAGE}")
     _write(findings, page, pictures, only_missing=only_missing)
     rows = review_rows(findings.instances, review)

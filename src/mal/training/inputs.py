@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mal.config.schema import ExperimentSpec
-from mal.console import console
+from mal.console import console, tell
 from mal.data.datamodule import AnnotatedImages
 from mal.data.notes import RecordNote
 from mal.data.train_boxes import TrainBoxes
@@ -41,10 +41,11 @@ def read_inputs(spec: ExperimentSpec, seed: int) -> TrainingInputs:
     dataset = spec.dataset
     assert dataset.train_ann_path is not None
     assert dataset.train_img_dir is not None
-    source = AnnotatedImages(dataset.train_ann_path, dataset.train_img_dir)
+    source = AnnotatedImages(dataset.train_ann_path, dataset.train_img_dir, exif=dataset.exif)
     boxes = source.boxes_to_train_on(min_obj_size=dataset.min_obj_size, max_obj_size=dataset.max_obj_size)
     read, images = len(source.coco.annotations), len(boxes.images)
     console.print(f"{len(boxes)} of {read} boxes in {images} images to train on")
+    tell(source.turned_line)
     training = TrainBoxes(
         boxes,
         source.img_dir,
@@ -72,8 +73,9 @@ def _validation(spec: ExperimentSpec) -> AnnotatedImages | None:
     if not (dataset.load_mask and dataset.val_ann_path and dataset.val_img_dir):
         console.print("no validation: it takes dataset.val_ann_path, val_img_dir and load_mask=true")
         return None
-    source = AnnotatedImages(dataset.val_ann_path, dataset.val_img_dir)
+    source = AnnotatedImages(dataset.val_ann_path, dataset.val_img_dir, exif=dataset.exif)
     if source.boxes_to_label.has_mask.any():
+        tell(lambda: f"validation: {line}" if (line := source.turned_line()) else None)
         return source
     console.print(f"no validation: {source.coco.path} holds no masks to compare with")
     return None
