@@ -24,6 +24,12 @@ MAX_OUTLINE_LENGTH = 5_000_000
 MAX_UNPACKED_BYTES = 2 * 2**30
 """Bytes of one file that comes out of an archive: the largest honest annotation files have some hundred megabytes."""
 
+MAX_UNPACKED_RATIO = 100
+"""Bytes of such a file for each byte that it takes in the archive: annotations shrink to a tenth, spaces to nothing."""
+
+UNPACKED_BYTES_IN_ANY_CASE = 64 * 2**20
+"""Bytes of such a file that may shrink to any size: they fit everywhere, and small ones may be mostly spaces."""
+
 MAX_YAML_NODES = 300_000
 """Values of a YAML file, aliases counted as what they repeat: a data set of 100,000 names has 200,000."""
 

@@ -78,7 +78,7 @@ def written(coco: CocoFile, out: Path, name: str, **options: Any) -> Tally:
 def read_back(path: Path, **options: Any) -> dict[str, Any]:
     """The document in a file or folder of any format, all of it in memory."""
     tally = Tally()
-    coco, _ = read(path, input_format(path), ReadOptions(**options), tally, path.parent)
+    coco, _ = read(path, input_format(path), ReadOptions(**options), tally)
     assert not tally.left_out
     return {key: value if isinstance(value, dict) else list(value) for key, value in coco.document.items()}
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import zipfile
 
 import numpy as np
 import pytest
 
+from mal.data.coco import read_open_coco
 from mal.errors import UserError
+from mal.formats import cvat_in
+from mal.limits import UNPACKED_BYTES_IN_ANY_CASE
 from tests.formats.small_coco import HEIGHT, RING, WIDTH, annotation, coco_of, document, read_back, written
 
 MEMBER = "annotations/instances_default.json"
@@ -77,3 +81,49 @@ def test_archives_of_something_else_are_refused(tmp_path):
         archive.writestr("photos/a.json", "{}")
     with pytest.raises(UserError, match="this one has none"):
         read_back(tmp_path / "b.zip")
+
+
+def bomb(path, size):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open(MEMBER, "w") as member:
+        member.write(b'{"images":[],"categories":[],"annotations":[]')
+        for _ in range(size // 2**20):
+            member.write(b" " * 2**20)
+        member.write(b"}")
+
+
+def test_an_archive_out_of_proportion_is_refused_with_its_sizes_and_the_way_around(tmp_path):
+    bomb(tmp_path / "bomb.zip", UNPACKED_BYTES_IN_ANY_CASE + 2**20)
+    with pytest.raises(UserError, match=r"has 68,\d+,\d+ bytes, from \d+,\d+ in the archive.* unpack it yourself"):
+        read_back(tmp_path / "bomb.zip")
+
+
+def test_an_archive_is_unpacked_into_no_file_with_a_name(tmp_path, monkeypatch):
+    written(coco_of(tmp_path, document(annotation(5, RING))), tmp_path / "out.zip", "cvat")
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    seen = []
+
+    def read(path, descriptor):
+        seen.append(list(folder.iterdir()))
+        return read_open_coco(path, descriptor)
+
+    monkeypatch.setattr(cvat_in, "read_open_coco", read)
+    assert len(read_back(tmp_path / "out.zip")["annotations"]) == 1
+    assert seen == [[]]
+
+
+def test_an_archive_whose_size_is_a_lie_is_damaged(tmp_path):
+    bomb(tmp_path / "a.zip", 2**20)
+    content = (tmp_path / "a.zip").read_bytes()
+    size = (2**20 + 46).to_bytes(4, "little")
+    (tmp_path / "a.zip").write_bytes(content.replace(size, (100).to_bytes(4, "little")))
+    with pytest.raises(UserError, match=r"a\.zip is damaged"):
+        read_back(tmp_path / "a.zip")
+
+
+def test_damaged_json_in_an_archive_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(MEMBER, '{"images": [')
+    with pytest.raises(UserError, match=r"a\.zip is cut off or no JSON"):
+        read_back(tmp_path / "a.zip")

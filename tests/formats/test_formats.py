@@ -11,7 +11,7 @@ from tests.formats.small_coco import RING, annotation, coco_of, document, writte
 
 def test_the_command_offers_all_formats():
     assert set(_OUTPUTS) == set(WRITERS)
-    assert set(_INPUTS) == {*WRITERS, "voc", "csv"}
+    assert set(_INPUTS) == {*WRITERS, "voc", "csv", "cvat-xml"}
 
 
 @pytest.mark.parametrize("name", ["yolo", "png", "labelme"])

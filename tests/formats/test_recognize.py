@@ -76,7 +76,7 @@ def test_the_one_coco_file_of_a_folder_is_taken_with_the_pictures_beside_it(tmp_
         Image.new("RGB", (14, 11)).save(tmp_path / image["file_name"])
     (tmp_path / "_annotations.coco.json").write_text(json.dumps(content))
     assert input_format(tmp_path) == "coco"
-    coco, images = read(tmp_path, "coco", ReadOptions(), Tally(), tmp_path)
+    coco, images = read(tmp_path, "coco", ReadOptions(), Tally())
     assert (len(coco.images), images) == (2, tmp_path)
 
 

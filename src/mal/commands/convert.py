@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mal.commands.parser import CommandParser
 
-_INPUTS = ("coco", "yolo", "yolo-seg", "voc", "csv", "png", "labelme", "label-studio", "cvat")
+_INPUTS = ("coco", "yolo", "yolo-seg", "voc", "csv", "png", "labelme", "label-studio", "cvat", "cvat-xml")
 _OUTPUTS = ("coco", "yolo", "yolo-seg", "png", "labelme", "label-studio", "cvat")
 _EXAMPLES = """
 examples:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mal.data.annotation_table import AnnotationTable
-from mal.data.coco_document import COCO_FILE, Records, document_as_a_whole, document_in_parts
+from mal.data.coco_document import COCO_FILE, Records, document_as_a_whole, document_in_parts, parsed_document
 from mal.data.image_table import ImageRecord, ImageTable
 from mal.data.json_file import JsonFile, UnparsedError
 from mal.data.json_records import JsonRecords
@@ -70,13 +70,33 @@ def read_coco(path: Path) -> CocoFile:
     local = on_this_disk(path)
     if local.is_file():  # and no pipe, which can be read only once
         try:
-            file = JsonFile(local)
-            coco = indexed(path, document_in_parts(file))
-            coco.strict_json = file.strict_json
-            return coco
+            return _in_parts(path, JsonFile(local))
         except (UnparsedError, OSError):
             pass  # as a whole it is either taken, or named with the place of the damage
-    document, strict_json = document_as_a_whole(path)
+    return _as_a_whole(path, *document_as_a_whole(path))
+
+
+def read_open_coco(path: Path, descriptor: int) -> CocoFile:
+    """As `read_coco`, of a file that has no name any more, as one that came out of an archive.
+
+    Args:
+        path: what messages call it.
+        descriptor: of the open file; the caller may close it.
+    """
+    file = JsonFile(path, descriptor)
+    try:
+        return _in_parts(path, file)
+    except UnparsedError:
+        return _as_a_whole(path, *parsed_document(file.read(file.start, file.size), path))
+
+
+def _in_parts(path: Path, file: JsonFile) -> CocoFile:
+    coco = indexed(path, document_in_parts(file))
+    coco.strict_json = file.strict_json
+    return coco
+
+
+def _as_a_whole(path: Path, document: Any, strict_json: bool) -> CocoFile:
     coco = indexed(path, document)
     coco.strict_json = strict_json
     return coco

@@ -11,6 +11,7 @@ from mal.data.json_file import JsonFile
 from mal.data.json_outline import Outline, outline
 from mal.data.json_records import JsonRecords
 from mal.errors import UserError
+from mal.file_kinds import HEAD_BYTES, said_kind
 
 COCO_FILE = 'a COCO file is a JSON object with the lists "images", "annotations" and "categories"'
 
@@ -52,18 +53,30 @@ def document_as_a_whole(path: Path) -> tuple[Any, bool]:
     Raises:
         UserError: the file is missing, empty or not JSON (with line and column).
     """
-    raw = _read_bytes(path)
+    return parsed_document(_read_bytes(path), path)
+
+
+def parsed_document(raw: bytes, path: Path) -> tuple[Any, bool]:
+    """As `document_as_a_whole`, of the bytes of a file that messages call ``path``."""
     try:
         return json_in.loads(raw)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8 JSON") from error
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        if not raw.rstrip().endswith((b"}", b"]")):
-            raise UserError(f"{path} is cut off or no JSON: {error.msg} at {where}; copy or export it again") from error
-        raise UserError(f"{path} is not valid JSON: {error.msg} at {where}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        said = said_kind(raw[:HEAD_BYTES], "a JSON file", "json", "text")
+        if said is not None:
+            raise UserError(f"{path} {said}") from error
+        raise _damage(raw, path, error) from error
     except (RecursionError, ValueError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}") from error
+
+
+def _damage(raw: bytes, path: Path, error: UnicodeDecodeError | json.JSONDecodeError) -> UserError:
+    """Where a JSON file is damaged."""
+    if isinstance(error, UnicodeDecodeError):
+        return UserError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8 JSON")
+    where = f"line {error.lineno}, column {error.colno}"
+    if not raw.rstrip().endswith((b"}", b"]")):
+        return UserError(f"{path} is cut off or no JSON: {error.msg} at {where}; copy or export it again")
+    return UserError(f"{path} is not valid JSON: {error.msg} at {where}")
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -21,7 +21,8 @@ class JsonFile:
     The file stays open, so that nobody can take it away during a long run.
 
     Args:
-        path: a file in UTF-8.
+        path: a file in UTF-8; for messages alone where a descriptor is given.
+        descriptor: an open file without a name, in place of the one at ``path``; the caller may close it.
 
     Attributes:
         path: as given.
@@ -34,9 +35,9 @@ class JsonFile:
         OSError: the file cannot be opened or is no plain file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, descriptor: int | None = None) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_RDONLY)
+        self._descriptor = os.open(path, os.O_RDONLY) if descriptor is None else os.dup(descriptor)
         weakref.finalize(self, os.close, self._descriptor)
         self._state = self._state_now()
         self.size = self._state[0]

@@ -12,6 +12,7 @@ from mal.formats.coco_out import write_coco
 from mal.formats.csv_boxes import read_csv
 from mal.formats.cvat import write_cvat
 from mal.formats.cvat_in import read_cvat
+from mal.formats.cvat_xml import read_cvat_xml
 from mal.formats.label_studio import write_label_studio
 from mal.formats.label_studio_in import read_label_studio
 from mal.formats.labelme import write_labelme
@@ -38,7 +39,7 @@ WRITERS: dict[str, Writer] = {
 _FILE_OUTPUTS = {".json": "coco", ".zip": "cvat"}
 
 
-def read(path: Path, name: str, options: ReadOptions, tally: Tally, scratch: Path) -> tuple[CocoFile, Path | None]:
+def read(path: Path, name: str, options: ReadOptions, tally: Tally) -> tuple[CocoFile, Path | None]:
     """Read annotations.
 
     Args:
@@ -46,7 +47,6 @@ def read(path: Path, name: str, options: ReadOptions, tally: Tally, scratch: Pat
         name: of the format, as `mal.formats.recognize.input_format` gives it.
         options: how.
         tally: notes what cannot be used.
-        scratch: a folder for what has to be unpacked; it must stay as long as the file is used.
 
     Returns:
         The file, and the folder of the pictures if it is known.
@@ -60,12 +60,16 @@ def read(path: Path, name: str, options: ReadOptions, tally: Tally, scratch: Pat
         return read_voc(path, options, tally)
     if name == "csv":
         return read_csv(path, options, tally)
-    if name == "cvat":
-        return read_cvat(path, options, tally, scratch), options.images
     if name == "coco":
         file = coco_file_in(path) if path.is_dir() else path
         return read_coco(file), options.images or (file.parent if path.is_dir() else None)
-    readers = {"png": read_png, "labelme": read_labelme, "label-studio": read_label_studio}
+    readers = {
+        "png": read_png,
+        "labelme": read_labelme,
+        "label-studio": read_label_studio,
+        "cvat": read_cvat,
+        "cvat-xml": read_cvat_xml,
+    }
     return readers[name](path, options, tally), options.images
 
 

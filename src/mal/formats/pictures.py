@@ -6,9 +6,11 @@ import os
 import shutil
 from pathlib import Path, PurePosixPath
 
-from mal.data.images import opened_picture
-from mal.formats.options import WriteOptions
+from mal.data.images import image_path, opened_picture
+from mal.errors import UserError
+from mal.formats.options import ReadOptions, WriteOptions
 from mal.formats.output_names import RefusedName
+from mal.limits import MAX_MASK_PIXELS
 
 SUFFIXES = frozenset(
     (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp", ".pgm")
@@ -62,6 +64,24 @@ def source_picture(file_name: PurePosixPath, options: WriteOptions) -> Path | No
     if not path.is_file():
         raise RefusedName(f"its picture {path} does not exist: check --images and the file name")
     return path
+
+
+def size_or_picture(size: tuple[int, int] | None, file_name: str, options: ReadOptions) -> tuple[int, int]:
+    """Width and height in pixels: as known, or of the picture itself.
+
+    Raises:
+        ValueError: it is larger than a mask can be, or not known, and the picture is not there to say it.
+    """
+    if size is not None and size[0] * size[1] > MAX_MASK_PIXELS:
+        raise ValueError(f"its image has {size[0]} x {size[1]} pixels, and masks have {MAX_MASK_PIXELS:,} at most")
+    if size is not None:
+        return size
+    if options.images is None:
+        raise ValueError("the size of its image is not known: --images DIR takes it from the picture")
+    try:
+        return picture_size(image_path(options.images, file_name))
+    except UserError as error:
+        raise ValueError(f"the size of its image is not known: {error}") from error
 
 
 def bring(source: Path, target: Path, options: WriteOptions) -> None:

@@ -24,7 +24,11 @@ def parsed_xml(path: Path) -> Element:
     Raises:
         UserError: it cannot be read or is no XML; the line is named.
     """
-    raw = _bytes_of(path)
+    return xml_root(_bytes_of(path), path)
+
+
+def xml_root(raw: bytes, path: Path) -> Element:
+    """As `parsed_xml`, of the bytes of a file that messages call ``path``."""
     builder = TreeBuilder()
     text, encoding = _as_the_parser_takes_it(raw, path)
     parser = expat.ParserCreate(encoding)

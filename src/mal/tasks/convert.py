@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,14 +48,13 @@ def run(
     for path in _files_beside(target, target_format, report):
         check_target(path, source, overwrite=overwrite)
     tally = Tally(skip_broken=skip_broken)
-    with tempfile.TemporaryDirectory(prefix="mal-") as scratch:
-        coco, images = read(source, source_format, reading, tally, Path(scratch))
-        _require_something(coco, source, tally)
-        if images is not None:
-            fill_missing_sizes(coco, images)
-        writing = replace(writing, images=images)
-        _check_pictures(target_format, writing)
-        WRITERS[target_format](coco, target, writing, tally)
+    coco, images = read(source, source_format, reading, tally)
+    _require_something(coco, source, tally)
+    if images is not None:
+        fill_missing_sizes(coco, images)
+    writing = replace(writing, images=images)
+    _check_pictures(target_format, writing)
+    WRITERS[target_format](coco, target, writing, tally)
     console.print(f"{source} ({source_format}) -> {target} ({target_format})")
     for line in tally.lines():
         console.print(line)
