@@ -69,7 +69,7 @@ def there_and_back(name, shapes, content, edit=None) -> tuple[list[dict], Tally]
         if edit is not None:
             edit(out)
         tally = Tally()
-        coco, _ = read(out, name, ReadOptions(), tally, Path(folder))
+        coco, _ = read(out, name, ReadOptions(), tally)
         return list(coco.annotations), tally
 
 
