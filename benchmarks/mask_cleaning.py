@@ -26,7 +26,7 @@ from mal.data.geometry import grown_box
 from mal.data.ground_truth import GroundTruth
 from mal.data.images import read_record_image
 from mal.held_networks import held_networks
-from mal.labeler import MaskAutoLabeler
+from mal.labeler import MaskAutoLabeler, whole
 from mal.masks.cleaning import AS_IT_IS, MaskCleaning, Thresholds
 from mal.masks.overlap import without_overlap
 from mal.masks.rle import Rle
@@ -119,7 +119,7 @@ class Study:
                 probs = labeler.probabilities(batch).numpy()
                 for way in ways:
                     labeler.thresholds, labeler.cleaning = way.thresholds, way.cleaning
-                    made = zip(batch.boxes, labeler.pasted(batch, probs), strict=True)
+                    made = zip(batch.boxes, whole(labeler.pasted(batch, probs)), strict=True)
                     masks[way] += [Found(box, mask.rle(), mask.score or 0.0) for box, mask in made]
         for way in ways:
             yield f"| {view.name} | {way.name} | {self._means(_separated(masks[way], way.in_front))} |"

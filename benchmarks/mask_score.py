@@ -32,7 +32,7 @@ from mal.data.datamodule import AnnotatedImages, crop_loader
 from mal.data.ground_truth import GroundTruth
 from mal.data.pixels import normalize
 from mal.held_networks import held_networks
-from mal.labeler import MaskAutoLabeler
+from mal.labeler import MaskAutoLabeler, whole
 from mal.masks.paste import threshold_for
 from mal.masks.score import mask_in_crop
 from mal.metrics.iou import mask_iou
@@ -84,7 +84,7 @@ class Hearing:
         prob, plain_prob, mirrored_prob, other_prob = (
             _probs(logits, batch.box_mask) for logits in (own, plain, mirrored, others)
         )
-        masks = self.labeler.pasted(batch, prob.numpy()[:, None])
+        masks = whole(self.labeler.pasted(batch, prob.numpy()[:, None]))
         for index, (box, mask) in enumerate(zip(batch.boxes, masks, strict=True)):
             true = self.truth.rle(box)
             if true is None:

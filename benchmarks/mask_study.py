@@ -23,7 +23,7 @@ from mal.data.ground_truth import GroundTruth
 from mal.data.images import read_record_image
 from mal.data.pixels import to_tensor
 from mal.held_networks import held_networks
-from mal.labeler import MaskAutoLabeler
+from mal.labeler import MaskAutoLabeler, whole
 from mal.masks.rle import Rle
 from mal.metrics.iou import InstanceIoU, mask_iou
 from mal.models.build import crop_settings
@@ -124,7 +124,9 @@ class Study:
                 labels += self._one_pass(timed, boxes, labeler, way.photo_side * crop.crop_size)
         else:
             for batch in self._batches(way, photos, crop):
-                labels += [(box, mask.rle()) for box, mask in zip(batch.boxes, labeler.masks(batch), strict=True)]
+                labels += [
+                    (box, mask.rle()) for box, mask in zip(batch.boxes, whole(labeler.masks(batch)), strict=True)
+                ]
         return (self.clock() - start, timed.seconds), labels
 
     def _batches(self, way: Way, photos: Iterable[Photo], crop: CropSettings) -> Iterator[CropBatch]:
@@ -153,7 +155,7 @@ class Study:
         timed.network = OnePass(self.network, batch.frames, (width, height), cells, flip=self.mode.flip)
         logits = labeler.logits(replace(batch, images=small[None]))
         probs = F.interpolate(logits, size=batch.images.shape[-2:], mode="bilinear", align_corners=False).sigmoid()
-        masks = labeler.pasted(batch, (probs * batch.box_mask).numpy())
+        masks = whole(labeler.pasted(batch, (probs * batch.box_mask).numpy()))
         yield from ((box, mask.rle()) for box, mask in zip(boxes, masks, strict=True))
 
     def _add_iou(self, way: Way, labels: Iterable[tuple[Box, Rle]]) -> None:

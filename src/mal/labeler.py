@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
@@ -28,7 +28,7 @@ from mal.masks.score import score_of
 from mal.models.build import crop_settings, mask_cleaning, mean_field_settings
 from mal.models.fast import fast_dtype, fast_network
 from mal.models.network import MaskNetwork
-from mal.models.predict import PredictionMode, predict_logits, predict_probs
+from mal.models.predict import NO_NUMBER, PredictionMode, is_no_number, predict_logits, predict_probs
 from mal.size_bins import size_bin
 
 
@@ -161,12 +161,14 @@ class MaskAutoLabeler:
             (N, H, W) bool. The mask of a box that lies outside the image is empty.
 
         Raises:
-            UserError: the image cannot be read.
+            UserError: the image cannot be read, or the network gives values that are not numbers for a box.
             ValueError: a box is not a box.
         """
         pixels, boxes = image_pixels(image, exif), checked_boxes(boxes_xyxy)
         masks = np.zeros((len(boxes), *pixels.shape[:2]), dtype=np.bool_)
         for index, pasted in self._masks_by_index(pixels, boxes, batch_size):
+            if pasted is None:
+                raise UserError(f"boxes_xyxy[{index}] has no mask: {NO_NUMBER}")
             masks[index] = pasted.full()
         return masks
 
@@ -176,7 +178,8 @@ class MaskAutoLabeler:
         """As :meth:`label`, but each mask as a window of the image, with a score and :meth:`PastedMask.rle`.
 
         Returns:
-            N masks; None for a box that lies outside the image.
+            N masks; None for a box that lies outside the image, or at which the network fails: its values are not
+            numbers.
         """
         boxes = checked_boxes(boxes_xyxy)
         found = dict(self._masks_by_index(image_pixels(image, exif), boxes, batch_size))
@@ -209,20 +212,26 @@ class MaskAutoLabeler:
         features = self.student.backbone(normalize(batch.images.to(self.device)))
         return self.student.roi_head(features)
 
-    def masks(self, batch: CropBatch) -> list[PastedMask]:
-        """The masks of a batch of crops, each at its place in its image."""
+    def masks(self, batch: CropBatch) -> list[PastedMask | None]:
+        """The masks of a batch of crops, each at its place in its image; as of :meth:`pasted`."""
         return list(self.pasted(batch, self.probabilities(batch).cpu().numpy())) if len(batch) else []
 
-    def pasted(self, batch: CropBatch, probs: npt.NDArray[np.float32]) -> Iterator[PastedMask]:
+    def pasted(self, batch: CropBatch, probs: npt.NDArray[np.float32]) -> Iterator[PastedMask | None]:
         """The masks of a batch, one at a time, since a large one takes a byte for each pixel of its image.
 
         Args:
             batch: crops.
             probs: (B, 1, S, S), what :meth:`probabilities` gave for them.
+
+        Yields:
+            B masks; None where the network's values are not numbers.
         """
         for index, (prob, frame, area, box) in enumerate(
             zip(probs[:, 0], batch.frames, batch.box_area.tolist(), batch.boxes, strict=True)
         ):
+            if is_no_number(prob):
+                yield None
+                continue
             mask = finished_mask(
                 prob,
                 frame,
@@ -248,9 +257,21 @@ class MaskAutoLabeler:
 
     def _masks_by_index(
         self, pixels: npt.NDArray[np.uint8], boxes_xyxy: npt.NDArray[np.float64], batch_size: int
-    ) -> Iterator[tuple[int, PastedMask]]:
+    ) -> Iterator[tuple[int, PastedMask | None]]:
         for batch in self.crops(pixels, boxes_xyxy, batch_size=batch_size):
             yield from zip((box.position for box in batch.boxes), self.masks(batch), strict=True)
+
+
+def whole(masks: Iterable[PastedMask | None]) -> Iterator[PastedMask]:
+    """Masks of a batch, where each box must have one.
+
+    Raises:
+        UserError: the network has failed at a box.
+    """
+    for mask in masks:
+        if mask is None:
+            raise UserError(f"a box has no mask: {NO_NUMBER}")
+        yield mask
 
 
 def _thresholds(asked: float | Literal["box_fit"] | None, spec: ExperimentSpec) -> Thresholds:

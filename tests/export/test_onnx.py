@@ -199,3 +199,12 @@ def test_without_the_extra_an_exported_file_says_what_to_install(exported, monke
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UserError, match=r"pip install 'mask-auto-labeler\[onnx\]'"):
         MaskAutoLabeler.from_checkpoint(exported)
+
+
+def test_an_export_whose_weights_are_not_numbers_is_refused_by_name(exported, tmp_path):
+    model = onnx.load(exported)
+    weight = next(each for each in model.graph.initializer if len(each.dims) == 4)
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.full(tuple(weight.dims), np.nan, np.float32), weight.name))
+    onnx.save(model, tmp_path / "bad.onnx")
+    with pytest.raises(UserError, match=r"bad\.onnx: .* holds values that are not numbers"):
+        read_onnx(tmp_path / "bad.onnx")

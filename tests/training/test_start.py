@@ -7,7 +7,8 @@ from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
 from mal.training.start import starting_point
 from tests.checkpoint.foreign_files import FOREIGN_FILES, whole
-from tests.small_networks import small_backbone, small_network
+from tests.export.exported import small_checkpoint
+from tests.small_networks import small_backbone, small_network, small_spec
 
 
 def spec_starting_from(path, **model) -> ExperimentSpec:
@@ -56,3 +57,13 @@ def test_weights_of_something_else_are_refused(tmp_path):
     torch.save({"conv1.weight": torch.ones(64, 3, 7, 7)}, tmp_path / "resnet.pth")
     with pytest.raises(UserError, match=r"resnet\.pth: none of its weights fits this backbone"):
         starting_point(spec_starting_from(tmp_path / "resnet.pth", arch="vit-deit-tiny/16"), tmp_path)
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+def test_a_run_does_not_start_from_weights_that_are_not_numbers(resumes, tmp_path):
+    content = torch.load(small_checkpoint(tmp_path / "good.pth"), weights_only=True)
+    content["state_dict"]["teacher.mask_head.convs.0.conv.weight"].fill_(torch.nan)
+    torch.save(content, tmp_path / "bad.pth")
+    key = "resume_training_checkpoint_path" if resumes else "pretrained_model_path"
+    with pytest.raises(UserError, match=r"bad\.pth: (teacher\.)?mask_head\.convs\.0\.conv\.weight holds values that"):
+        starting_point(small_spec(train={key: str(tmp_path / "bad.pth")}), tmp_path)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mal.checkpoint.numbers import require_numbers
 from mal.errors import UserError
 
 # Of a released backbone, what no feature map depends on: classifiers, MAE's decoder, DeiT's second token.
@@ -33,7 +34,7 @@ def load_exactly(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> 
     """Fill every parameter and buffer of a network.
 
     Raises:
-        UserError: a tensor is missing or has another shape.
+        UserError: a tensor is missing, has another shape, or holds what are no finite numbers.
     """
     own = network.state_dict()
     missing = [name for name in own if name not in tensors and not _is_unused(name)]
@@ -45,6 +46,7 @@ def load_exactly(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> 
                 f"{path}: {name} has shape {list(tensors[name].shape)}, the network's is {list(value.shape)};"
                 " the model section of the spec does not fit this checkpoint"
             )
+    require_numbers({name: tensors[name] for name in own if name in tensors}, path, own)
     network.load_state_dict({name: tensors.get(name, value) for name, value in own.items()})
 
 
@@ -52,7 +54,7 @@ def load_matching(network: nn.Module, tensors: dict[str, Tensor], path: Path) ->
     """Fill what fits, keep the rest as it is; a position embedding of another grid is resized.
 
     Raises:
-        UserError: nothing of the backbone fits.
+        UserError: nothing of the backbone fits, or what fits holds what are no finite numbers.
     """
     own = network.state_dict()
     fitting: dict[str, Tensor] = {}
@@ -65,6 +67,7 @@ def load_matching(network: nn.Module, tensors: dict[str, Tensor], path: Path) ->
             resized.append(name)
     if not any(name.startswith("backbone.") for name in fitting):
         raise UserError(f"{path}: none of its weights fits this backbone; check model.arch and model.stem")
+    require_numbers({name: tensors[name] for name in fitting}, path, own)
     network.load_state_dict(fitting, strict=False)
     return MatchReport(
         matched=sorted(fitting),

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from mal.checkpoint.fitting import held_model
+from mal.checkpoint.numbers import tensor_faults
 from mal.checkpoint.origin import origin_of
 from mal.checkpoint.sealed_file import seal_of
 from mal.checkpoint.weights import NETWORK_PREFIXES, Weights, read_weights
@@ -24,7 +25,8 @@ def checkpoint_summary(path: Path, encryption_key: str | None = None) -> dict[st
         ``file``, ``file_bytes``, ``origin``, ``licence``, ``holds`` (names of networks, or ``backbone``), ``arch``,
         ``stem``, ``num_blocks``, ``parameters`` of one network, ``dtype``, ``epoch``, ``global_step``, ``can_resume``,
         ``encrypted``, ``checked_by`` (``sha256``, ``aes-256-gcm``, or None for a file that carries nothing to check it
-        by; a file that fails its check is an error), ``metrics``.
+        by; a file that fails its check is an error), ``metrics``, ``faults`` (by name of a tensor, why no network can
+        hold it).
 
     Raises:
         UserError: the file cannot be read, or needs another key.
@@ -51,6 +53,7 @@ def checkpoint_summary(path: Path, encryption_key: str | None = None) -> dict[st
         "encrypted": seal == "aes-256-gcm",
         "checked_by": seal,
         "metrics": weights.metrics,
+        "faults": tensor_faults(weights.tensors),
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mal.data.crop_stream import CropBatch
-from mal.labeler import MaskAutoLabeler
+from mal.labeler import MaskAutoLabeler, whole
 from mal.masks.rle import Rle
 from mal.metrics.iou import mask_iou
 from mal.sample.scene import scene
@@ -43,7 +43,10 @@ def compare_labelers(one: MaskAutoLabeler, other: MaskAutoLabeler) -> ExportChec
     ious: list[float] = []
     for batch in scene_crops(one):
         differences.append(float((one.logits(batch) - other.logits(batch)).abs().max()))
-        ious += [_agreement(a.rle(), b.rle()) for a, b in zip(one.masks(batch), other.masks(batch), strict=True)]
+        ious += [
+            _agreement(a.rle(), b.rle())
+            for a, b in zip(whole(one.masks(batch)), whole(other.masks(batch)), strict=True)
+        ]
     return ExportCheck(max(differences), min(ious), len(ious))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -66,11 +68,13 @@ def read_onnx(path: Path) -> OnnxModel:
     """Load a file that ``mal export onnx`` wrote.
 
     Raises:
-        UserError: no such file, no ONNX file of ours, damaged, or the extra is not installed.
+        UserError: no such file, no ONNX file of ours, damaged, with weights that are not numbers (told where the
+            package onnx is installed), or the extra is not installed.
     """
     onnxruntime = import_onnx_package("onnxruntime")
     if not path.is_file():
         raise UserError(f"{path}: no such ONNX file")
+    _require_numbers(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     try:
@@ -87,3 +91,20 @@ def read_onnx(path: Path) -> OnnxModel:
         return OnnxModel(OnnxNetwork(session, path, facts["network"], facts["crop_size"]), facts["spec"])
     except (KeyError, ValueError) as error:
         raise UserError(f"{path}: an ONNX file, but not one that `mal export onnx` wrote") from error
+
+
+def _require_numbers(path: Path) -> None:
+    """Look at the weights in a graph; infinite ones may be meant, as the constants of a graph can be."""
+    if find_spec("onnx") is None:
+        return  # a session does not show them: each box of such a network fails
+    import onnx
+    from onnx import numpy_helper
+
+    try:
+        weights = [(each.name, numpy_helper.to_array(each)) for each in onnx.load(path).graph.initializer]
+    # Damage is told by the session, in one way for all.
+    except Exception:  # noqa: BLE001
+        return
+    for name, values in weights:
+        if values.dtype.kind in "fc" and np.isnan(values).any():
+            raise UserError(f"{path}: {name} holds values that are not numbers; export an earlier checkpoint")

@@ -6,11 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mal.losses.crf import MeanFieldSettings, refined_mask
+
+NO_NUMBER = "the network gives values that are not numbers for it"
+"""Why such a box has failed."""
 
 Network = Literal["student", "teacher", "mixed"]
 Profile = Literal["exact", "fast"]
@@ -53,17 +58,24 @@ def predict_probs(
         mode: how to predict.
 
     Returns:
-        (B, 1, S, S) float32 in 0..1; 0 outside the box.
+        (B, 1, S, S) float32 in 0..1; 0 outside the box. A crop with a logit that is no finite number is NaN throughout,
+        so that nothing that follows takes it for an empty mask; see `is_no_number`.
     """
     logits = predict_logits(student, teacher, images, box_area, mode)
+    failed = ~logits.isfinite().flatten(1).all(1)[:, None, None, None]
     if mode.crf is None:
-        return _resize(logits, images.shape[-2:]).sigmoid().mul_(box_mask)
+        return _resize(logits, images.shape[-2:]).sigmoid().mul_(box_mask).masked_fill_(failed, torch.nan)
     box_mask = box_mask.float()
     size = logits.shape[-2:]
     refined = refined_mask(
         _resize(images.float(), size), logits.sigmoid()[:, 0], _resize(box_mask, size)[:, 0], mode.crf
     )
-    return _resize(refined[:, None], images.shape[-2:]) * box_mask
+    return (_resize(refined[:, None], images.shape[-2:]) * box_mask).masked_fill_(failed, torch.nan)
+
+
+def is_no_number(probs: npt.NDArray[np.float32]) -> bool:
+    """Whether the network has failed at a crop, told by its probabilities (S, S) as of :func:`predict_probs`."""
+    return bool(np.isnan(probs).any())
 
 
 def predict_logits(

@@ -8,17 +8,21 @@ from pathlib import Path
 import numpy as np
 
 from mal.data.box import Box, Boxes
+from mal.data.coco import show
 from mal.data.crop_stream import CropBatch
 from mal.data.csv_out import write_csv
 from mal.data.datamodule import AnnotatedImages
 from mal.data.ground_truth import GroundTruth
 from mal.data.json_out import write_json
+from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
+from mal.masks.paste import PastedMask
 from mal.masks.rle import Rle
 from mal.metrics.baselines import box_mask, ellipse_mask
 from mal.metrics.box_noise import KINDS, LEVELS, NOISY, BoxNoise, NoisyTable, noise_figures, noisy_boxes
 from mal.metrics.instance_table import InstanceTable
 from mal.metrics.iou import mask_iou
+from mal.models.predict import NO_NUMBER
 from mal.report.chart_png import write_chart
 from mal.report.charts import box_noise_chart
 from mal.tasks.crop_run import Processes, crop_batches
@@ -123,7 +127,7 @@ def _measured(
     def compared(job: tuple[CropBatch, Arriving]) -> NoisyTable:
         batch, probs = job
         masks = zip(batch.boxes, labeler.pasted(batch, probs()), strict=True)
-        rows = [(box.position, box.image.position, _ious(box, mask.rle(), truth.rle(box))) for box, mask in masks]
+        rows = [(box.position, box.image.position, _ious(box, mask, truth.rle(box))) for box, mask in masks]
         return np.array([row for row in rows if row[2]], NOISY)
 
     parts = list(done_in_background(compared, computed(), threads=encoders_beside(labeler.device)))
@@ -132,9 +136,11 @@ def _measured(
     return table[np.argsort(table["position"])]
 
 
-def _ious(box: Box, predicted: Rle, truth: Rle | None) -> list[float] | None:
+def _ious(box: Box, predicted: PastedMask | None, truth: Rle | None) -> list[float] | None:
     if truth is None:
         return None
+    if predicted is None:
+        raise UserError(f"annotation {show(box.annotation_id)} with noise: {NO_NUMBER}")
     x0, y0, x1, y1 = box.xyxy
     noisy, size = (x0, y0, x1 - x0, y1 - y0), (box.image.width, box.image.height)
-    return [mask_iou(mask, truth) for mask in (predicted, box_mask(noisy, *size), ellipse_mask(noisy, *size))]
+    return [mask_iou(mask, truth) for mask in (predicted.rle(), box_mask(noisy, *size), ellipse_mask(noisy, *size))]

@@ -10,6 +10,7 @@ from mal.checkpoint.summary import checkpoint_summary
 from mal.config.secrets import encryption_key_of
 from mal.console import console
 
+FAULTS_SHOWN = 3
 CHECKS = {
     "sha256": "as it was written (SHA-256)",
     "aes-256-gcm": "as it was written (AES-256-GCM)",
@@ -48,6 +49,9 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("written in", f"epoch {summary['epoch']} (from 0), step {summary['global_step']}"))
     lines.append(("resume", "can go on training" if summary["can_resume"] else "weights only"))
     lines += [(name, f"{value:.4g}") for name, value in summary["metrics"].items()]
+    lines += [("no numbers", f"{name} {fault}") for name, fault in list(summary["faults"].items())[:FAULTS_SHOWN]]
+    if len(summary["faults"]) > FAULTS_SHOWN:
+        lines.append(("", f"... and {len(summary['faults']) - FAULTS_SHOWN} more tensors"))
     return lines
 
 

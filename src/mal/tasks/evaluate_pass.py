@@ -26,7 +26,7 @@ from mal.metrics.clustering import ClassedVectors
 from mal.metrics.instance_table import InstanceTable, instance_row, joined
 from mal.metrics.iou import mask_iou
 from mal.metrics.predictions import PredictionsPart, write_predictions
-from mal.models.predict import Network
+from mal.models.predict import NO_NUMBER, Network
 from mal.tasks.crop_run import Processes, crop_batches
 from mal.tasks.in_background import Arriving, done_in_background, encoders_beside, on_its_way_to_the_cpu
 
@@ -37,7 +37,7 @@ class Pass:
 
     Attributes:
         table: a row for each box with a true mask.
-        failures: boxes whose image could not be read, with the reason.
+        failures: boxes whose image could not be read, or at which a network failed, with the reason.
         notes: boxes that have no readable mask.
         vectors: the network's instance vectors, where they were asked for.
         seconds: the time it took, from the first batch to the last row.
@@ -104,7 +104,7 @@ def evaluate_boxes(
                     vectors.append(_classed_vectors(batch, labeler, classes))
                 yield batch, [on_its_way_to_the_cpu(each.probabilities(batch)) for each in (labeler, *others)]
 
-    def measured(job: tuple[CropBatch, list[Arriving]]) -> tuple[list[_Measured], float]:
+    def measured(job: tuple[CropBatch, list[Arriving]]) -> tuple[list[_Measured | Box], float]:
         batch, arriving = job
         probs = [each() for each in arriving]
         start = time.monotonic()
@@ -113,6 +113,9 @@ def evaluate_boxes(
     for found, seconds in done_in_background(measured, computed(), threads=encoders_beside(labeler.device)):
         clock.measuring += seconds
         for each in found:
+            if isinstance(each, Box):
+                failures.append((each, NO_NUMBER))
+                continue
             part.add(each.box, each.rle, each.score)
             rows.append(each.row)
     seconds = clock.elapsed
@@ -146,15 +149,18 @@ def _compared(
     labelers: Sequence[MaskAutoLabeler],
     truth: GroundTruth,
     classes: ClassNumbers,
-) -> Iterator[_Measured]:
-    """What the first labeler's masks are worth, and how far the last two agree."""
+) -> Iterator[_Measured | Box]:
+    """What the first labeler's masks are worth, and how far the last two agree; a box at which a network has failed."""
     of_all = [labeler.pasted(batch, each) for labeler, each in zip(labelers, probs, strict=True)]
     for box, *masks in zip(batch.boxes, *of_all, strict=True):
         true_mask = truth.rle(box)
-        if true_mask is not None:
-            rles = [mask.rle() for mask in masks]
+        whole = [mask for mask in masks if mask is not None]
+        if len(whole) < len(masks):
+            yield box
+        elif true_mask is not None:
+            rles = [mask.rle() for mask in whole]
             agreement = mask_iou(rles[-2], rles[-1]) if len(rles) > 1 else float("nan")
-            score = masks[0].score
+            score = whole[0].score
             assert score is not None
             number = classes.number(box.category_id)
             row = instance_row(box, number, rles[0], true_mask, score=score, agreement=agreement)

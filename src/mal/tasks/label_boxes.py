@@ -14,6 +14,7 @@ from mal.labelling.label import Label
 from mal.labelling.shards import Finding, ShardWriter
 from mal.masks.paste import PastedMask
 from mal.metrics.iou import mask_iou
+from mal.models.predict import NO_NUMBER
 from mal.tasks.in_background import Arriving, done_in_background, encoders_beside, on_its_way_to_the_cpu
 
 
@@ -66,7 +67,9 @@ def labels_of(
     return {finding.position: finding.label for finding in findings if finding.label is not None}
 
 
-def _finding(box: Box, mask: PastedMask, truth: GroundTruth | None) -> Finding:
+def _finding(box: Box, mask: PastedMask | None, truth: GroundTruth | None) -> Finding:
+    if mask is None:
+        return Finding(box.position, failed=NO_NUMBER)
     rle = mask.rle()
     true_mask = truth.rle(box) if truth else None
     note = truth.notes.pop(box.position, None) if truth else None

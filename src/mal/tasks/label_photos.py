@@ -14,6 +14,7 @@ from PIL import Image
 from mal.console import console
 from mal.data.images import opened_picture, read_image
 from mal.data.json_out import write_json
+from mal.data.loose_boxes import checked_boxes, visible_boxes
 from mal.data.orientation import orientation_of
 from mal.data.picture_modes import Pixels
 from mal.data.turned_pictures import marked_upright
@@ -22,8 +23,11 @@ from mal.labeler import MaskAutoLabeler
 from mal.labelling.label import Label, reason_to_doubt
 from mal.masks.overlap import without_overlap
 from mal.masks.rle import empty_rle, rle_area
+from mal.models.predict import NO_NUMBER
 from mal.report.overlay import draw_overlay
 from mal.tasks.label_options import LabelOptions, Photo, Xywh
+
+_OUTSIDE = "lies outside the photo, no mask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,9 @@ def _labels(
     if options.no_overlap:
         rles = without_overlap(rles, [-box_width * box_height for _, _, box_width, box_height in boxes])
     labels = [Label(rle, score=mask.score) if mask else None for mask, rle in zip(masks, rles, strict=True)]
-    return labels, ["" if mask else "lies outside the photo, no mask" for mask in masks]
+    visible = {box.position for box in visible_boxes(checked_boxes(_xyxy(boxes)), width=width, height=height)}
+    reasons = [f"no mask: {NO_NUMBER}" if at in visible else _OUTSIDE for at in range(len(boxes))]
+    return labels, ["" if mask else reason for mask, reason in zip(masks, reasons, strict=True)]
 
 
 def _xyxy(boxes: Sequence[Xywh]) -> list[list[float]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mal.checkpoint.fitting import fitted_spec
 from mal.checkpoint.matching import load_matching
+from mal.checkpoint.numbers import require_numbers
 from mal.checkpoint.weights import TrainingPlace, Weights, read_weights
 from mal.config.schema import ExperimentSpec
 from mal.config.secrets import encryption_key_of
@@ -51,8 +52,8 @@ def starting_point(spec: ExperimentSpec, results_dir: Path) -> StartingPoint:
     that is damaged, the newest good one beside it takes its place.
 
     Raises:
-        UserError: a file cannot be read, fits the spec's network in no tensor, or is to be resumed from and has
-            weights only.
+        UserError: a file cannot be read, fits the spec's network in no tensor, holds values that are not numbers, or is
+            to be resumed from and has weights only.
         LockedFile: a file is encrypted with another key.
         DamagedFile: a file that the spec names is damaged.
     """
@@ -75,6 +76,7 @@ def starting_point(spec: ExperimentSpec, results_dir: Path) -> StartingPoint:
             _fill_from_hub(student, spec.model.arch)
         return StartingPoint(spec, student, make_teacher(student), None, FROM_THE_START, 0)
     if resumed:
+        require_numbers(weights.tensors, weights.path)
         if weights.place is None:
             raise UserError(
                 f"{resume_from}: holds weights, but no state of a training run to go on with;"
