@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 HEAD_BYTES = 1024
@@ -61,6 +62,12 @@ def said_kind(head: bytes, wanted: str, *groups: Group) -> str | None:
         return None
     what = kind.name if kind.name.endswith(wanted.split()[-1]) else f"{kind.name}, not {wanted}"
     return f"is {what}" + (f": {kind.advice}" if kind.advice else "")
+
+
+def said_kind_of(path: Path, wanted: str, *groups: Group) -> str | None:
+    """`said_kind` of a file that is there and can be read."""
+    with path.open("rb") as file:
+        return said_kind(file.read(HEAD_BYTES), wanted, *groups)
 
 
 _BEGINNINGS: tuple[tuple[bytes, FileKind], ...] = (

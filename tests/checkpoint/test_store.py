@@ -57,11 +57,21 @@ def test_an_object_that_is_no_plain_data_is_named(tmp_path):
         read_tensors(tmp_path / "old.pth")
 
 
-@pytest.mark.parametrize("content", [b"", b"hello world", b"\xff\xd8\xff\xe0 a photo"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\x07 \xff no known bytes", "not a checkpoint, or damaged"),
+        (b"", "is empty, not a checkpoint"),
+        (b"404: Not Found", 'is a text that begins with "404: Not Found", not a checkpoint'),
+        (b"\xff\xd8\xff\xe0 a photo", "is a JPEG picture, not a checkpoint"),
+        (b"<!DOCTYPE html><html>", r"is a web page \(HTML\), not a checkpoint"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer, not a checkpoint: git lfs pull"),
+    ],
+)
 @pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
-def test_a_file_that_is_no_checkpoint_is_named(tmp_path, name, content):
+def test_a_file_that_is_no_checkpoint_is_named_with_what_it_is(tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=f"{name}: not a checkpoint, or damaged"):
+    with pytest.raises(UserError, match=f"{name}: {said}"):
         read_tensors(tmp_path / name)
 
 

@@ -73,7 +73,7 @@ def run(model, tmp_path, capfd) -> Run:
 
 def test_a_start_that_fails_for_its_checkpoint_does_not_block_the_corrected_command(run):
     (run.folder / "bad.pth").write_bytes(b"no checkpoint")
-    assert "bad.pth: not a checkpoint" in run.label(checkpoint="bad.pth").err
+    assert "bad.pth: is a text that begins with" in run.label(checkpoint="bad.pth").err
     outcome = run.label()
     assert (outcome.exit_code, outcome.err) == (0, "")
 

@@ -15,6 +15,7 @@ from mal.checkpoint.foreign_objects import plain, stand_ins
 from mal.checkpoint.safetensors_file import SUFFIX, read_safetensors
 from mal.checkpoint.sealed_file import checked_reading, sealed_writing
 from mal.errors import DamagedFile, UserError
+from mal.file_kinds import said_kind_of
 from mal.files import atomic_file, cannot_write, disk_error, sync_folder
 
 
@@ -67,7 +68,9 @@ def read_tensors(path: Path, encryption_key: str | None = None) -> dict[str, Any
             if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
                 reason = f"holds {refused[1]}, which is not plain data, so it was not loaded"
                 raise UserError(f"{path}: {reason}") from error
-            raise DamagedFile(f"{path}: not a checkpoint, or damaged ({type(error).__name__})") from error
+            said = said_kind_of(path, "a checkpoint", "zip", "pickle", "safetensors")
+            what = said or f"not a checkpoint, or damaged ({type(error).__name__})"
+            raise DamagedFile(f"{path}: {what}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__} instead of named weights")
     return content

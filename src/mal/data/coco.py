@@ -165,7 +165,9 @@ def _index_images(coco: CocoFile) -> None:
 def _index_image(coco: CocoFile, images: dict[int | str, ImageRecord], position: int, record: dict[str, Any]) -> None:
     image_id, file_name = record["id"], record.get("file_name")
     if not isinstance(file_name, str) or not _can_be_printed(file_name):
-        reason = f"image {show(image_id)} has no file name (file_name is {show(file_name)})"
+        url = record.get("coco_url", record.get("flickr_url"))
+        advice = f": write the last part of its URL, {show(url)}, into file_name" if isinstance(url, str) else ""
+        reason = f"image {show(image_id)} has no file name (file_name is {show(file_name)}){advice}"
         coco.unusable_images.setdefault(image_id, reason)
         images.pop(image_id, None)
         _warn(coco, image_id, reason)

@@ -13,6 +13,7 @@ from mal.data.boxes import Boxes, select_boxes, training_boxes
 from mal.data.coco import CocoFile, read_coco
 from mal.data.crop_stream import CropBatch, CropSettings, CropStream
 from mal.data.images import fill_missing_sizes, image_path
+from mal.data.near_names import near_hint
 from mal.data.notes import RecordNote
 from mal.data.nothing_to_train_on import nothing_to_train_on
 from mal.data.orientation import Exif
@@ -82,7 +83,7 @@ class AnnotatedImages:
         if missing:
             raise UserError(
                 f"{self.img_dir}: {len(missing)} of {len(names)} images named in {self.coco.path} are missing,"
-                f" for instance {missing[0]}"
+                f" for instance {missing[0]}{near_hint(image_path(self.img_dir, missing[0]))}"
             )
 
 

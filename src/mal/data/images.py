@@ -17,6 +17,7 @@ from PIL import Image
 from mal.data.coco import CocoFile, show
 from mal.data.image_table import ImageRecord
 from mal.data.jpeg import decode_jpeg, is_out_of_memory
+from mal.data.near_names import near_hint_in
 from mal.data.notes import RecordNote
 from mal.data.orientation import Exif, orientation_of, picture_size, turn_after_decoding, turned_pixels, turned_size
 from mal.data.picture_file import not_enough_memory, opened_file, picture_in
@@ -40,17 +41,21 @@ def image_path(img_dir: Path, file_name: str) -> Path:
     Raises:
         UserError: the name leads out of ``img_dir`` or is no file name.
     """
-    refusal = UserError(f"image file name {show(file_name)} leads out of the image folder {img_dir}: refused")
     if is_url(img_dir):
         inside = posixpath.normpath(file_name)
         if "\0" in file_name or inside in (".", "..") or inside.startswith(("/", "../")) or is_url(file_name):
-            raise refusal
+            raise _leads_out(img_dir, file_name)
         return img_dir / inside
     folder = Path(os.path.normpath(Path(img_dir).absolute()))
     path = Path(os.path.normpath(folder / file_name))
     if "\0" in file_name or path == folder or not path.is_relative_to(folder):
-        raise refusal
+        raise _leads_out(img_dir, file_name)
     return Path(img_dir) / path.relative_to(folder)
+
+
+def _leads_out(img_dir: Path, file_name: str) -> UserError:
+    hint = near_hint_in(img_dir, file_name)
+    return UserError(f"image file name {show(file_name)} leads out of the image folder {img_dir}: refused{hint}")
 
 
 def read_image(path: Path, exif: Exif = "stored") -> Pixels:

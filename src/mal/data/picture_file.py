@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from mal.data.near_names import near_hint
 from mal.errors import UserError, one_line
 from mal.file_kinds import HEAD_BYTES, said_kind
 from mal.limits import MAX_IMAGE_PIXELS
@@ -33,7 +34,8 @@ def opened_file(path: Path) -> Iterator[BinaryIO]:
         with open_plain(path, f"image {path}") as file:
             yield file
     except FileNotFoundError:
-        raise UserError(f"image {path} does not exist: check the image folder and the file name") from None
+        hint = near_hint(path)
+        raise UserError(f"image {path} does not exist{hint}: check the image folder and the file name") from None
     except IsADirectoryError:
         raise UserError(f"image {path} is a folder, not a picture") from None
     except UserError:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mal.errors import UserError
 from mal.export.extra import import_onnx_package
+from mal.file_kinds import said_kind_of
 from mal.models.network import FEATURE_SCALES, size_bins
 from mal.models.predict import Network
 
@@ -81,7 +82,8 @@ def read_onnx(path: Path) -> OnnxModel:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     # onnxruntime makes its exception types anew in C++, without a common one.
     except Exception as error:
-        raise UserError(f"{path}: not an ONNX file, or damaged ({type(error).__name__})") from error
+        said = said_kind_of(path, "an ONNX file")
+        raise UserError(f"{path}: {said or f'not an ONNX file, or damaged ({type(error).__name__})'}") from error
     stored = session.get_modelmeta().custom_metadata_map
     facts = {
         name.removeprefix(METADATA_PREFIX): value for name, value in stored.items() if name.startswith(METADATA_PREFIX)

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path, PurePosixPath
 
 from mal.data.images import image_path, opened_picture
+from mal.data.near_names import near_hint
 from mal.errors import UserError
 from mal.formats.options import ReadOptions, WriteOptions
 from mal.formats.output_names import RefusedName
@@ -62,7 +63,7 @@ def source_picture(file_name: PurePosixPath, options: WriteOptions) -> Path | No
     assert options.images is not None, "pictures are asked for without their folder"
     path = options.images / file_name
     if not path.is_file():
-        raise RefusedName(f"its picture {path} does not exist: check --images and the file name")
+        raise RefusedName(f"its picture {path} does not exist{near_hint(path)}: check --images and the file name")
     return path
 
 
