@@ -33,7 +33,7 @@ def test_boxes_go_from_yolo_to_coco_and_their_masks_to_cvat(source, tmp_path, ca
     assert run_mal(capfd, "convert", source, tmp_path / "yolo", "--to", "yolo", *pictures).exit_code == 0
     outcome = run_mal(capfd, "convert", tmp_path / "yolo", tmp_path / "boxes.json")
     assert outcome.exit_code == 0
-    assert f"the pictures: --images {tmp_path}/yolo/images/train" in outcome.out
+    assert f"the pictures: --images {tmp_path}/yolo/images\n" in outcome.out
     boxes = json.loads((tmp_path / "boxes.json").read_text())
     assert [record["category_id"] for record in boxes["annotations"]] == [2, 2]
     assert run_mal(capfd, "convert", tmp_path / "boxes.json", tmp_path / "boxes.zip").exit_code == 0

@@ -12,7 +12,7 @@ _INPUTS = ("coco", "yolo", "yolo-seg", "voc", "csv", "png", "labelme", "label-st
 _OUTPUTS = ("coco", "yolo", "yolo-seg", "png", "labelme", "label-studio", "cvat")
 _EXAMPLES = """
 examples:
-  mal convert yolo/dataset.yaml boxes.json --split train         YOLO boxes into COCO
+  mal convert yolo/data.yaml boxes.json --split train            YOLO boxes into COCO
   mal convert voc/Annotations boxes.json --images voc/JPEGImages Pascal VOC boxes into COCO
   mal convert masks.json for_cvat.zip                            masks for CVAT ("COCO 1.0")
   mal convert masks.json polygons.json --shapes polygons         exact outlines in place of run lengths
@@ -59,7 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
             tolerance=arguments.tolerance,
             images=arguments.images,
             pictures=arguments.pictures,
-            split=arguments.split or "train",
+            split=arguments.split,
+            val_share=arguments.val_share,
             as_predictions=arguments.results == "predictions",
             image_prefix=arguments.image_prefix,
         ),
@@ -75,7 +76,9 @@ def _add_reading(parser: CommandParser) -> None:
         "--images", type=Path, metavar="DIR", help="folder of the pictures, for their sizes and --pictures"
     )
     group.add_argument(
-        "--split", metavar="NAME", help="part of a YOLO data set: train, val or test (default: all parts)"
+        "--split",
+        metavar="NAME",
+        help="part of a YOLO data set: train, val or test (default: all are read, train and val are written)",
     )
     group.add_argument(
         "--one-based", action="store_true", help="Pascal VOC boxes count pixels from 1, as those of the challenges do"
@@ -104,6 +107,13 @@ def _add_writing(parser: CommandParser) -> None:
         help="put the pictures of --images into OUT too (default: %(default)s)",
     )
     group.add_argument(
+        "--val-share",
+        type=_share,
+        default=0.1,
+        metavar="SHARE",
+        help="of the images of a YOLO data set written without --split, chosen by their names (default: %(default)s)",
+    )
+    group.add_argument(
         "--results",
         choices=("predictions", "annotations"),
         default="predictions",
@@ -115,6 +125,16 @@ def _add_writing(parser: CommandParser) -> None:
         metavar="TEXT",
         help="address of the pictures in Label Studio, before their names (default: %(default)s)",
     )
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share; must be at least 0 and less than 1")
+    return value
 
 
 def _pixels(text: str) -> float:

@@ -34,7 +34,8 @@ class WriteOptions:
         tolerance: how far in pixels a corner of a mask's outline may lie beside its polygon.
         images: folder of the pictures; None where it is not known.
         pictures: whether they go into the output too, as files or as links.
-        split: name of the part of the data set that is written.
+        split: the part of a YOLO data set that is written; None writes "train" and "val".
+        val_share: share of the images that go into "val" then, 0..1.
         as_predictions: Label Studio shows the masks as suggestions; else as finished annotations.
         image_prefix: what stands before a file name to make the address by which Label Studio finds the picture.
     """
@@ -43,6 +44,7 @@ class WriteOptions:
     tolerance: float = 0.0
     images: Path | None = None
     pictures: Pictures = "no"
-    split: str = "train"
+    split: str | None = None
+    val_share: float = 0.1
     as_predictions: bool = True
     image_prefix: str = "/data/local-files/?d="

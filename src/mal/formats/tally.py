@@ -23,6 +23,7 @@ class Tally:
         left_out: by reason, the names of the records that are not in the output.
         changed: by reason, the names of the records that were written in another way than they were read.
         lost: by what it is, how often the new format had no place for a part of a record.
+        notes: what else is worth knowing about the output.
     """
 
     def __init__(self, *, skip_broken: bool = False) -> None:
@@ -31,6 +32,7 @@ class Tally:
         self.left_out: defaultdict[str, list[str]] = defaultdict(list)
         self.changed: defaultdict[str, list[str]] = defaultdict(list)
         self.lost: Counter[str] = Counter()
+        self.notes: list[str] = []
 
     def broken(self, where: str, reason: str) -> None:
         """A record that cannot be used.
@@ -64,6 +66,7 @@ class Tally:
                 yield f"changed, {reason}: {_some(names)}"
         for what, count in self.lost.items():
             yield f"no place in the format for {what}: {count}"
+        yield from self.notes
 
     def left_out_lines(self) -> Iterator[str]:
         """Each reason for which records are not in the output, with some of their names."""
@@ -76,6 +79,7 @@ class Tally:
             "left_out": dict(self.left_out),
             "changed": {reason: names for reason, names in self.changed.items() if names},
             "no_place_for": dict(self.lost),
+            "notes": self.notes,
         }
 
 

@@ -122,16 +122,33 @@ def _elsewhere(images: Path, described: YoloDescription, splits: dict[str, list[
     if lists:
         listed = [path for file in lists for path in _listed(file, described)]
         return [_Picture(_moved(path, images), _picture(path).label) for path in listed]
-    labels = _labels_folder(images, described, list(splits))
+    folders = _labels_folders(images, described, list(splits))
+    labels = folders[0]
     is_one_part = len(splits) == 1 and all((folder / split).is_dir() for split in splits for folder in (images, labels))
     pictures = pictures_in(images / next(iter(splits)) if is_one_part else images)
-    found = [_Picture(path, labels / path.relative_to(images).with_suffix(".txt")) for path in pictures]
-    _check_labels(labels / next(iter(splits)) if is_one_part else labels, found, images, tally)
+    found = [_Picture(path, _label_in(folders, path.relative_to(images))) for path in pictures]
+    for folder in folders:
+        _check_labels(folder / next(iter(splits)) if is_one_part else folder, found, images, tally)
     return found
 
 
-def _labels_folder(images: Path, described: YoloDescription, splits: list[str]) -> Path:
-    """Where the labels of a folder of pictures are.
+def _label_in(folders: list[Path], picture: Path) -> Path:
+    """The labels of a picture in the first of some folders that has them.
+
+    Raises:
+        UserError: two have labels for it.
+    """
+    places = [folder / picture.with_suffix(".txt") for folder in folders]
+    if "images" in picture.parts[:-1]:  # for trainers the last folder of that name is the one that counts
+        places += [_label_of(folder.parents[1] / "images" / folder.name / picture) for folder in folders]
+    there = [place for place in places if place.is_file()]
+    if len(there) > 1:
+        raise UserError(f"{there[0]} and {there[1]} may both be the labels of {picture}: give --split")
+    return there[0] if there else places[0]
+
+
+def _labels_folders(images: Path, described: YoloDescription, splits: list[str]) -> list[Path]:
+    """Where the labels of a folder of pictures are; in several folders where the splits share it.
 
     Raises:
         UserError: they may be those of several splits.
@@ -139,13 +156,16 @@ def _labels_folder(images: Path, described: YoloDescription, splits: list[str]) 
     swapped, root = _label_of(images / "any.png").parent, described.roots[0]
     is_there = swapped != images and swapped.is_dir()
     if is_there and any(swapped.resolve().is_relative_to(folder.resolve()) for folder in described.roots):
-        return swapped
+        return [swapped]
+    shared = [folder for split in splits if (folder := root / "labels" / split).is_dir()]
+    if len(splits) > 1 and shared:
+        return shared
     if len(splits) > 1:
         names = ", ".join(splits)
         raise UserError(f"{described.source}: --images is one folder, and there are the splits {names}: give --split")
     of_split = [folder for split in splits for folder in (root / "labels" / split, root / split / "labels")]
     folders = [*of_split, root / "labels", *([swapped] if is_there else []), root]
-    return next(folder for folder in folders if folder.is_dir())
+    return [next(folder for folder in folders if folder.is_dir())]
 
 
 def _moved(path: Path, images: Path) -> Path:

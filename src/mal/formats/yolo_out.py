@@ -1,20 +1,22 @@
-"""Write YOLO data sets: ``dataset.yaml`` and a text file of boxes, or of polygons, for each image."""
+"""Write YOLO data sets: ``data.yaml`` and a text file of boxes, or of polygons, for each image."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Literal
-
-import yaml
+from typing import Any, Literal
 
 from mal.data.coco import CocoFile
 from mal.data.image_table import ImageRecord
 from mal.formats.by_image import AnnotatedImage, Annotation, by_image, class_names, written
 from mal.formats.options import WriteOptions
-from mal.formats.output_names import OutputNames
+from mal.formats.output_names import OutputNames, RefusedName, relative_name
 from mal.formats.pictures import bring, source_picture
 from mal.formats.tally import Tally
 from mal.formats.whole_folder import whole_folder
+from mal.formats.yolo_splits import DESCRIPTION, SPLITS, as_yaml, description, validation_images
 from mal.masks.polygons import joined, polygons_from_rle
 
 Kind = Literal["yolo", "yolo-seg"]
@@ -24,30 +26,61 @@ _DECIMALS = 8  # of a share of the image: below a thousandth of a pixel at any s
 
 
 def write_yolo(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally, kind: Kind) -> None:
-    """Write a folder with ``dataset.yaml`` and ``labels/<split>/``; an image without annotations gets an empty file.
+    """Write a folder with ``data.yaml`` and ``labels/<split>/``; an image without annotations gets an empty file.
 
     Class numbers are places in the list of categories. "yolo" writes boxes, limited to the image; "yolo-seg" one
-    polygon for each mask, whose parts and holes are joined by bridges (`mal.masks.polygons.joined`).
+    polygon for each mask, whose parts and holes are joined by bridges (`mal.masks.polygons.joined`). All images go into
+    the split of the options, beside the other splits of ``out``; without one a share of them goes into "val".
 
     Raises:
-        UserError: a record is broken and the tally may not skip it, two images would share a file, or the folder
-            cannot be written.
+        UserError: a record is broken and the tally may not skip it, two images would share a file, ``out`` has other
+            classes, or the folder cannot be written.
     """
+    names = class_names(coco)
+    validation = _validation_images(coco, options)
+    splits: Counter[str] = Counter()
     with whole_folder(out) as folder:
-        taken = OutputNames(folder, ["dataset.yaml"])
+        taken = OutputNames(folder, [DESCRIPTION])
         for item in by_image(coco, tally, options.images):
+            split = options.split or ("val" if item.file_name.with_suffix("") in validation else "train")
             with written(item, tally):
-                _write_image(item, taken, options, tally, kind)
-        names = class_names(coco)
-        tally.classes = len(names)
-        tally.lost["ids and other keys of classes"] += len(coco.categories)
-        document = {"path": ".", options.split: f"images/{options.split}", "names": dict(enumerate(names))}
-        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-        (folder / "dataset.yaml").write_text(text, encoding="utf-8")
+                _require_no_other(item, out, split, options)
+                _write_image(item, taken, split, options, tally, kind)
+                splits[split] += 1
+        for split in splits:  # also where all labels of a split lie in folders "labels" deeper down
+            (folder / "labels" / split).mkdir(parents=True, exist_ok=True)
+        document = description(names, splits or [options.split or "train"], out)
+        (folder / DESCRIPTION).write_bytes(as_yaml(document))
+    tally.classes = len(names)
+    tally.lost["ids and other keys of classes"] += len(coco.categories)
+    tally.notes += _notes(splits, document, options)
 
 
-def _write_image(item: AnnotatedImage, taken: OutputNames, options: WriteOptions, tally: Tally, kind: Kind) -> None:
-    picture = PurePosixPath("images", options.split, item.file_name)
+def _validation_images(coco: CocoFile, options: WriteOptions) -> set[PurePosixPath]:
+    if options.split is not None:
+        return set()
+    names = []
+    for image in coco.images.values():
+        with suppress(RefusedName):  # `by_image` names it
+            names.append(relative_name(image.file_name, options.images).with_suffix(""))
+    return validation_images(names, options.val_share)
+
+
+def _require_no_other(item: AnnotatedImage, out: Path, split: str, options: WriteOptions) -> None:
+    """Nothing, unless an earlier conversion put the image into the other split, and both would hold it.
+
+    Raises:
+        RefusedName: it did.
+    """
+    other = out / _label_of(PurePosixPath("images", "train" if split == "val" else "val", item.file_name))
+    if options.split is None and other.exists():
+        raise RefusedName(f"an earlier conversion has put it into the other split, as {other}: empty OUT first")
+
+
+def _write_image(
+    item: AnnotatedImage, taken: OutputNames, split: str, options: WriteOptions, tally: Tally, kind: Kind
+) -> None:
+    picture = PurePosixPath("images", split, item.file_name)
     path = taken.take_path(_label_of(picture), item.image.file_name)
     source = source_picture(item.file_name, options)
     if source is not None:
@@ -62,6 +95,19 @@ def _label_of(picture: PurePosixPath) -> PurePosixPath:
     parts = list(picture.parts)
     parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
     return PurePosixPath(*parts).with_suffix(".txt")
+
+
+def _notes(splits: Counter[str], document: dict[str, Any], options: WriteOptions) -> Iterator[str]:
+    if options.split is None:
+        yield f"images in train: {splits['train']}, in val: {splits['val']}, chosen by their names (--val-share)"
+    for split in SPLITS[:2]:
+        if document[split] != f"images/{split}":
+            yield (
+                f"{split} in {DESCRIPTION} names {document[split]}, since there are no other pictures: a second call"
+                f" with --split {split} adds some"
+            )
+    if options.pictures == "no":
+        yield "there are no pictures in it, which trainers need: --images DIR with --pictures copy or link"
 
 
 def _line(annotation: Annotation, image: ImageRecord, tally: Tally, kind: Kind) -> str | None:

@@ -16,7 +16,9 @@ from mal.formats.options import ReadOptions, WriteOptions
 from mal.formats.recognize import input_format
 from mal.formats.tally import Tally
 from mal.formats.whole_folder import check_target
+from mal.formats.yolo_splits import SPLITS, adds_a_split
 
+_YOLO = ("yolo", "yolo-seg")
 _WITH_PICTURES = ("yolo", "yolo-seg", "labelme", "cvat")
 
 
@@ -45,6 +47,9 @@ def run(
         raise UserError(f"--images {reading.images}: no such folder")
     source_format = source_format or input_format(source)
     target_format = target_format or output_format(target)
+    _check_writing(target_format, writing)
+    is_addition = target_format in _YOLO and adds_a_split(target, writing.split)
+    check_target(target, source, overwrite=overwrite or is_addition)
     for path in _files_beside(target, target_format, report):
         check_target(path, source, overwrite=overwrite)
     tally = Tally(skip_broken=skip_broken)
@@ -69,9 +74,14 @@ def run(
 
 
 def _files_beside(target: Path, target_format: str, report: Path | None) -> list[Path]:
-    """All that is written: the output and what lies beside it."""
+    """What is written beside the output."""
     settings = [config_file(target)] if target_format == "label-studio" else []
-    return [target, *settings, *([report] if report is not None else [])]
+    return [*settings, *([report] if report is not None else [])]
+
+
+def _check_writing(target_format: str, writing: WriteOptions) -> None:
+    if target_format in _YOLO and writing.split not in (None, *SPLITS):
+        raise UserError(f"--split {writing.split}: a YOLO data set has the parts {', '.join(SPLITS)}")
 
 
 def _require_something(coco: CocoFile, source: Path, tally: Tally) -> None:
