@@ -10,8 +10,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from mal.checkpoint.foreign_objects import StandIn
+from mal.checkpoint.foreign_objects import StandIn, plain
 from mal.checkpoint.store import read_tensors
+from mal.checkpoint.weights import read_weights
 from mal.errors import UserError
 from tests.checkpoint.foreign_files import TAO_MODULE, TaoModel, foreign_class, in_module
 
@@ -115,3 +116,36 @@ def test_a_stand_in_takes_any_arguments_and_state():
     stand_in = StandIn(1, "two")
     stand_in.__setstate__([3])
     assert (stand_in.args, stand_in.state) == ((1, "two"), [3])
+
+
+def shared_many_times(wrap, depth: int = 60):
+    value = wrap("end", "end")
+    for _ in range(depth):
+        value = wrap(value, value)
+    return value
+
+
+WRAPS = {
+    "tuples": lambda one, other: (one, other),
+    "lists": lambda one, other: [one, other],
+    "dicts": lambda one, other: {"one": one, "other": other},
+    "mixed": lambda one, other: [(one, {"other": other}), other],
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
+def test_what_is_in_others_two_to_the_sixty_times_is_visited_once(wrap):
+    value = plain(shared_many_times(wrap))
+    for _ in range(60):
+        value = value["one"] if isinstance(value, dict) else value[0]
+    assert value
+
+
+def test_a_checkpoint_of_nested_tuples_and_a_foreign_object_is_answered_at_once(tmp_path):
+    content = {
+        "state_dict": {"w": torch.zeros(2)},
+        "args": argparse.Namespace(lr=1),
+        "x": shared_many_times(WRAPS["tuples"]),
+    }
+    torch.save(content, tmp_path / "tuples.pth")
+    assert read_weights(tmp_path / "tuples.pth").foreign_settings == {"lr": 1}

@@ -39,3 +39,53 @@ def test_what_else_is_in_the_folder_stays(tmp_path):
     with only_run_in(tmp_path):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def take_turns(folder: Path, busy: Path, rounds: int, start: Event) -> None:
+    start.wait()
+    while rounds:
+        try:
+            with only_run_in(folder):
+                handle = os.open(busy, os.O_CREAT | os.O_EXCL)  # fails where another process is at work
+                os.close(handle)
+                busy.unlink()
+            rounds -= 1
+        except UserError:
+            pass
+
+
+def test_processes_that_come_and_go_are_never_at_work_together(tmp_path):
+    context = multiprocessing.get_context("fork")
+    start = context.Event()
+    arguments = (tmp_path / "shards", tmp_path / "busy", 30, start)
+    processes = [context.Process(target=take_turns, args=arguments) for _ in range(3)]
+    for process in processes:
+        process.start()
+    start.set()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+
+
+def test_a_child_that_outlives_its_parent_does_not_keep_the_folder(tmp_path):
+    """Loader processes are forks that may live on for a moment after a kill."""
+
+    def hold_with_a_child(pids) -> None:
+        with only_run_in(tmp_path / "shards"):
+            child = os.fork()
+            if child:
+                pids.put(child)
+            signal.pause()
+
+    context = multiprocessing.get_context("fork")
+    pids = context.SimpleQueue()
+    process = context.Process(target=hold_with_a_child, args=(pids,))
+    process.start()
+    child = pids.get()
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    try:
+        with only_run_in(tmp_path / "shards"):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)

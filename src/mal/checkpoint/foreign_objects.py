@@ -73,26 +73,35 @@ def stand_ins(file: IO[bytes]) -> list[Any]:
     return [(_stand_in(name), name) for name in sorted(names) if _is_listed(name)]
 
 
-def plain(value: Any, _seen: dict[int, Any] | None = None) -> Any:
-    """The value with foreign containers as dicts and lists, paths as texts, and other foreign objects as None."""
-    seen = {} if _seen is None else _seen
+def plain(value: Any) -> Any:
+    """The value with foreign containers as dicts and lists, paths as texts, and other foreign objects as None.
+
+    Each object is visited once, however often it is in others: a small file can hold one 2^40 times.
+    """
+    return _plain(value, {})
+
+
+def _plain(value: Any, seen: dict[int, tuple[Any, Any]]) -> Any:
+    """As `plain`; ``seen`` holds by its id what was visited, and what it became."""
     if id(value) in seen:  # containers may contain each other
-        return seen[id(value)]
+        return seen[id(value)][1]
     if isinstance(value, StandIn):
-        seen[id(value)] = None
-        seen[id(value)] = result = plain(_content(value), seen)
-        return result
-    if isinstance(value, dict):
-        result = seen[id(value)] = {}
-        result.update({_plain_key(key): plain(item, seen) for key, item in value.items()})
-        return result
-    if isinstance(value, list):
-        result = seen[id(value)] = []
-        result.extend(plain(item, seen) for item in value)
-        return result
-    if isinstance(value, tuple) and type(value) is tuple:
-        return tuple(plain(item, seen) for item in value)
-    return None if _is_foreign_class(value) else value
+        seen[id(value)] = value, None
+        result = _plain(_content(value), seen)
+    elif isinstance(value, dict):
+        result = {}
+        seen[id(value)] = value, result
+        result.update({_plain_key(key): _plain(item, seen) for key, item in value.items()})
+    elif isinstance(value, list):
+        result = []
+        seen[id(value)] = value, result
+        result.extend(_plain(item, seen) for item in value)
+    elif type(value) is tuple:
+        result = tuple(_plain(item, seen) for item in value)
+    else:
+        return None if _is_foreign_class(value) else value
+    seen[id(value)] = value, result
+    return result
 
 
 def _content(value: StandIn) -> Any:
