@@ -6,6 +6,7 @@ from xml.etree.ElementTree import parse
 import numpy as np
 import pytest
 from hypothesis import given
+from PIL import Image
 
 from mal.errors import UserError
 from mal.formats.label_studio_in import read_label_studio
@@ -27,8 +28,8 @@ def rectangle(**more):
     return {"type": "rectanglelabels", "value": {"x": 10, "y": 20, "width": 30, "height": 40, **more}}
 
 
-def read(path, tally=None):
-    return read_label_studio(path, ReadOptions(), tally or Tally())
+def read(path, tally=None, **options):
+    return read_label_studio(path, ReadOptions(**options), tally or Tally())
 
 
 @given(masks)
@@ -71,11 +72,10 @@ def test_regions_of_people_become_annotations(tmp_path, kind):
 
 def test_what_has_no_place_in_coco_is_left_out_and_named(tmp_path):
     tally = Tally()
-    coco = read(tasks(tmp_path, rectangle(rotation=30), {"type": "choices", "value": {"choices": ["good"]}}), tally)
+    coco = read(tasks(tmp_path, {"type": "choices", "value": {"choices": ["good"]}}), tally)
     assert not len(coco.annotations)
     assert sorted(tally.left_out) == [
         "regions of the type choices",
-        "regions of the type rectanglelabels that are turned",
     ]
 
 
@@ -117,9 +117,102 @@ def test_the_config_names_the_tags_and_classes_that_the_regions_use(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("{}", "list of tasks"), ("[3]", "list of tasks"), ('[{"data": {}, "predictions": 3}]', "task 0: not as Label")],
+    [
+        ("{}", "list of tasks"),
+        ("[3]", "list of tasks"),
+        ('[{"data": {}, "predictions": 3}]', "task 0: the key 'predictions' is 3"),
+    ],
 )
 def test_json_of_something_else_is_refused(tmp_path, content, words):
     (tmp_path / "tasks.json").write_text(content)
     with pytest.raises(UserError, match=words):
         read(tmp_path / "tasks.json")
+
+
+def test_labels_and_their_rectangle_are_joined_by_their_id(tmp_path):
+    place = {"x": 10, "y": 20, "width": 30, "height": 40, "rotation": 0}
+    labels = {"type": "labels", "value": place | {"labels": ["cat"]}}
+    for regions in ([{"type": "rectangle", "value": place}, labels], [labels]):
+        coco = read(tasks(tmp_path, *regions))
+        (record,) = coco.annotations
+        assert (record["bbox"], coco.categories) == ([10, 10, 30, 20], {1: "cat"})
+
+
+def test_a_turned_rectangle_is_turned_around_its_first_corner(tmp_path):
+    (record,) = read(tasks(tmp_path, rectangle(rotation=90, rectanglelabels=["cat"]))).annotations
+    assert record["bbox"] == pytest.approx([-10, 10, 20, 30])
+    assert record["area"] == 300  # a third lies beside the image
+
+
+def test_an_ellipse_is_a_mask(tmp_path):
+    value = {"x": 50, "y": 50, "radiusX": 10, "radiusY": 20, "rotation": 0, "ellipselabels": ["cat"]}
+    (record,) = read(tasks(tmp_path, {"type": "ellipselabels", "value": value})).annotations
+    assert record["bbox"] == pytest.approx([40, 15, 20, 20])
+    assert record["area"] == pytest.approx(314, rel=0.03)
+
+
+def test_sizes_that_no_region_says_come_from_the_pictures(tmp_path):
+    path = tmp_path / "tasks.json"
+    region = rectangle(rectanglelabels=["cat"])
+    task = {"id": 1, "data": {"image": "/data/upload/1/0a1b2c3d-a.png"}, "annotations": [{"result": [region]}]}
+    path.write_text(json.dumps([task]))
+    with pytest.raises(UserError, match=r"task 1: the size of its image is not known: --images DIR takes it"):
+        read(path)
+    Image.new("RGB", (100, 50)).save(tmp_path / "a.png")  # its name before the upload
+    coco = read(path, images=tmp_path)
+    assert (coco.annotations[0]["bbox"], coco.images[1].file_name) == ([10, 10, 30, 20], "a.png")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"images": [{"url": "https://example.org/1.jpeg"}]}, "task 3: no image under data"),
+        ({"text": "a story"}, "task 3: no image under data"),
+        ({"image": "data:image/png;base64,AAAA"}, "in the task itself"),
+        ({"image": "https://example.org/?id=3"}, "without a file name"),
+    ],
+)
+def test_a_task_without_an_image_is_named(tmp_path, data, words):
+    path = tasks(tmp_path, rectangle(rectanglelabels=["cat"]), data=data)
+    with pytest.raises(UserError, match=words):
+        read(path)
+
+
+def test_the_image_of_a_task_may_have_any_name(tmp_path):
+    coco = read(tasks(tmp_path, rectangle(rectanglelabels=["cat"]), data={"text": "hello", "photo": "s3://b/x.jpg"}))
+    assert coco.images[1].file_name == "x.jpg"
+
+
+def test_several_labels_and_none_are_said(tmp_path):
+    tally = Tally()
+    two, none = rectangle(rectanglelabels=["cat", "dog"]) | {"id": "a"}, rectangle() | {"id": "b"}
+    coco = read(tasks(tmp_path, two, none), tally)
+    assert [coco.categories[record["category_id"]] for record in coco.annotations] == ["cat", "object"]
+    assert [len(names) for names in tally.changed.values()] == [1, 1]
+    assert "(cat, dog)" in str(tally.changed)
+
+
+def test_answers_about_a_region_are_kept_by_the_names_of_the_questions(tmp_path):
+    choice = {"type": "choices", "from_name": "state", "value": {"choices": ["worn"]}}
+    (record,) = read(tasks(tmp_path, rectangle(rectanglelabels=["cat"]), choice)).annotations
+    assert record["attributes"] == {"state": ["worn"]}
+
+
+def test_regions_of_a_second_image_are_left_out_and_counted(tmp_path):
+    first = rectangle(rectanglelabels=["cat"]) | {"to_name": "a"}
+    second = rectangle(rectanglelabels=["dog"]) | {"to_name": "b", "id": "s"}
+    tally = Tally()
+    coco = read(tasks(tmp_path, first, second, data={"image": "/data/a.png", "other": "/data/b.png"}), tally)
+    assert coco.categories == {1: "cat"}
+    assert list(tally.left_out) == ["regions of another image of their task"]
+
+
+def test_a_single_task_and_the_answers_of_old_versions_are_read(tmp_path):
+    path = tasks(tmp_path, rectangle(rectanglelabels=["cat"]), kind="completions")
+    path.write_text(json.dumps(json.loads(path.read_text())[0]))
+    assert len(read(path).annotations) == 1
+
+
+def test_annotations_that_are_ids_alone_are_named(tmp_path):
+    with pytest.raises(UserError, match="ids alone: export the project as JSON"):
+        read(tasks(tmp_path, annotations=[21]))

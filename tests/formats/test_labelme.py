@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mal.errors import UserError
 from mal.formats.labelme_in import read_labelme
@@ -27,8 +28,8 @@ def square(x, y, side, **more):
     return {"label": "nut", "shape_type": "polygon", "points": points} | more
 
 
-def read(path, tally=None):
-    return read_labelme(path, ReadOptions(), tally or Tally())
+def read(path, tally=None, **options):
+    return read_labelme(path, ReadOptions(**options), tally or Tally())
 
 
 def test_shapes_drawn_by_people_become_annotations(tmp_path):
@@ -118,5 +119,48 @@ def test_a_broken_shape_is_named(tmp_path, shape, words):
 
 def test_json_of_something_else_is_refused(tmp_path):
     (tmp_path / "a.json").write_text('{"images": []}')
-    with pytest.raises(UserError, match="not a LabelMe file: the key 'imageWidth' is missing"):
+    with pytest.raises(UserError, match="not a LabelMe file: the key 'shapes' is missing"):
         read(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("points", [[[5, 6], [12, 6], [12, 10], [5, 10]], [[12, 10], [5, 6]]])
+def test_a_rectangle_has_two_corners_or_as_x_anylabeling_writes_it_four(tmp_path, points):
+    coco = read(file(tmp_path, {"label": "cat", "shape_type": "rectangle", "points": points}))
+    assert coco.annotations[0]["bbox"] == [5, 6, 7, 4]
+
+
+def test_a_turned_box_of_x_anylabeling_is_a_mask_and_its_words_are_kept(tmp_path):
+    more = {"score": 0.5, "description": "old", "difficult": True, "attributes": {"fur": "long"}, "direction": 0.5}
+    shape = {"label": "cat", "shape_type": "rotation", "points": [[6, 2], [10, 6], [6, 10], [2, 6]], **more}
+    (record,) = read(file(tmp_path, shape)).annotations
+    assert record["area"] == pytest.approx(32, rel=0.2)
+    assert record["score"] == 0.5
+    assert record["attributes"] == {"description": "old", "difficult": True, "attributes": {"fur": "long"}}
+
+
+@pytest.mark.parametrize("size", [{"imageHeight": None, "imageWidth": None}, {"imageHeight": 0}, {"imageWidth": "x"}])
+def test_a_size_that_is_not_said_comes_from_the_picture(tmp_path, size):
+    path = file(tmp_path, square(1, 2, 3), **size)
+    with pytest.raises(UserError, match=r"a\.json: .*the size of its image is not known: --images DIR"):
+        read(path)
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (30, 20)).save(tmp_path / "photos/a.png")
+    assert read(path, images=tmp_path / "photos").images[1].width == 30
+    Image.new("RGB", (40, 20)).save(tmp_path / "a.png")
+    assert read(path).images[1].width == 40
+
+
+def test_shapes_called_ignore_are_left_out_and_are_no_class(tmp_path):
+    (tmp_path / "labels.txt").write_text("__ignore__\n_background_\nnut\n")
+    tally = Tally()
+    coco = read(file(tmp_path, square(1, 2, 3), square(4, 2, 3, label="__ignore__")).parent, tally)
+    assert coco.categories == {1: "nut"}
+    assert len(coco.annotations) == 1
+    assert {reason: len(names) for reason, names in tally.left_out.items()} == {
+        "shapes called __ignore__, which LabelMe leaves out too": 1
+    }
+
+
+def test_a_shape_without_a_type_is_a_polygon_as_in_the_first_versions(tmp_path):
+    (record,) = read(file(tmp_path, {"label": "nut", "points": [[1, 2], [4, 2], [4, 5], [1, 5]]})).annotations
+    assert record["area"] == 9

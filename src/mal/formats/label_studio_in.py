@@ -4,115 +4,208 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from mal.data.coco import CocoFile
 from mal.data.coco_document import document_as_a_whole
 from mal.errors import UserError
 from mal.formats.builder import CocoBuilder
-from mal.formats.by_image import Json
-from mal.formats.label_studio_rle import decode
+from mal.formats.by_image import NO_CLASSES, Json
+from mal.formats.json_fields import an_object, list_at, number_at, object_at, pixels_or_none
+from mal.formats.label_studio_image import named_for, picture_names
+from mal.formats.label_studio_shapes import Shape, kind_of, read_mask, read_outline
 from mal.formats.options import ReadOptions
+from mal.formats.outlines_of_shapes import box_around, polygon_record
+from mal.formats.pictures import size_or_picture
 from mal.formats.restore import CARRIED, restored, restored_box
 from mal.formats.tally import Tally
-from mal.masks.rle import Rle, rle_from_mask, rle_from_segmentation
 
-_TAGS = ("brushlabels", "polygonlabels", "rectanglelabels")
 _SAME = 1e-4  # pixels that the side of an unedited box may differ by, after its way through per cents
+_TURNED_IMAGE = "regions on an image that was turned in Label Studio"
+_OTHER_IMAGE = "regions of another image of their task"
+_SEVERAL = "it has several labels: the first is its class"
+_NO_LABEL = f'a region without a label gets the class "{NO_CLASSES}"'
 
 
-def read_label_studio(path: Path, _: ReadOptions, tally: Tally) -> CocoFile:
+def read_label_studio(path: Path, options: ReadOptions, tally: Tally) -> CocoFile:
     """Read exported or imported tasks: of each the first annotation that was not cancelled, else the first prediction.
+
+    A region is all that has one id: its shape, and its labels where those come in a part of their own. Brush strokes,
+    polygons, ellipses and turned rectangles become masks, upright rectangles boxes. What else is said of a region is
+    kept under ``attributes``.
+
+    Args:
+        path: the file.
+        options: with ``images`` a size that no region says comes from the picture.
+        tally: notes broken records.
 
     Raises:
         UserError: the file is damaged or holds no tasks; a task or region that is broken is named.
     """
-    tasks, _strict = document_as_a_whole(path)
+    tasks, _ = document_as_a_whole(path)
+    tasks = [tasks] if isinstance(tasks, dict) and "data" in tasks else tasks
     if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
         raise UserError(f"{path}: Label Studio's JSON is a list of tasks with data, this is something else")
     builder = CocoBuilder()
     for number, task in enumerate(tasks):
         where = f"{path}, task {task.get('id', number)}"
         try:
-            _read_task(task, where, builder, tally)
-        except (KeyError, TypeError, AttributeError) as error:
-            tally.broken(where, f"not as Label Studio writes it: {error!r}")
+            _read_task(task, where, options, builder, tally)
+        except ValueError as error:
+            tally.broken(where, str(error))
     return builder.build(path, tally)
 
 
-def _read_task(task: Json, where: str, builder: CocoBuilder, tally: Tally) -> None:
-    finished = [result for result in task.get("annotations") or () if not result.get("was_cancelled")]
-    results = finished or list(task.get("predictions") or ())
+def _read_task(task: Json, where: str, options: ReadOptions, builder: CocoBuilder, tally: Tally) -> None:
+    data = object_at(task, "data")
+    regions = _of_one_image(_regions(task, where, tally), data, where, tally)
+    record = dict(data[CARRIED]) if isinstance(data.get(CARRIED), dict) else {}
+    name = str(record.pop("file_name", "")) or named_for(data, options.images)
+    groups = list(_groups(regions).values())
+    shapes = [group for group in groups if _shape_of(group) is not None]
+    size = _size(regions, record)
+    if shapes:
+        size = size_or_picture(size, name, options)
+    builder.image(name, size, record)
+    for group in groups:
+        region = f"{where}, region {group[0].get('id')}"
+        try:
+            _read_region(group, size, region, builder, tally)
+        except ValueError as error:
+            tally.broken(region, str(error))
+
+
+def _regions(task: Json, where: str, tally: Tally) -> list[Json]:
+    """The regions of the answer that counts."""
+    answers = _answers(task, "annotations") or _answers(task, "completions")
+    results = [answer for answer in answers if not answer.get("was_cancelled")] or _answers(task, "predictions")
     if len(results) > 1:
         tally.left_out["a task has several answers, the first is used"] += [where] * (len(results) - 1)
-    regions = results[0].get("result") or [] if results else []
-    data = task["data"]
-    record = dict(data.get(CARRIED) or {})
-    size = _size(regions, record)
-    address = str(data.get("image") or next(value for value in data.values() if isinstance(value, str)))
-    builder.image(str(record.pop("file_name", _file_name(address))), size, record)
-    for group in _groups(regions).values():
-        try:
-            _read_annotation(group, size, where, builder, tally)
-        except ValueError as error:
-            tally.broken(f"{where}, region {group[0].get('id')}", str(error))
+    if not results or not results[0].get("result"):
+        return []
+    return [an_object(region, "a region") for region in list_at(results[0], "result")]
+
+
+def _answers(task: Json, key: str) -> list[Json]:
+    answers = list_at(task, key) if task.get(key) else []
+    if any(isinstance(answer, int) for answer in answers):
+        raise ValueError(f"of its {key} there are the ids alone: export the project as JSON")
+    return [an_object(answer, f"an entry of {key}") for answer in answers]
+
+
+def _of_one_image(regions: list[Json], data: Json, where: str, tally: Tally) -> list[Json]:
+    """The regions on the image of the task; where it has several images, on the one that the first region is on."""
+    names = list(dict.fromkeys(str(region.get("to_name")) for region in regions if "to_name" in region))
+    if len(names) < 2 or len(picture_names(data)) < 2:
+        return regions
+    kept = [region for region in regions if str(region.get("to_name")) == names[0]]
+    tally.left_out[_OTHER_IMAGE] += [where] * (len(regions) - len(kept))
+    return kept
 
 
 def _size(regions: list[Json], record: Json) -> tuple[int, int] | None:
-    """Width and height in pixels."""
-    for region in regions:
-        if "original_width" in region:
-            return int(region["original_width"]), int(region["original_height"])
-    return (record["width"], record["height"]) if "width" in record and "height" in record else None
+    """Width and height in pixels, where somebody says them."""
+    said = (pixels_or_none(region, "original_width", "original_height") for region in regions)
+    return next((size for size in said if size is not None), None) or pixels_or_none(record, "width", "height")
 
 
-def _file_name(address: str) -> str:
-    local = address.partition("?d=")[2]
-    return unquote(local or address.partition("?")[0].rpartition("/")[2])
-
-
-def _groups(regions: list[Json]) -> dict[Any, list[Json]]:
-    """Regions by annotation: polygons that carry the same record are parts of one."""
-    groups: dict[Any, list[Json]] = {}
+def _groups(regions: list[Json]) -> dict[str, list[Json]]:
+    """Regions by annotation: those of one id and place, and polygons that carry the same record, are parts of one."""
+    groups: dict[str, list[Json]] = {}
+    first_of_id: dict[str, str] = {}
     for number, region in enumerate(regions):
-        carrier = _carrier(region)
-        is_part = region.get("type") == "polygonlabels" and isinstance(carrier, dict)
-        groups.setdefault(str(carrier["record"].get("id")) if is_part else number, []).append(region)
+        own_id = repr(region.get("id", f"none {number}"))
+        if kind_of(region) is not None:
+            name = _record_name(region) or f"{own_id} at {_place(region)}"
+            groups.setdefault(name, []).append(region)
+            first_of_id.setdefault(own_id, name)
+    for number, region in enumerate(regions):
+        if kind_of(region) is None:
+            own_id = repr(region.get("id", f"none {number}"))
+            groups.setdefault(first_of_id.get(own_id, own_id), []).append(region)
     return groups
 
 
+def _record_name(region: Json) -> str | None:
+    """What the parts of an annotation of polygons have in common; None of other regions."""
+    carrier = _carrier(region)
+    record = carrier.get("record") if isinstance(carrier, dict) else None
+    is_part = kind_of(region) is Shape.POLYGON and isinstance(record, dict)
+    return f"record {record.get('id')!r}" if is_part and record is not None else None
+
+
+def _place(region: Json) -> str:
+    return repr({key: value for key, value in region["value"].items() if not key.endswith("labels")})
+
+
 def _carrier(region: Json) -> Any:
-    return (region.get("meta") or {}).get(CARRIED)
+    meta = region.get("meta")
+    return meta.get(CARRIED) if isinstance(meta, dict) else None
 
 
-def _read_annotation(
+def _shape_of(group: list[Json]) -> Json | None:
+    """The first part that is a shape with an area; None where there is none."""
+    return next((region for region in group if kind_of(region) is not None), None)
+
+
+def _read_region(
     group: list[Json], size: tuple[int, int] | None, where: str, builder: CocoBuilder, tally: Tally
 ) -> None:
-    first, kind = group[0], str(group[0].get("type"))
-    name = f"{where}, region {first.get('id')}"
-    if kind not in _TAGS or first["value"].get("rotation"):
-        tally.left_out[f"regions of the type {kind}{' that are turned' if kind in _TAGS else ''}"].append(name)
+    shape = _shape_of(group)
+    if shape is None or size is None:
+        tally.left_out[f"regions of the type {group[0].get('type')}"].append(where)
         return
-    assert size is not None
-    label = str((first["value"].get(kind) or ["object"])[0])
-    carrier = _carrier(first)
-    if kind == "rectanglelabels":
-        value = first["value"]
-        numbers = [float(value[key]) / 100 for key in ("x", "y", "width", "height")]
-        box = [round(share * side, 4) for share, side in zip(numbers, (*size, *size), strict=True)]
-        builder.annotation(label, *restored_box(carrier, box, name, tally, label, _SAME))
+    if shape.get("image_rotation"):
+        tally.left_out[_TURNED_IMAGE].append(where)
         return
-    rle = _read_brush(first, size) if kind == "brushlabels" else _read_polygons(group, size)
-    builder.annotation(label, *restored(carrier, rle, name, tally, label))
+    label, carrier, kind = _label(group, where, tally), _carrier(shape), kind_of(shape)
+    if kind is Shape.RECTANGLE and not shape["value"].get("rotation"):
+        box = _box(shape["value"], size)
+        box, more = restored_box(carrier, box, where, tally, label, _SAME)
+    elif kind in (Shape.BRUSH, Shape.POLYGON):
+        parts = [part for part in group if kind_of(part) is kind] if _record_name(shape) else [shape]
+        box, more = restored(carrier, read_mask(parts, size), where, tally, label)
+    else:
+        outline = read_outline(shape["value"], size)
+        box, more = box_around([outline]), polygon_record([outline], size)
+    builder.annotation(label, box, more | ({} if carrier else _said(group, shape)))
 
 
-def _read_brush(region: Json, size: tuple[int, int]) -> Rle:
-    return rle_from_mask(decode(region["value"]["rle"], size[1], size[0]))
-
-
-def _read_polygons(group: list[Json], size: tuple[int, int]) -> Rle:
-    polygons = [
-        [share / 100 * side for point in region["value"]["points"] for share, side in zip(point, size, strict=True)]
+def _label(group: list[Json], where: str, tally: Tally) -> str:
+    """The class of a region: the first label of any of its parts."""
+    labels = [
+        str(label)
         for region in group
+        if isinstance(value := region.get("value"), dict)
+        for key, found in value.items()
+        if key.endswith("labels") and isinstance(found, list)
+        for label in found
     ]
-    return rle_from_segmentation(polygons, size[1], size[0])
+    distinct = list(dict.fromkeys(labels))
+    if len(distinct) > 1:
+        tally.changed[_SEVERAL].append(f"{where} ({', '.join(distinct)})")
+    if not distinct:
+        tally.changed[_NO_LABEL].append(where)
+    return distinct[0] if distinct else NO_CLASSES
+
+
+def _box(value: Json, size: tuple[int, int]) -> list[float]:
+    shares = [number_at(value, key) / 100 for key in ("x", "y", "width", "height")]
+    if not (shares[2] > 0 and shares[3] > 0):
+        raise ValueError("the rectangle has no extent")
+    return [round(share * side, 4) for share, side in zip(shares, (*size, *size), strict=True)]
+
+
+def _said(group: list[Json], shape: Json) -> Json:
+    """What else is said of a region: its score, and the answers to questions about it, by the names of those."""
+    words = {str(region.get("from_name")): value for region in group if (value := _answer(region)) is not None}
+    score = shape.get("score")
+    is_score = isinstance(score, (int, float)) and not isinstance(score, bool)
+    return ({"score": score} if is_score else {}) | ({"attributes": words} if words else {})
+
+
+def _answer(region: Json) -> Any:
+    value, kind = region.get("value"), region.get("type")
+    known = ("choices", "taxonomy", "number", "rating", "textarea", "datetime")
+    if not isinstance(value, dict) or kind not in known:
+        return None
+    return value.get("text" if kind == "textarea" else str(kind))

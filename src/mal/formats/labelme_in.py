@@ -1,124 +1,203 @@
-"""Read LabelMe: a JSON file beside each picture."""
+"""Read LabelMe, and X-AnyLabeling and AnyLabeling, which write the same files: a JSON file beside each picture."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from mal.data import json_in
 from mal.data.coco import CocoFile
+from mal.data.coco_document import document_as_a_whole
 from mal.data.picture_file import picture_in
-from mal.errors import UserError
+from mal.errors import UserError, one_line
 from mal.formats.builder import CocoBuilder
 from mal.formats.by_image import Json
+from mal.formats.json_fields import an_object, list_at, pixels_or_none, points_at, text_at
 from mal.formats.options import ReadOptions
+from mal.formats.pictures import picture_size, size_or_picture
 from mal.formats.restore import CARRIED, restored, restored_box
 from mal.formats.tally import Tally
-from mal.masks.rle import Rle, rle_from_mask, rle_from_segmentation, rle_from_window
+from mal.formats.text_file import text_of
+from mal.limits import MAX_IMAGE_PIXELS
+from mal.masks.rle import Rle, empty_rle, rle_from_segmentation, rle_from_window
 
 _SAME = 1e-6  # pixels that the side of an unedited box may differ by, after sums and differences of corners
+_NO_CLASSES = ("__ignore__", "_background_")  # what LabelMe's own converters leave out
+_POLYGONS = ("polygon", "rotation", "quadrilateral", "oriented_rectangle")
+_MASK_MODES = ("1", "L", "P")  # whose values are those of the file
+_WORDS = ("description", "difficult", "flags", "attributes")  # under which people say more about a shape
 
 
 def read_labelme(path: Path, options: ReadOptions, tally: Tally) -> CocoFile:
     """Read one JSON file, or all in a folder and below it.
 
-    Polygons, rectangles, circles and masks become annotations; polygons of the same label and ``group_id`` become one.
-    Other shapes (points, lines) are left out and counted.
+    Polygons, turned boxes, rectangles (of two corners, or four), circles and masks become annotations; polygons of the
+    same label and ``group_id`` become one. Other shapes (points, lines) are left out and counted, and so are those
+    called ``__ignore__``.
+
+    Args:
+        path: the file or folder.
+        options: with ``images`` a size that a file does not say comes from the picture.
+        tally: notes broken records.
 
     Raises:
         UserError: a file is broken; it is named.
     """
     files = [path] if path.is_file() else sorted(path.rglob("*.json"))
     folder = path.parent if path.is_file() else path
-    names = folder / "labels.txt"
-    builder = CocoBuilder(names.read_text(encoding="utf-8").splitlines() if names.is_file() else ())
+    builder = CocoBuilder(_class_names(folder / "labels.txt"))
     for file in files:
         try:
-            document = _loaded(file)
-            size = (int(document["imageWidth"]), int(document["imageHeight"]))
-            carrier = document.get(CARRIED)
-            record = dict(carrier) if isinstance(carrier, dict) else {}
-            name = PurePosixPath(str(document["imagePath"]).replace("\\", "/")).name
-            beside = (file.parent.relative_to(folder) / name).as_posix()
-            builder.image(record.pop("file_name", beside), size, record)
-            _read_shapes(document["shapes"], size, file, builder, tally)
-        except (KeyError, TypeError, ValueError) as error:
-            tally.broken(str(file), f"not a LabelMe file: {_reason(error)}")
+            _read_file(file, folder, options, builder, tally)
+        except ValueError as error:
+            tally.broken(str(file), f"not a LabelMe file: {error}")
     return builder.build(path, tally)
 
 
-def _loaded(file: Path) -> Json:
+def _class_names(file: Path) -> list[str]:
+    lines = text_of(file).splitlines() if file.is_file() else []
+    return [name for name in dict.fromkeys(lines) if name and name not in _NO_CLASSES]
+
+
+def _read_file(file: Path, folder: Path, options: ReadOptions, builder: CocoBuilder, tally: Tally) -> None:
     try:
-        document, _ = json_in.loads(file.read_bytes())
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror or error}") from error
-    if not isinstance(document, dict):
-        raise ValueError("the top level is no object")
-    return document
+        content, _ = document_as_a_whole(file)
+    except UserError as error:
+        if not tally.skip_broken:
+            raise
+        tally.broken(str(file), str(error).removeprefix(f"{file} "))
+        return
+    document = an_object(content, "the top level")
+    shapes = list_at(document, "shapes")
+    record = dict(document[CARRIED]) if isinstance(document.get(CARRIED), dict) else {}
+    picture = PurePosixPath(text_at(document, "imagePath").replace("\\", "/"))
+    beside = (file.parent.relative_to(folder) / picture.name).as_posix()
+    name = str(record.pop("file_name", beside))
+    size = _size(document, file.parent / picture.name, name, options)
+    builder.image(name, size, record)
+    _read_shapes(shapes, size, file, builder, tally)
 
 
-def _read_shapes(shapes: Sequence[Json], size: tuple[int, int], file: Path, builder: CocoBuilder, tally: Tally) -> None:
-    groups: dict[Any, list[Json]] = {}
-    places: dict[Any, str] = {}
-    for number, shape in enumerate(shapes):
-        is_part = shape.get("group_id") is not None and shape.get("shape_type") == "polygon"
-        key = (shape.get("label"), shape["group_id"]) if is_part else number
-        groups.setdefault(key, []).append(shape)
-        places.setdefault(key, f"{file}, shape {number}")
-    for key, parts in groups.items():
+def _size(document: Json, beside: Path, name: str, options: ReadOptions) -> tuple[int, int]:
+    """As the file says, or of the picture in ``--images``, or of the one beside the file."""
+    size = pixels_or_none(document, "imageWidth", "imageHeight")
+    if size is None and options.images is None and beside.is_file():
+        size = picture_size(beside)
+    if size is None and options.images is not None and not (options.images / name).is_file():
+        name = beside.name  # the pictures of all folders may lie in one
+    return size_or_picture(size, name, options)
+
+
+def _read_shapes(shapes: Sequence[Any], size: tuple[int, int], file: Path, builder: CocoBuilder, tally: Tally) -> None:
+    for number, parts in _grouped(shapes).items():
+        where = f"{file}, shape {number}"
         try:
-            _read_annotation(parts, size, places[key], builder, tally)
-        except (KeyError, TypeError, ValueError) as error:
-            tally.broken(places[key], _reason(error))
+            _read_annotation([an_object(part, "the shape") for part in parts], size, where, builder, tally)
+        except ValueError as error:
+            tally.broken(where, str(error))
+
+
+def _grouped(shapes: Sequence[Any]) -> dict[int, list[Any]]:
+    """Shapes by annotation, under the number of the first: polygons of one label and group are parts of one."""
+    firsts: dict[str, int] = {}
+    groups: dict[int, list[Any]] = {}
+    for number, shape in enumerate(shapes):
+        is_part = isinstance(shape, dict) and shape.get("group_id") is not None and _kind(shape) == "polygon"
+        first = firsts.setdefault(repr((shape.get("label"), shape["group_id"])), number) if is_part else number
+        groups.setdefault(first, []).append(shape)
+    return groups
+
+
+def _kind(shape: Json) -> str:
+    return str(shape.get("shape_type") or "polygon")  # early versions of LabelMe knew nothing else
 
 
 def _read_annotation(parts: list[Json], size: tuple[int, int], where: str, builder: CocoBuilder, tally: Tally) -> None:
     first = parts[0]
-    kind, label, carrier = first["shape_type"], str(first["label"]), first.get(CARRIED)
-    if kind == "rectangle":
-        (x0, x1), (y0, y1) = (sorted(float(point[axis]) for point in first["points"]) for axis in (0, 1))
-        box = [x0, y0, x1 - x0, y1 - y0]
-        builder.annotation(label, *restored_box(carrier, box, where, tally, label, _SAME))
+    kind, label, carrier = _kind(first), text_at(first, "label"), first.get(CARRIED)
+    if label in _NO_CLASSES and carrier is None:
+        tally.left_out[f"shapes called {label}, which LabelMe leaves out too"].append(where)
         return
-    if kind == "mask":
-        rle = _read_mask(first, size)
-    elif kind == "polygon":
-        polygons = [[float(value) for point in part["points"] for value in point] for part in parts]
-        rle = rle_from_segmentation(polygons, size[1], size[0])
-    elif kind == "circle":
-        rle = _circle(first["points"], size)
+    if kind == "rectangle":
+        box, more = restored_box(carrier, _box(first), where, tally, label, _SAME)
+    elif (rle := _mask(kind, parts, size)) is not None:
+        box, more = restored(carrier, rle, where, tally, label)
     else:
         tally.left_out[f"shapes of the type {kind} have no area"].append(where)
         return
-    builder.annotation(label, *restored(carrier, rle, where, tally, label))
+    builder.annotation(label, box, more if carrier is not None else more | _said(first))
 
 
-def _read_mask(shape: Json, size: tuple[int, int]) -> Rle:
-    try:
-        content = io.BytesIO(base64.b64decode(shape["mask"], validate=True))
-        with picture_in(content, "the mask") as picture:
-            window = np.asarray(picture) > 0
-    except (binascii.Error, UserError, OSError) as error:
-        raise ValueError(f"the mask is no PNG picture in base64: {error}") from error
-    x0, y0 = (int(value) for value in shape["points"][0])
+def _box(shape: Json) -> list[float]:
+    """X-AnyLabeling writes all four corners, LabelMe two."""
+    points = points_at(shape, "points")
+    if len(points) not in (2, 4):
+        raise ValueError(f"a rectangle has two or four points, this one has {len(points)}")
+    (x0, *_, x1), (y0, *_, y1) = (sorted(point[axis] for point in points) for axis in (0, 1))
+    if not (x1 > x0 and y1 > y0):
+        raise ValueError(f"the rectangle {x0:g}, {y0:g}, {x1:g}, {y1:g} has no extent")
+    return [x0, y0, x1 - x0, y1 - y0]
+
+
+def _mask(kind: str, parts: list[Json], size: tuple[int, int]) -> Rle | None:
+    """The mask of shapes of one kind; None where they have no area."""
+    if kind == "mask":
+        return _picture_mask(parts[0], size)
+    if kind == "circle":
+        return _circle(points_at(parts[0], "points"), size)
+    if kind not in _POLYGONS:
+        return None
+    polygons = [[value for point in points_at(part, "points") for value in point] for part in parts]
+    return rle_from_segmentation(polygons, size[1], size[0])
+
+
+def _picture_mask(shape: Json, size: tuple[int, int]) -> Rle:
+    points = points_at(shape, "points")
+    x0, y0 = (int(value) for value in points[0]) if points else (-1, -1)
+    window = _decoded(text_at(shape, "mask"), size)
     height, width = window.shape
     if not (0 <= x0 <= size[0] - width and 0 <= y0 <= size[1] - height):
         raise ValueError("the mask does not lie inside the image")
     return rle_from_window(window, x0=x0, y0=y0, image_width=size[0], image_height=size[1])
 
 
-def _circle(points: Sequence[Sequence[float]], size: tuple[int, int]) -> Rle:
+def _decoded(text: str, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """The pixels of a mask that is a PNG picture in base64, no larger than the image."""
+    try:
+        with picture_in(io.BytesIO(base64.b64decode(text, validate=True)), "the mask") as picture:
+            if picture.width <= size[0] and picture.height <= size[1]:
+                return np.asarray(picture if picture.mode in _MASK_MODES else picture.convert("L")) > 0
+    except Exception as error:
+        raise ValueError(f"the mask is no PNG picture in base64: {one_line(error)}") from error
+    raise ValueError("the mask is larger than the image")
+
+
+def _circle(points: list[tuple[float, float]], size: tuple[int, int]) -> Rle:
     """LabelMe's circle: its centre, and a point on its line."""
-    (x, y), (on_x, on_y) = points
-    columns, rows = np.arange(size[0]) + 0.5, np.arange(size[1])[:, None] + 0.5
-    return rle_from_mask((columns - x) ** 2 + (rows - y) ** 2 <= (on_x - x) ** 2 + (on_y - y) ** 2)
+    if len(points) != 2:
+        raise ValueError(f"a circle has two points, this one has {len(points)}")
+    (x, y), on_line = points
+    radius = math.dist(points[0], on_line)
+    x0, x1 = (int(min(max(edge, 0), size[0])) for edge in (x - radius, x + radius + 1))
+    y0, y1 = (int(min(max(edge, 0), size[1])) for edge in (y - radius, y + radius + 1))
+    if x0 >= x1 or y0 >= y1:
+        return empty_rle(*size)
+    if (x1 - x0) * (y1 - y0) > MAX_IMAGE_PIXELS:
+        raise ValueError(f"the circle has more than {MAX_IMAGE_PIXELS:,} pixels")
+    columns, rows = np.arange(x0, x1) + 0.5, np.arange(y0, y1)[:, None] + 0.5
+    window = (columns - x) ** 2 + (rows - y) ** 2 <= (on_line[0] - x) ** 2 + (on_line[1] - y) ** 2
+    return rle_from_window(window, x0=x0, y0=y0, image_width=size[0], image_height=size[1])
 
 
-def _reason(error: Exception) -> str:
-    return f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
+def _said(shape: Json) -> Json:
+    """What people and models say of a shape beyond its label."""
+    words = {key: shape[key] for key in _WORDS if shape.get(key)}
+    score = shape.get("score")
+    is_score = isinstance(score, (int, float)) and not isinstance(score, bool)
+    return ({"score": score} if is_score else {}) | ({"attributes": words} if words else {})
