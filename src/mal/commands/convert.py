@@ -53,7 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.target,
         source_format=arguments.source_format,
         target_format=arguments.target_format,
-        reading=ReadOptions(images=arguments.images, split=arguments.split, one_based=arguments.one_based),
+        reading=ReadOptions(
+            images=arguments.images,
+            split=arguments.split,
+            one_based=arguments.one_based,
+            normalized=arguments.normalized,
+        ),
         writing=WriteOptions(
             shapes=arguments.shapes,
             tolerance=arguments.tolerance,
@@ -82,6 +87,9 @@ def _add_reading(parser: CommandParser) -> None:
     )
     group.add_argument(
         "--one-based", action="store_true", help="Pascal VOC boxes count pixels from 1, as those of the challenges do"
+    )
+    group.add_argument(
+        "--normalized", action="store_true", help="boxes of a table are shares of the image, as those of Open Images"
     )
 
 

@@ -3,125 +3,101 @@
 from __future__ import annotations
 
 import csv
-import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from mal.data.coco import CocoFile
-from mal.data.csv_out import text_of_cell
 from mal.data.images import image_path
 from mal.errors import UserError
+from mal.file_kinds import HEAD_BYTES, said_kind
 from mal.formats.builder import CocoBuilder
+from mal.formats.by_image import NO_CLASSES
+from mal.formats.csv_columns import Columns, Row, Xywh
 from mal.formats.options import ReadOptions
-from mal.formats.pictures import picture_size
+from mal.formats.pictures import named_picture, picture_size
 from mal.formats.tally import Tally
 
-_COLUMNS = {
-    "file_name": ("file_name", "filename", "image", "image_path", "path", "file"),
-    "category": ("class", "label", "category", "class_name", "name"),
-    "id": ("id", "annotation_id"),
-}
-_EDGES = (("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"), ("x1", "y1", "x2", "y2"))
-_EXTENTS = (("x", "y", "w", "h"), ("x", "y", "width", "height"), ("bbox_x", "bbox_y", "bbox_width", "bbox_height"))
-_SIZES = (("image_width", "image_height"), ("img_width", "img_height"), ("width", "height"))
-_HELP = "a table of boxes has a first line with image, class and xmin, ymin, xmax, ymax (or x, y, w, h)"
-
-Row = dict[str, str]
+_HELP = "a table of boxes has a first line with image, class and xmin, ymin, xmax, ymax (or x, y, w, h, or bbox)"
+_SHARES = "all edges lie between 0 and 1: these look like shares of the image; --normalized reads them so"
+_NO_CLASS = f'a table without a column for the class: all boxes get "{NO_CLASSES}"'
+_URL = re.compile(r"[a-z][a-z0-9+]*://", re.IGNORECASE)
 
 
 def read_csv(path: Path, options: ReadOptions, tally: Tally) -> tuple[CocoFile, Path | None]:
     """Read a table of boxes, separated by commas, semicolons or tabs.
 
-    Columns: image (or file_name, filename, path), class (or label, category), xmin, ymin, xmax, ymax (or x1 ...) or
-    x, y, w, h; if wanted id, and width and height of the image. Any others are kept under ``attributes``.
+    Columns are as of `mal.formats.csv_columns`: those of LabelImg's and TensorFlow's tables, of Kaggle's and of Open
+    Images. A line without a box is an image without one. Columns that are not known are kept under ``attributes``.
 
     Args:
         path: the file.
-        options: with ``images`` sizes come from the pictures, and one that is missing is an error.
+        options: with ``images`` sizes come from the pictures, and one that is missing is an error; ``normalized`` says
+            that boxes are shares of the image.
         tally: notes broken records.
 
     Returns:
         The file, and the folder of the pictures if it is known. Images without a known size have none.
 
     Raises:
-        UserError: a column is missing or a line is broken; the file and line are named.
+        UserError: a column is missing, a line is broken (the file and line are named), or the boxes look normalized.
     """
-    images: dict[str, list[tuple[Row, int]]] = {}
     table = _rows(path, tally)
-    columns = _Columns(list(next(table)[1]), path)
+    columns = Columns(list(next(table)[1]), f"{path}, line 1", _HELP)
+    images: dict[str, list[tuple[Row, int]]] = {}
     for number, row in table:
         if not row[columns.file_name]:
             tally.broken(f"{path}, line {number}", f"the column {columns.file_name} is empty")
             continue
         images.setdefault(row[columns.file_name], []).append((row, number))
     builder = CocoBuilder()
+    boxes: list[Xywh] = []
     for file_name, rows in images.items():
-        builder.image(file_name, _size(file_name, rows, columns, path, options))
+        name = named_picture(options.images, file_name) if options.images is not None else file_name
+        size = _size(name, rows, columns, path, options)
+        builder.image(name, size)
         for row, number in rows:
             try:
-                builder.annotation(*columns.box(row), columns.others(row))
+                boxes += _add(row, size, columns, options, builder)
             except ValueError as error:
                 tally.broken(f"{path}, line {number}", str(error))
+    if boxes and not options.normalized and all(_is_in_unit_square(box) for box in boxes):
+        raise UserError(f"{path}: {_SHARES}")
+    if boxes and columns.category is None:
+        tally.changed[_NO_CLASS].append(path.name)
     return builder.build(path, tally), options.images
 
 
-class _Columns:
-    """Which column says what.
+def _add(
+    row: Row, size: tuple[int, int] | None, columns: Columns, options: ReadOptions, builder: CocoBuilder
+) -> list[Xywh]:
+    """Add the box of a line, if it has one.
 
     Raises:
-        UserError: one is missing.
+        ValueError: the line is broken.
     """
+    box = columns.box(row)
+    if box is None:
+        return []
+    if options.normalized:
+        if size is None:
+            raise ValueError("the size of its image is not known: --images DIR takes it from the picture")
+        if not _is_in_unit_square(box, slack=0.01):
+            raise ValueError("the box is no share of the image, 0 to 1")
+        box = (box[0] * size[0], box[1] * size[1], box[2] * size[0], box[3] * size[1])
+    builder.annotation(columns.class_of(row) or NO_CLASSES, [round(side, 4) for side in box], columns.others(row))
+    return [box]
 
-    def __init__(self, header: list[str], path: Path) -> None:
-        def first(*names: str) -> str | None:
-            return next((name for name in names if name in header), None)
 
-        def whole(groups: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-            return next((names for names in groups if set(names) <= set(header)), ())
-
-        self.edges, self.extent = whole(_EDGES), whole(_EXTENTS)
-        file_name, category = first(*_COLUMNS["file_name"]), first(*_COLUMNS["category"])
-        missing = [
-            name
-            for name, column in (("image", file_name), ("class", category), ("box", self.edges or self.extent))
-            if not column
-        ]
-        if missing:
-            raise UserError(f"{path}, line 1: no column for {' and '.join(missing)} among {', '.join(header)}: {_HELP}")
-        assert file_name is not None
-        assert category is not None
-        self.file_name, self.category, self.id = file_name, category, first(*_COLUMNS["id"])
-        used = set(self.edges or self.extent)
-        self.size = whole(tuple(names for names in _SIZES if not used & set(names)))
-        used |= {file_name, category, *([self.id] if self.id else []), *self.size}
-        self._rest = [name for name in header if name not in used]
-
-    def box(self, row: Row) -> tuple[str, tuple[float, float, float, float]]:
-        """Class and x, y, w, h of a line.
-
-        Raises:
-            ValueError: it is broken.
-        """
-        if not row[self.category]:
-            raise ValueError(f"the column {self.category} is empty")
-        x, y, right, bottom = (_number(row, name) for name in self.edges or self.extent)
-        width, height = (right - x, bottom - y) if self.edges else (right, bottom)
-        if width <= 0 or height <= 0:
-            raise ValueError(f"the box {', '.join(row[name] for name in self.edges or self.extent)} has no extent")
-        return row[self.category], (x, y, width, height)
-
-    def others(self, row: Row) -> dict[str, Any]:
-        """The other keys of its record."""
-        more: dict[str, Any] = {}
-        if self.id and row[self.id]:
-            more["id"] = int(row[self.id]) if row[self.id].isdecimal() else row[self.id]
-        rest = {name: row[name] for name in self._rest if row[name]}
-        return more | ({"attributes": rest} if rest else {})
+def _is_in_unit_square(box: Xywh, slack: float = 0.0) -> bool:
+    x, y, width, height = box
+    return min(x, y) >= -slack and max(x + width, y + height) <= 1 + slack
 
 
 def _rows(path: Path, tally: Tally) -> Iterator[tuple[int, Row]]:
     """Line numbers and cells by column name in small letters; the first line, with these names, too."""
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no plain file: a table of boxes is expected")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             head = file.readline()
@@ -138,38 +114,29 @@ def _rows(path: Path, tally: Tally) -> Iterator[tuple[int, Row]]:
                     where = f"{path}, line {reader.line_num}"
                     tally.broken(where, f"{len(cells)} cells, and the first line has {len(header)}")
                     continue
-                yield reader.line_num, dict(zip(header, map(_text, cells), strict=True))
+                yield reader.line_num, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
+        raise UserError(
+            f"{path} {_said(path) or f'is not UTF-8 text (byte {error.start}): save it as UTF-8'}"
+        ) from error
     except csv.Error as error:
-        raise UserError(f"{path} is no table: {error}") from error
+        raise UserError(f"{path} {_said(path) or f'is no table: {error}'}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _text(cell: str) -> str:
-    return text_of_cell(cell.strip())
-
-
-def _number(row: Row, name: str) -> float:
-    try:
-        value = float(row[name])
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"{name} is {row[name]!r}, not a number")
-    return value
+def _said(path: Path) -> str | None:
+    with path.open("rb") as file:
+        return said_kind(file.read(HEAD_BYTES), "a table of boxes", "text")
 
 
 def _size(
-    file_name: str, rows: list[tuple[Row, int]], columns: _Columns, path: Path, options: ReadOptions
+    file_name: str, rows: list[tuple[Row, int]], columns: Columns, path: Path, options: ReadOptions
 ) -> tuple[int, int] | None:
     if options.images is not None:
         return picture_size(image_path(options.images, file_name))
-    if not columns.size:
-        return None
     row, number = rows[0]
-    if not all(row[name].isdecimal() for name in columns.size):
-        raise UserError(f"{path}, line {number}: {' and '.join(columns.size)} are not whole numbers of pixels")
-    width, height = (int(row[name]) for name in columns.size)
-    return width, height
+    try:
+        return columns.image_size(row)
+    except ValueError as error:
+        raise UserError(f"{path}, line {number}: {error}") from error

@@ -18,11 +18,13 @@ class ReadOptions:
         images: folder of the pictures; None looks where the format has them.
         split: the only one to read, as "train"; None reads all.
         one_based: Pascal VOC boxes count pixels from 1 and include the last one.
+        normalized: boxes of a table are shares of the width and height of the image.
     """
 
     images: Path | None = None
     split: str | None = None
     one_based: bool = False
+    normalized: bool = False
 
 
 @dataclass(frozen=True)
