@@ -129,9 +129,9 @@ def _add_writing(parser: CommandParser) -> None:
     )
     group.add_argument(
         "--image-prefix",
-        default="/data/local-files/?d=",
         metavar="TEXT",
-        help="address of the pictures in Label Studio, before their names (default: %(default)s)",
+        help="address of the pictures in Label Studio, before their names"
+        " (default: /data/local-files/?d= and the name of the folder of --images)",
     )
 
 

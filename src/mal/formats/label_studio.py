@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
-from xml.sax.saxutils import quoteattr
 
 from mal.data.coco import CocoFile
 from mal.data.image_table import ImageRecord
 from mal.data.json_out import dumps
 from mal.files import atomic_file
 from mal.formats.by_image import EMPTY_MASK, AnnotatedImage, Annotation, Json, by_image, class_names, written
+from mal.formats.label_studio_config import TAGS, config_file, config_text
 from mal.formats.label_studio_rle import encode
 from mal.formats.options import WriteOptions
 from mal.formats.restore import CARRIED, carried
@@ -19,8 +19,9 @@ from mal.formats.tally import Tally
 from mal.masks.polygons import flat, polygons_from_rle
 from mal.masks.rle import mask_from_rle, rle_from_segmentation
 
-_TAGS = {"brushlabels": "brush", "polygonlabels": "polygon", "rectanglelabels": "box"}
-_CONFIG = ".label_config.xml"
+_KEPT = {"images", "annotations", "categories"}
+_SETTING = "LABEL_STUDIO_LOCAL_FILES"
+_LOCAL_FILES = "/data/local-files/?d="  # where Label Studio serves the files below its document root
 
 
 def write_label_studio(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -> None:
@@ -41,19 +42,37 @@ def write_label_studio(coco: CocoFile, out: Path, options: WriteOptions, tally: 
                 task = dumps(_task(item, options, tally))
                 file.write((b",\n" if tally.images else b"\n") + task)
         file.write(b"]\n")
-        config.write(_config(names).encode())
+        config.write(config_text(coco, tally).encode())
     tally.classes = len(names)
-    tally.lost["keys of the file (info, licenses, keys of classes)"] += len(coco.document) - 2
+    tally.lost["keys of the file (info, licenses)"] += len(set(coco.document) - _KEPT)
+    if options.image_prefix is None:
+        tally.notes.append(_pictures_note(options))
 
 
-def config_file(tasks: Path) -> Path:
-    """The file of the project's settings beside a file of tasks."""
-    return tasks.with_name(tasks.stem + _CONFIG)
+def _image_prefix(options: WriteOptions) -> str:
+    """What stands before the file names. Label Studio serves no folder but those below its document root."""
+    if options.image_prefix is not None:
+        return options.image_prefix
+    return _LOCAL_FILES + (f"{quote(options.images.resolve().name)}/" if options.images is not None else "")
+
+
+def _pictures_note(options: WriteOptions) -> str:
+    """How Label Studio comes to show the pictures; docs/formats.md says more."""
+    if options.images is None:
+        return (
+            "Label Studio shows no picture whose address has no folder: --images DIR puts the name of DIR before the"
+            " file names, --image-prefix TEXT what you say"
+        )
+    folder = options.images.resolve()
+    return (
+        f"Label Studio shows the pictures with {_SETTING}_SERVING_ENABLED=true,"
+        f" {_SETTING}_DOCUMENT_ROOT={folder.parent} and a local storage for {folder}"
+    )
 
 
 def _task(item: AnnotatedImage, options: WriteOptions, tally: Tally) -> Json:
     regions = [region for annotation in item.annotations for region in _regions(annotation, item.image, options, tally)]
-    address = options.image_prefix + quote(item.file_name.as_posix(), safe="/")
+    address = _image_prefix(options) + quote(item.file_name.as_posix(), safe="/")
     result: Json = {"result": regions}
     if options.as_predictions:
         scores = [region["score"] for region in regions if "score" in region]
@@ -95,7 +114,7 @@ def _region(annotation: Annotation, image: ImageRecord, kind: str, value: Json, 
     return {
         "id": name,
         "type": kind,
-        "from_name": _TAGS[kind],
+        "from_name": TAGS[kind],
         "to_name": "image",
         "original_width": image.width,
         "original_height": image.height,
@@ -103,10 +122,3 @@ def _region(annotation: Annotation, image: ImageRecord, kind: str, value: Json, 
         "value": value | {kind: [annotation.category]},
         "meta": {CARRIED: carrier},
     } | ({"score": score} if isinstance(score, (int, float)) else {})
-
-
-def _config(names: list[str]) -> str:
-    labels = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in names)
-    tags = {"brush": "BrushLabels", "polygon": "PolygonLabels", "box": "RectangleLabels"}
-    controls = "".join(f'  <{tag} name="{name}" toName="image">\n{labels}  </{tag}>\n' for name, tag in tags.items())
-    return f'<View>\n  <Image name="image" value="$image" zoom="true"/>\n{controls}</View>\n'

@@ -11,6 +11,7 @@ from mal.errors import UserError
 from mal.formats.builder import CocoBuilder
 from mal.formats.by_image import NO_CLASSES, Json
 from mal.formats.json_fields import an_object, list_at, number_at, object_at, pixels_or_none
+from mal.formats.label_studio_config import classes_beside
 from mal.formats.label_studio_image import named_for, picture_names
 from mal.formats.label_studio_shapes import Shape, kind_of, read_mask, read_outline
 from mal.formats.options import ReadOptions
@@ -46,6 +47,7 @@ def read_label_studio(path: Path, options: ReadOptions, tally: Tally) -> CocoFil
     if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
         raise UserError(f"{path}: Label Studio's JSON is a list of tasks with data, this is something else")
     builder = CocoBuilder()
+    builder.categories(classes_beside(path, tally))
     for number, task in enumerate(tasks):
         where = f"{path}, task {task.get('id', number)}"
         try:

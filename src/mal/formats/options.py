@@ -39,7 +39,8 @@ class WriteOptions:
         split: the part of a YOLO data set that is written; None writes "train" and "val".
         val_share: share of the images that go into "val" then, 0..1.
         as_predictions: Label Studio shows the masks as suggestions; else as finished annotations.
-        image_prefix: what stands before a file name to make the address by which Label Studio finds the picture.
+        image_prefix: what stands before a file name to make the address by which Label Studio finds the picture; None
+            goes by the name of ``images``.
     """
 
     shapes: Shapes = "masks"
@@ -49,4 +50,4 @@ class WriteOptions:
     split: str | None = None
     val_share: float = 0.1
     as_predictions: bool = True
-    image_prefix: str = "/data/local-files/?d="
+    image_prefix: str | None = None

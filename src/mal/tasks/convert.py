@@ -11,7 +11,7 @@ from mal.data.images import fill_missing_sizes
 from mal.data.json_out import write_json
 from mal.errors import UserError
 from mal.formats.formats import WRITERS, output_format, read
-from mal.formats.label_studio import config_file
+from mal.formats.label_studio_config import config_file
 from mal.formats.options import ReadOptions, WriteOptions
 from mal.formats.recognize import input_format
 from mal.formats.tally import Tally
