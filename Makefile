@@ -60,7 +60,7 @@ ray-check: $(SETUP) ## install Ray, then label on a cluster of two workers and k
 	$(PYTHON) -m pytest -m ray
 
 spec-page: $(SETUP) ## write docs/spec.md anew from the schema
-	@printf '%s\n\n' '# The spec' 'Every field of a spec, as the schema in `src/mal/config/` declares it. `mal spec` prints the same as YAML to start from, and `mal spec --json-schema` as a JSON Schema for editors.' > docs/spec.md
+	@printf '%s\n\n' '# The spec' 'Every field of a spec, as the schema in `src/mal/config/` declares it. `mal spec` prints the same as YAML to start from, and `mal spec --json-schema` as a JSON Schema for editors.' 'A default that reads *or the checkpoint'"'"'s* belongs to a field that decides masks: where neither command line nor spec gives it, labelling and evaluation take the value that the checkpoint holds.' > docs/spec.md
 	$(PYTHON) -m mal spec --tables >> docs/spec.md
 
 clean: ## remove what the tools wrote; the virtual environment stays

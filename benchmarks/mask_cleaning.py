@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.report import environment
+from mal.config.schema import ExperimentSpec
 from mal.data.boxes import Box
 from mal.data.crop_stream import crop_boxes
 from mal.data.datamodule import AnnotatedImages
@@ -96,7 +97,7 @@ class Study:
     """Labels boxes in many ways and compares the masks with true ones."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.held = held_networks(options.checkpoint)
+        self.held = held_networks(options.checkpoint, ExperimentSpec())
         self.batch_size = options.batch_size
         self.source = AnnotatedImages(options.ann, options.images)
         truth = GroundTruth(self.source.coco)

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 
 from benchmarks.mask_witnesses import WITNESSES, Seen, hear, refined_masks
 from benchmarks.score_tables import Heard, lift_table, parts_table, reliability_table, weights_text
+from mal.config.schema import ExperimentSpec
 from mal.data.crop_stream import CropBatch
 from mal.data.datamodule import AnnotatedImages, crop_loader
 from mal.data.ground_truth import GroundTruth
@@ -45,7 +46,7 @@ class Hearing:
     """Makes the masks of a file and hears every witness about each."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        held = held_networks(options.checkpoint)
+        held = held_networks(options.checkpoint, ExperimentSpec())
         self.networks = cast(MaskNetwork, held.student), cast(MaskNetwork, held.teacher)
         self.mode = PredictionMode(network=options.network, flip=options.flip)
         thresholds = held.spec.train.mask_thres if options.threshold is None else [options.threshold]

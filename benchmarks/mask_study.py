@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.cheaper_networks import OnePass
+from mal.config.schema import ExperimentSpec
 from mal.data.boxes import Box
 from mal.data.crop_stream import CropBatch, CropSettings, crop_boxes
 from mal.data.datamodule import AnnotatedImages
@@ -74,7 +75,7 @@ class Study:
     """Labels photos in several ways and compares the masks with true ones."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        held = held_networks(options.checkpoint)
+        held = held_networks(options.checkpoint, ExperimentSpec())
         assert isinstance(held.student, MaskNetwork)
         assert isinstance(held.teacher, MaskNetwork)
         self.network = (held.teacher if options.network == "teacher" else held.student).eval()

@@ -21,10 +21,10 @@ from mal.models.predict import NO_NUMBER, PredictionMode
 from mal.tasks.crop_run import alone
 from mal.tasks.evaluate_pass import evaluate_boxes
 from mal.tasks.label_job import LabelJob, label_here, run_job
-from mal.tasks.label_options import LabelOptions, Photo
 from mal.tasks.label_photos import label_photos
+from mal.tasks.photo import Photo
 from tests.data.photos import photos
-from tests.small_networks import small_network
+from tests.small_networks import small_network, small_spec
 
 IMAGES = [2, 2]
 BOXES = [[2, 3, 20, 30], [4, 4, 30, 20]]
@@ -111,7 +111,7 @@ def test_evaluation_counts_them_as_failed(folder):
 
 def test_a_photo_of_the_command_line_says_so(folder, capsys):
     photo = Photo(folder / "1.png", ((2, 3, 18, 27), (900, 900, 5, 5)), folder / "overlay.png")
-    options = LabelOptions(checkpoint=folder / "m.pth", photos=(photo,), out=folder / "out.json")
-    assert label_photos(options, labeler) == 1
+    spec = small_spec(inference={"checkpoint": str(folder / "m.pth")})
+    assert label_photos([photo], spec, lambda: (labeler(), spec), out=folder / "out.json", overwrite=False) == 1
     marks = [record["mal"]["reason"] for record in json.loads((folder / "out.json").read_text())["annotations"]]
     assert marks == [f"no mask: {NO_NUMBER}", "lies outside the photo, no mask"]

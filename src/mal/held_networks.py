@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mal.checkpoint.fitting import fitted_spec, held_model
 from mal.checkpoint.matching import load_exactly
 from mal.checkpoint.weights import Weights, read_weights
+from mal.config.precedence import EffectiveSpec, effective_spec, settings_of
 from mal.config.schema import ExperimentSpec
 from mal.export.onnx_network import ONNX_SUFFIX, OnnxNetwork, read_onnx
 from mal.models.build import build_network
@@ -24,25 +26,30 @@ class HeldNetworks:
     """What a file holds.
 
     Attributes:
-        spec: the given spec completed from the file, or the file's own.
+        effective: the given spec completed from the file, and what of it came from there.
+        settings: the file's own values of the fields that decide masks, by dotted key.
         student: the trained network; or the one exported graph, whichever network it is.
         teacher: its moving average; or the same exported graph.
-        holds: which network an exported graph is; ``student`` for a checkpoint, which answers for both.
     """
 
-    spec: ExperimentSpec
+    effective: EffectiveSpec
     student: AnyNetwork
     teacher: AnyNetwork
-    holds: Network = "student"
+    settings: dict[str, Any]
+
+    @property
+    def spec(self) -> ExperimentSpec:
+        """The complete spec."""
+        return self.effective.spec
 
 
-def held_networks(path: Path, spec: ExperimentSpec | None = None, *, encryption_key: str | None = None) -> HeldNetworks:
+def held_networks(path: Path, spec: ExperimentSpec, *, encryption_key: str | None = None) -> HeldNetworks:
     """Read the networks of a file.
 
     Args:
         path: a checkpoint of ``mal train``, of NVlabs/mask-auto-labeler or of TAO 5.x and 6.x; or an ONNX file.
-        spec: what the user asks for; fields of the network that it leaves open come from the file. None takes the
-            file's own spec; a file of another program has none, and gets the public defaults.
+        spec: what the user asks for. Fields of the network, and those that decide masks, come from the file where they
+            are not given, see `mal.config.precedence`; of another program's file the latter keep the public defaults.
         encryption_key: of an encrypted checkpoint; for other files it has no meaning.
 
     Raises:
@@ -51,11 +58,27 @@ def held_networks(path: Path, spec: ExperimentSpec | None = None, *, encryption_
     if path.suffix == ONNX_SUFFIX:
         exported = read_onnx(path)
         own = Weights.of_spec(path, exported.spec)
-        found = fitted_spec(spec, own) if spec else spec_from_saved(exported.spec, path)
-        return HeldNetworks(found, exported.network, exported.network, exported.network.holds)
+        settings = _settings(own) | _export_settings(exported.network.holds)
+        found = effective_spec(fitted_spec(spec, own), settings)
+        return HeldNetworks(found, exported.network, exported.network, settings)
     weights = read_weights(path, encryption_key)
-    found = fitted_spec(spec, weights) if spec else checkpoint_spec(weights)
-    return HeldNetworks(found, *checkpoint_networks(found, weights))
+    if not weights.spec and "arch" not in spec.model.model_fields_set:
+        checkpoint_spec(weights)
+    settings = _settings(weights)
+    found = effective_spec(fitted_spec(spec, weights), settings)
+    return HeldNetworks(found, *checkpoint_networks(found.spec, weights), settings)
+
+
+def _settings(weights: Weights) -> dict[str, Any]:
+    if weights.spec:
+        return settings_of(spec_from_saved(weights.spec, weights.path))
+    return {f"model.{key}": value for key, value in held_model(weights).items()}
+
+
+def _export_settings(holds: Network) -> dict[str, Any]:
+    """An exported graph is one network, and nothing can be left out of it."""
+    choices = {"use_mixed_model_test": holds == "mixed", "use_teacher_test": holds == "teacher", "profile": "exact"}
+    return {f"{task}.{name}": value for task in ("evaluate", "inference") for name, value in choices.items()}
 
 
 def checkpoint_spec(weights: Weights) -> ExperimentSpec:

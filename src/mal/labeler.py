@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +13,20 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from mal.config.load import spec_from_values
 from mal.config.schema import ExperimentSpec
 from mal.config.secrets import encryption_key_of
 from mal.data.crop_stream import CropBatch, CropSettings, crop_boxes
 from mal.data.loose_boxes import ImageLike, checked_boxes, image_pixels, visible_boxes
 from mal.data.orientation import Exif
 from mal.data.pixels import normalize
-from mal.errors import UserError
+from mal.errors import SpecError, UserError
 from mal.export.onnx_network import OnnxNetwork
 from mal.held_networks import AnyNetwork, held_networks
 from mal.masks.cleaning import AS_IT_IS, MaskCleaning, Thresholds, finished_mask
 from mal.masks.paste import PastedMask
 from mal.masks.score import score_of
-from mal.models.build import crop_settings, mask_cleaning, mean_field_settings
+from mal.models.build import crop_settings, mask_cleaning, prediction_mode
 from mal.models.fast import fast_dtype, fast_network
 from mal.models.network import MaskNetwork
 from mal.models.predict import NO_NUMBER, PredictionMode, is_no_number, predict_logits, predict_probs
@@ -96,53 +97,83 @@ class MaskAutoLabeler:
         fill_holes: float | None = None,
         allow_outside: float | None = None,
         within_box: bool | None = None,
-        crf: bool = False,
+        crf: bool | None = None,
         scored: bool = True,
         device: torch.device | str | None = None,
         encryption_key: str | None = None,
     ) -> MaskAutoLabeler:
         """Load a checkpoint of ``mal train``, of NVlabs/mask-auto-labeler, or of TAO 5.x and 6.x, or an ONNX file.
 
-        A file of another program says nothing about crops and thresholds; it gets the public defaults.
+        What is not given here is as in the checkpoint, as ``mal label`` takes it; a file of another program says
+        nothing about crops and thresholds, and gets the public defaults.
 
         Args:
             path: the file.
-            mode: which network is asked, and how; None asks the student once, or the one that an ONNX file holds.
+            mode: which network is asked, and how; None takes the checkpoint's, or the network that an ONNX file holds.
             threshold: probability threshold in 0..1, or ``box_fit``; None takes the checkpoint's.
             min_part: share of its largest part below which a part of a mask is dropped; None likewise.
             fill_holes: share of a mask's area up to which a hole is filled; None likewise.
             allow_outside: how far a mask may leave its box, as a share of the box's extent; None likewise.
             within_box: whether masks end where their box ends, whatever the checkpoint allows; None likewise.
-            crf: refine each mask by the colours of its crop, with the checkpoint's settings; goes before ``mode.crf``.
+            crf: refine each mask by the colours of its crop, with the checkpoint's settings; goes before ``mode.crf``;
+                None likewise.
             scored: whether each mask gets a score.
             device: None takes a GPU where there is one. An ONNX file runs on the CPU whatever it says.
             encryption_key: of an encrypted checkpoint; None takes the environment's ``MAL_ENCRYPTION_KEY``.
 
         Raises:
             UserError: the file cannot be read, does not say which network it holds, or needs another key.
-            ValueError: masks are to end with their box and to leave it.
+            ValueError: a value is out of range; or masks are to end with their box and to leave it.
         """
-        if within_box and allow_outside:
-            raise ValueError("within_box contradicts allow_outside")
-        held = held_networks(Path(path), encryption_key=encryption_key or encryption_key_of())
-        asked = {
-            "min_part": min_part,
-            "fill_holes": fill_holes,
-            "allow_outside": 0.0 if within_box else allow_outside,
-            "within_box": within_box,
+        values = {
+            "train.mask_thres": [threshold] if isinstance(threshold, float | int) else threshold,
+            "masks.min_part": min_part,
+            "masks.fill_holes": fill_holes,
+            "masks.allow_outside": allow_outside,
+            "masks.within_box": within_box,
+            **_mode_fields(mode),
+            **({} if crf is None else {"inference.use_crf_test": crf}),
         }
-        given = {name: value for name, value in asked.items() if value is not None}
-        held.spec.masks = held.spec.masks.model_copy(update=given)
-        mode = mode or PredictionMode(network=held.holds)
+        asked = _checked_spec({key: value for key, value in values.items() if value is not None})
+        held = held_networks(Path(path), asked, encryption_key=encryption_key or encryption_key_of())
+        labeler = cls.from_spec(held.student, held.teacher, held.spec, device=device or best_device(), scored=scored)
+        if mode is not None and mode.crf is not None and crf is None:
+            labeler.mode = replace(labeler.mode, crf=mode.crf)
+        return labeler
+
+    @classmethod
+    def from_spec(
+        cls,
+        student: AnyNetwork,
+        teacher: AnyNetwork,
+        spec: ExperimentSpec,
+        task: Literal["evaluate", "inference"] = "inference",
+        *,
+        scored: bool = True,
+        device: torch.device | str = "cpu",
+        autocast_dtype: torch.dtype | None = None,
+    ) -> MaskAutoLabeler:
+        """A labeler that does what a complete spec says.
+
+        Args:
+            student, teacher: as above.
+            spec: see `mal.config.precedence.effective_spec`.
+            task: the section that says which network is asked, and how.
+            scored, device, autocast_dtype: as above.
+
+        Raises:
+            UserError: as above.
+        """
         return cls(
-            held.student,
-            held.teacher,
-            crop=crop_settings(held.spec),
-            thresholds=_thresholds(threshold, held.spec),
-            mode=replace(mode, crf=mean_field_settings(held.spec)) if crf else mode,
-            cleaning=mask_cleaning(held.spec),
+            student,
+            teacher,
+            crop=crop_settings(spec),
+            thresholds=spec.train.mask_thres,
+            mode=prediction_mode(spec, getattr(spec, task)),
+            cleaning=mask_cleaning(spec),
             scored=scored,
-            device=device or best_device(),
+            device=device,
+            autocast_dtype=autocast_dtype,
         )
 
     def label(
@@ -274,10 +305,24 @@ def whole(masks: Iterable[PastedMask | None]) -> Iterator[PastedMask]:
         yield mask
 
 
-def _thresholds(asked: float | Literal["box_fit"] | None, spec: ExperimentSpec) -> Thresholds:
-    if asked is None:
-        return spec.train.mask_thres
-    return "box_fit" if asked == "box_fit" else [asked]
+def _checked_spec(values: Mapping[str, Any]) -> ExperimentSpec:
+    try:
+        return spec_from_values(values)
+    except SpecError as error:
+        raise ValueError(str(error)) from error
+
+
+def _mode_fields(mode: PredictionMode | None) -> dict[str, Any]:
+    """A mode as fields of the spec."""
+    if mode is None:
+        return {}
+    return {
+        "inference.use_mixed_model_test": mode.network == "mixed",
+        "inference.use_teacher_test": mode.network == "teacher",
+        "inference.use_flip_test": mode.flip,
+        "inference.use_crf_test": mode.crf is not None,
+        "inference.profile": mode.profile,
+    }
 
 
 def _check_export(network: OnnxNetwork, crop: CropSettings, mode: PredictionMode) -> None:

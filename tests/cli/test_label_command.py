@@ -1,23 +1,39 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from mal.cli import main
-from mal.tasks.label_options import LabelOptions, Photo
+from mal.config.catalog import spec_fields
+from mal.config.precedence import field_value
+from mal.config.schema import ExperimentSpec
+from mal.tasks.photo import Photo
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the labelling task was asked to do."""
+
+    spec: ExperimentSpec
+    out: Path | None
+    photos: tuple[Photo, ...]
+    device: str
+    overwrite: bool
+    restart: bool
 
 
 @pytest.fixture
-def asked(monkeypatch) -> list[LabelOptions]:
-    """What the labelling task was asked to do."""
-    options: list[LabelOptions] = []
-    task = SimpleNamespace(run=lambda given: options.append(given) or 0)
+def asked(monkeypatch) -> list[Asked]:
+    calls: list[Asked] = []
+    task = SimpleNamespace(run=lambda spec, **options: calls.append(Asked(spec, **options)) or 0)
     monkeypatch.setitem(sys.modules, "mal.tasks.label", task)
     monkeypatch.setattr("mal.tasks.label", task, raising=False)
-    return options
+    return calls
 
 
 @pytest.fixture
@@ -33,28 +49,69 @@ def label(line: str) -> int:
     return main(["label", *line.split()])
 
 
-def test_a_coco_file_is_labelled_with_the_defaults(asked, folder):
+def given(spec: ExperimentSpec) -> dict[str, Any]:
+    """What a spec does not leave to the checkpoint or to the defaults, by dotted key."""
+    entries = [entry for entry in spec_fields() if entry.section.count(".") == 0 and entry.section]
+    return {
+        entry.key: field_value(spec, entry.key)
+        for entry in entries
+        if entry.name in getattr(spec, entry.section).model_fields_set and entry.name not in ("num_gpus", "gpu_ids")
+    }
+
+
+def test_a_coco_file_is_labelled_as_the_checkpoint_says(asked, folder):
     assert label("--ann boxes.json --images photos --checkpoint m.pth --out masks.json") == 0
-    assert asked == [
-        LabelOptions(
-            checkpoint=Path("m.pth"),
-            ann=Path("boxes.json"),
-            images=Path("photos"),
-            out=Path("masks.json"),
-        )
-    ]
+    (call,) = asked
+    assert given(call.spec) == {
+        "inference.checkpoint": "m.pth",
+        "inference.ann_path": "boxes.json",
+        "inference.img_dir": "photos",
+    }
+    assert call == Asked(call.spec, Path("masks.json"), (), "auto", overwrite=False, restart=False)
 
 
 def test_one_photo_is_labelled_and_shown(asked, folder):
     line = "--image cat.jpg --box 1,2,30,40 --box=-3,0.5,7,8 --checkpoint m.pth --network mixed --flip --device cuda:1"
-    line += " --profile fast --min-part 0.1 --fill-holes 0.2 --allow-outside 0.05 --no-overlap"
+    line += " --profile fast --min-part 0.1 --fill-holes 0.2 --allow-outside 0.05 --no-overlap --crop-size 256"
     assert label(f"{line} --threshold 0.4 --batch-size 2 --workers 0") == 0
-    (options,) = asked
-    assert options.photos == (Photo(Path("cat.jpg"), ((1, 2, 30, 40), (-3, 0.5, 7, 8)), Path("cat_masks.png")),)
-    assert (options.network, options.flip, options.device) == ("mixed", True, "cuda:1")
-    assert options.profile == "fast"
-    assert (options.min_part, options.fill_holes, options.allow_outside, options.no_overlap) == (0.1, 0.2, 0.05, True)
-    assert (options.threshold, options.batch_size, options.num_workers) == (0.4, 2, 0)
+    (call,) = asked
+    assert call.photos == (Photo(Path("cat.jpg"), ((1, 2, 30, 40), (-3, 0.5, 7, 8)), Path("cat_masks.png")),)
+    assert (call.device, call.out) == ("cuda:1", None)
+    assert given(call.spec) == {
+        "dataset.crop_size": 256,
+        "dataset.num_workers_per_gpu": 0,
+        "train.mask_thres": [0.4],
+        "inference.checkpoint": "m.pth",
+        "inference.batch_size": 2,
+        "inference.use_mixed_model_test": True,
+        "inference.use_teacher_test": False,
+        "inference.use_flip_test": True,
+        "inference.profile": "fast",
+        "masks.min_part": 0.1,
+        "masks.fill_holes": 0.2,
+        "masks.allow_outside": 0.05,
+        "masks.no_overlap": True,
+    }
+
+
+FLAGGED = [entry for entry in spec_fields() if entry.flag and "path" not in entry.type_text]
+NEW_VALUES = {"boolean": True, "number": 0.5, "integer": 64, "array": [0.5, 0.5]}
+
+
+@pytest.mark.parametrize("entry", FLAGGED, ids=lambda entry: entry.key)
+def test_every_field_that_declares_a_flag_is_set_by_it(entry, asked, folder):
+    value = entry.rule["enum"][-1] if "enum" in entry.rule else NEW_VALUES[entry.rule["type"]]
+    if entry.key == "train.mask_thres":
+        value = [0.2, 0.3, 0.4]
+    text = "" if value is True else ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    assert label(f"{FILE} {entry.flag} {text}") == 0
+    assert given(asked[0].spec)[entry.key] == value
+
+
+@pytest.mark.parametrize(("flag", "key"), [("--no-flip", "inference.use_flip_test"), ("--overlap", "masks.no_overlap")])
+def test_what_a_checkpoint_turns_on_may_be_turned_off(flag, key, asked, folder):
+    assert label(f"{FILE} {flag}") == 0
+    assert given(asked[0].spec)[key] is False
 
 
 def test_each_box_and_overlay_belongs_to_the_photo_before_it(asked, folder):
@@ -79,12 +136,13 @@ FILE = "--ann boxes.json --images photos --checkpoint m.pth --out masks.json"
 
 def test_the_threshold_may_be_the_one_that_fits_the_box(asked, folder):
     assert label(f"{FILE} --threshold box_fit") == 0
-    assert asked[0].threshold == "box_fit"
+    assert given(asked[0].spec)["train.mask_thres"] == "box_fit"
 
 
 def test_masks_may_be_refined_and_cut_to_their_box(asked, folder):
     assert label(f"{FILE} --crf --within-box") == 0
-    assert (asked[0].crf, asked[0].within_box) == (True, True)
+    spec = asked[0].spec
+    assert (spec.inference.use_crf_test, spec.masks.within_box) == (True, True)
 
 
 @pytest.mark.parametrize(

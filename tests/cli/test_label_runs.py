@@ -118,7 +118,9 @@ def test_label_goes_on_refuses_and_keeps_masks_too(data, checkpoint, photo, capf
     assert run_mal(capfd, *command).exit_code == 1
     assert (tmp_path / "out/masks_shards/run.json").exists()
     photo.with_suffix(".away").rename(photo)
-    assert "--threshold (it was None, now it is 0.25)" in only_line(run_mal(capfd, *command, "--threshold", "0.25"))
+    assert "train.mask_thres (it was [0.1], now it is [0.25])" in only_line(
+        run_mal(capfd, *command, "--threshold", "0.25")
+    )
     assert run_mal(capfd, *command).exit_code == 0
     assert not (tmp_path / "out/masks_shards").exists()
     assert "is complete: nothing is left to label" in run_mal(capfd, *command).out

@@ -23,7 +23,7 @@ def settings(**sections: dict[str, object]) -> dict[str, object]:
         ("inference", "keep_existing_masks", True),
         ("inference", "profile", "fast"),
         ("dataset", "crop_size", 256),
-        ("model", "num_blocks", 2),
+        ("model", "mask_scale_ratio", 1.0),
         ("train", "mask_thres", [0.5]),
         ("train", "test_margin_rate", [0.5, 0.5]),
     ],
@@ -40,6 +40,7 @@ def test_a_field_that_changes_the_masks_is_named_with_both_values(section, name,
         ("inference", {"num_nodes": 2, "results_dir": "/x", "checkpoint": "c"}),
         ("dataset", {"num_workers_per_gpu": 7, "train_ann_path": "x"}),
         ("train", {"lr": 1.0, "num_epochs": 100}),
+        ("model", {"arch": "vit-deit-tiny/16", "num_blocks": 2}),  # the checkpoint's, whose content is compared
     ],
 )
 def test_who_does_the_work_and_where_does_not_matter(section, values):
@@ -61,7 +62,7 @@ def test_files_are_known_by_their_content(tmp_path, name, told):
 def test_masks_of_another_version_are_told(tmp_path, monkeypatch):
     before = identity(tmp_path)
     monkeypatch.setattr("mal.labelling.run_identity.SAME_MASKS_SINCE", "1.3")
-    assert changes(before, identity(tmp_path)) == ["the version of mal (it was 0.1, now it is 1.3)"]
+    assert changes(before, identity(tmp_path)) == ["the version that masks are made as by (it was 0.1, now it is 1.3)"]
 
 
 @given(st.data())

@@ -15,8 +15,8 @@ from mal.labeler import MaskAutoLabeler
 from mal.models.build import crop_settings
 from mal.models.ema import make_teacher
 from mal.models.predict import PredictionMode
-from mal.tasks.label_options import LabelOptions, Photo
 from mal.tasks.label_photos import label_photos
+from mal.tasks.photo import Photo
 from tests.small_networks import small_network, small_spec
 
 
@@ -31,8 +31,8 @@ class Desk:
         return Photo(path, boxes or ((4, 5, 20, 22),), self.folder / f"{path.parent.name}_{path.stem}_masks.png")
 
     def label(self, *photos: Photo) -> int:
-        options = LabelOptions(checkpoint=self.folder / "m.pth", photos=photos, out=self.folder / "masks.json")
-        return label_photos(options, lambda: LABELER)
+        spec = small_spec(inference={"checkpoint": str(self.folder / "m.pth")})
+        return label_photos(photos, spec, lambda: (LABELER, spec), out=self.folder / "masks.json", overwrite=False)
 
     @property
     def document(self) -> dict:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mal.commands.parser import CommandParser, output_file
-from mal.tasks.label_options import Photo, Xywh
+from mal.tasks.photo import Photo, Xywh
 
 _PARTS = "photo_parts"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from mal.config.fields import DeviceSection
+from mal.config.prediction_config import PredictionSection
 from mal.config.schema import ExperimentSpec
 
 _TYPE_NAMES = {
@@ -31,6 +33,9 @@ class FieldEntry:
         tasks: the tasks that read it.
         is_text: whether it takes a text, so that an override needs no quotes.
         is_secret: whether its value must never be shown or saved.
+        from_checkpoint: whether labelling and evaluation take the checkpoint's value where none is given.
+        flag: the option of ``mal label`` that sets it; None where there is none.
+        rule: its part of the JSON Schema, with the first variant of a union merged in.
     """
 
     key: str
@@ -42,6 +47,9 @@ class FieldEntry:
     tasks: tuple[str, ...]
     is_text: bool
     is_secret: bool
+    from_checkpoint: bool = False
+    flag: str | None = None
+    rule: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -99,7 +107,6 @@ def _field_entry(key: str, section: str, rule: dict[str, Any]) -> FieldEntry:
     value_rule = {**rule, **variants[0]}
     is_nullable = any(variant.get("type") == "null" for variant in variants)
     words = [variant for variant in variants[1:] if "const" in variant]
-    is_device_field = key.rpartition(".")[2] in DeviceSection.model_fields
     return FieldEntry(
         key=key,
         section=section,
@@ -107,10 +114,22 @@ def _field_entry(key: str, section: str, rule: dict[str, Any]) -> FieldEntry:
         type_text=_type_text(value_rule) + (" or null" if is_nullable else ""),
         allowed="; ".join(filter(None, (_allowed(value_rule), *(f"or {variant['const']}" for variant in words)))),
         description=rule["description"],
-        tasks=(section,) if is_device_field else tuple(rule["x-tasks"]),
+        tasks=_tasks(key.rpartition(".")[2], section, rule["x-tasks"]),
         is_text=value_rule["type"] == "string",
         is_secret=rule.get("x-secret", False),
+        from_checkpoint=rule.get("x-from-checkpoint", False),
+        flag=rule.get("x-flag") if section != "evaluate" else None,
+        rule=value_rule,
     )
+
+
+def _tasks(name: str, section: str, declared: Sequence[str]) -> tuple[str, ...]:
+    """A field that several sections share is read by the tasks of its section."""
+    if name in DeviceSection.model_fields:
+        return (section,)
+    if name in PredictionSection.model_fields:
+        return tuple(task for task in declared if (task == "inference") == (section == "inference"))
+    return tuple(declared)
 
 
 def _type_text(rule: dict[str, Any]) -> str:

@@ -26,6 +26,8 @@ class DatasetConfig(Section):
         512,
         "Side in pixels of the square crop around each box that the network sees. TAO's lower limit is 256; smaller"
         " crops are faster and coarser.",
+        from_checkpoint=True,
+        flag="--crop-size",
         ge=32,
     )
     load_mask: bool = spec_field(
@@ -41,17 +43,20 @@ class DatasetConfig(Section):
         1e10, "Boxes are trained on only if their area in pixels is smaller than this.", tasks=["train"], gt=0
     )
     num_workers_per_gpu: int = spec_field(
-        2, "Processes that load data for each GPU; 0 loads in the main process.", ge=0
+        2, "Processes that load data for each GPU; 0 loads in the main process.", flag="--workers", ge=0
     )
     border: Literal["wrap", "reflect"] = spec_field(
         "wrap",
         "What fills the part of a crop outside its image: the opposite side of the image (wrap, as public checkpoints"
         " were trained) or its mirror image (reflect).",
+        from_checkpoint=True,
+        flag="--border",
     )
     exif: Literal["stored", "upright"] = spec_field(
         "stored",
         "What boxes and masks go by where a photo has an EXIF orientation by which viewers turn it: the pixels as they"
         " are stored, or the upright picture that viewers show.",
+        flag="--exif",
     )
 
     @field_validator("max_obj_size")

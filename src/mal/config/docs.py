@@ -16,6 +16,7 @@ from mal.config.schema import ExperimentSpec
 
 _COMMENT_WIDTH = 100
 _WIDEST_HELP = 120
+_OR_THE_CHECKPOINTS = ", or the checkpoint's"
 _GENERAL = SectionEntry("", "Fields at the top of the spec.")
 
 
@@ -50,6 +51,8 @@ def task_fields_help(task: Task) -> str:
         lines += ["", f"{section.key or 'general'}: {section.description}"]
         for field in fields:
             about = f"{_type_and_limits(field)}; default {_yaml_text(field.default)}"
+            if field.from_checkpoint and task != "train":
+                about += _OR_THE_CHECKPOINTS
             text = [*_wrap(about, width - column), *_wrap(_meaning(field, task), width - column)]
             lines.append(f"  {field.key}".ljust(column) + text[0])
             lines += [" " * column + line for line in text[1:]]
@@ -63,7 +66,7 @@ def field_tables() -> str:
         heading = f"## `{section.key}`" if section.key else "## General"
         rows = ["| Field | Type | Default | Allowed | Meaning |", "|---|---|---|---|---|"]
         rows += [
-            f"| `{field.key}` | {field.type_text} | `{_yaml_text(field.default)}` | {field.allowed or '–'}"
+            f"| `{field.key}` | {field.type_text} | {_default_cell(field)} | {field.allowed or '–'}"
             f" | {field.description.replace('<', '&lt;').replace('*', '&ast;')} |"
             for field in fields
         ]
@@ -84,6 +87,10 @@ def _groups(task: Task | None) -> Iterator[tuple[SectionEntry, list[FieldEntry]]
         kept = [field for field in fields if task is None or task in field.tasks]
         if kept:
             yield section, kept
+
+
+def _default_cell(field: FieldEntry) -> str:
+    return f"`{_yaml_text(field.default)}`{_OR_THE_CHECKPOINTS if field.from_checkpoint else ''}"
 
 
 def _sentence(field: FieldEntry, task: Task | None) -> str:

@@ -22,26 +22,39 @@ class Section(BaseModel):
     )
 
 
-def spec_field(default: Any, description: str, *, tasks: Sequence[Task] = ALL_TASKS, **rules: Any) -> Any:
+def spec_field(
+    default: Any,
+    description: str,
+    *,
+    tasks: Sequence[Task] = ALL_TASKS,
+    from_checkpoint: bool = False,
+    flag: str | None = None,
+    **rules: Any,
+) -> Any:
     """A field of the spec.
 
     Args:
         default: value where the spec is silent.
         description: what the field does; help, documentation and JSON Schema show it.
         tasks: the tasks that read the field; specs and help made for another task leave it out.
+        from_checkpoint: the field decides masks; where it is not given, labelling and evaluation take the value of the
+            checkpoint, see `mal.config.precedence`.
+        flag: the option of ``mal label`` that sets the field, such as ``--min-part``.
         rules: pydantic's limits (``ge``, ``lt``, ``min_length``, ...), or ``x_*``, ``enum`` and ``anyOf``, which go
             into the JSON Schema only.
     """
-    extra: dict[str, Any] = {"x-tasks": list(tasks)}
+    extra: dict[str, Any] = {"x-tasks": list(tasks), "x-from-checkpoint": from_checkpoint, "x-flag": flag}
     for rule in ("enum", "anyOf", "format", "x_secret"):
         if rule in rules:
             extra[rule.replace("_", "-")] = rules.pop(rule)
     return Field(default, description=description, json_schema_extra=extra, **rules)
 
 
-def path_field(description: str, *, default: str | None = None, tasks: Sequence[Task] = ALL_TASKS) -> Any:
+def path_field(
+    description: str, *, default: str | None = None, tasks: Sequence[Task] = ALL_TASKS, flag: str | None = None
+) -> Any:
     """A field that holds a path; see `PathText`."""
-    return spec_field(default, description, tasks=tasks, format="path")
+    return spec_field(default, description, tasks=tasks, flag=flag, format="path")
 
 
 def path_text(value: Any) -> Any:

@@ -7,60 +7,56 @@ from typing import Annotated, Literal
 
 from pydantic import ValidationInfo, field_validator
 
-from mal.config.fields import DeviceSection, PathText, Task, path_field, path_or, spec_field, without_engine
+from mal.config.fields import PathText, Task, path_field, path_or, spec_field, without_engine
+from mal.config.prediction_config import PredictionSection
 
 DEFAULT_LABEL_DUMP_PATH = "instances_val2017_mal.json"
 _INFERENCE: tuple[Task, ...] = ("inference",)
 
 
-class InferenceConfig(DeviceSection):
+class InferenceConfig(PredictionSection):
     """What is labelled, with what, and where the labels go."""
 
     checkpoint: PathText = path_field(
-        "Checkpoint to label with (.pth), or what mal export onnx made of one (.onnx).", tasks=_INFERENCE
+        "Checkpoint to label with (.pth), or what mal export onnx made of one (.onnx).",
+        tasks=_INFERENCE,
+        flag="--checkpoint",
     )
     trt_engine: PathText = path_field("Not supported: leave it empty and use checkpoint.", tasks=())
     results_dir: PathText = path_field("Folder of the results; null means <results_dir>/inference.", tasks=_INFERENCE)
     ann_path: PathText = path_field(
-        "COCO JSON file with the boxes to label, or its URL (s3://, gs://, https:// ...).", tasks=_INFERENCE
+        "COCO JSON file with the boxes to label, or its URL (s3://, gs://, https:// ...).",
+        tasks=_INFERENCE,
+        flag="--ann",
     )
-    img_dir: PathText = path_field("Folder of its images, or its URL.", tasks=_INFERENCE)
+    img_dir: PathText = path_field("Folder of its images, or its URL.", tasks=_INFERENCE, flag="--images")
     label_dump_path: Annotated[str, path_or(DEFAULT_LABEL_DUMP_PATH)] = path_field(
         "COCO JSON file to write; a relative path lies in the results folder of inference. It may be a URL.",
         default=DEFAULT_LABEL_DUMP_PATH,
         tasks=_INFERENCE,
     )
-    batch_size: int = spec_field(4, "Boxes in one batch on each GPU.", tasks=_INFERENCE, ge=1)
+    batch_size: int = spec_field(4, "Boxes in one batch on each GPU.", tasks=_INFERENCE, ge=1, flag="--batch-size")
     load_mask: bool = spec_field(
         False, "Compare with the masks that ann_path holds and write the iou of each annotation.", tasks=_INFERENCE
     )
     keep_existing_masks: bool = spec_field(
-        False, "Leave annotations that have a mask as they are, and label only the others.", tasks=_INFERENCE
-    )
-    use_mixed_model_test: bool = spec_field(
-        False, "Average the logits of student and teacher; goes before use_teacher_test.", tasks=_INFERENCE
-    )
-    use_teacher_test: bool = spec_field(False, "Use the teacher in place of the student.", tasks=_INFERENCE)
-    use_flip_test: bool = spec_field(False, "Average with the logits of the mirrored crop.", tasks=_INFERENCE)
-    use_crf_test: bool = spec_field(
-        False, "Refine each mask on its crop by the mean field of the train.crf_* fields.", tasks=_INFERENCE
-    )
-    profile: Literal["exact", "fast"] = spec_field(
-        "exact",
-        "fast takes about half the time for nearly the same masks, with a vit-* architecture; what it costs and saves"
-        " is in docs/performance.md.",
+        False,
+        "Leave annotations that have a mask as they are, and label only the others.",
         tasks=_INFERENCE,
+        flag="--keep-existing-masks",
     )
     score: bool = spec_field(
         True,
         "Write the mask_score of each annotation: an estimate of its IoU without a true mask. docs/scores.md says how"
         " far to trust it. It takes no pass through a network, and about a millisecond of a processor for each box.",
         tasks=_INFERENCE,
+        flag="--score",
     )
     min_score: float | None = spec_field(
         None,
         "Masks with a lower score are marked as doubtful, in the label file and in the report; null marks none.",
         tasks=_INFERENCE,
+        flag="--min-score",
         ge=0,
         le=1,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from mal.config.fields import Task
 from mal.config.problems import dotted_key, message
 from mal.config.required import check_task_paths
 from mal.config.schema import ExperimentSpec
-from mal.config.source import SpecSource, add_overrides, read_spec_file, resolve_references
+from mal.config.source import Origin, SpecSource, add_overrides, put_value, read_spec_file, resolve_references
 from mal.errors import SpecError
 from mal.files import atomic_file
 
@@ -38,6 +38,21 @@ def load_spec(path: Path | None, overrides: Sequence[str] = (), *, task: Task | 
     spec = _validated(source)
     if spec is None or source.problems:
         raise SpecError([problem.text for problem in sorted(source.problems, key=lambda problem: problem.order)])
+    return spec
+
+
+def spec_from_values(values: Mapping[str, Any]) -> ExperimentSpec:
+    """The spec in which these dotted keys have these values.
+
+    Raises:
+        SpecError: as `load_spec`; a problem begins with the key.
+    """
+    source = SpecSource("")
+    for order, (key, value) in enumerate(values.items()):
+        put_value(source, key, value, Origin((1, order), f"override {key}"))
+    spec = _validated(source)
+    if spec is None:
+        raise SpecError([problem.text.removeprefix("override ") for problem in source.problems])
     return spec
 
 

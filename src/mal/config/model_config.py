@@ -52,10 +52,16 @@ class ModelConfig(Section):
         le=1,
     )
     not_adjust_scale: bool = spec_field(
-        False, "Give all boxes one feature scale in place of three by box area (small, medium, large)."
+        False,
+        "Give all boxes one feature scale in place of three by box area (small, medium, large).",
+        from_checkpoint=True,
     )
-    mask_scale_ratio_pre: int = spec_field(1, "Factor by which features are enlarged before the mask head.", ge=1)
-    mask_scale_ratio: float = spec_field(2.0, "Factor by which features are enlarged inside the mask head.", gt=0)
+    mask_scale_ratio_pre: int = spec_field(
+        1, "Factor by which features are enlarged before the mask head.", from_checkpoint=True, ge=1
+    )
+    mask_scale_ratio: float = spec_field(
+        2.0, "Factor by which features are enlarged inside the mask head.", from_checkpoint=True, gt=0
+    )
     vit_dpr: float = spec_field(
         0.0, "Highest rate at which whole branches of the backbone are dropped in training (stochastic depth).",
         tasks=["train"], ge=0, lt=1,

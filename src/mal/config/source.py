@@ -124,7 +124,7 @@ def add_overrides(source: SpecSource, overrides: Sequence[str]) -> None:
             hides_value = entry is not None and entry.is_secret
             origin = Origin(order, f"override {key}" if hides_value else f"override {override}")
             try:
-                _put(source, key, _override_value(text, entry), origin)
+                put_value(source, key, _override_value(text, entry), origin)
             except yaml.YAMLError:
                 source.problems.append(Problem(order, f"{origin.label}: not a valid value; is a bracket missing?"))
 
@@ -223,10 +223,11 @@ def _override_value(text: str, entry: FieldEntry | None) -> Any:
     return value if value is None or (is_quoted and isinstance(value, str)) else text
 
 
-def _put(source: SpecSource, key: str, value: Any, origin: Origin) -> None:
+def put_value(source: SpecSource, key: str, value: Any, origin: Origin) -> None:
+    """Put a value over what is there, and remember where it was written; of a section, its fields."""
     if isinstance(value, dict) and key in section_keys():
         for name, inner in value.items():
-            _put(source, f"{key}.{name}", inner, origin)
+            put_value(source, f"{key}.{name}", inner, origin)
         return
     *sections, name = key.split(".")
     node = source.values

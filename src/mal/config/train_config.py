@@ -82,7 +82,7 @@ class TrainConfig(DeviceSection):
         4, "Boxes in one batch on each GPU; also a factor of the learning rate.", tasks=_TRAIN, ge=1
     )
     accum_grad_batches: int = spec_field(1, "Batches that are summed up for one step.", tasks=_TRAIN, ge=1)
-    use_amp: bool = spec_field(True, "Mixed precision where the hardware gains from it.")
+    use_amp: bool = spec_field(True, "Mixed precision where the hardware gains from it.", from_checkpoint=True)
 
     optim_type: Literal["adamw"] = spec_field("adamw", "Optimiser.", tasks=_TRAIN)
     optim_momentum: float = spec_field(
@@ -122,6 +122,8 @@ class TrainConfig(DeviceSection):
         [0.6, 0.6],
         "Margin of a crop at test time: half the first number, as a share of the box's half width or height, is added"
         " on each side. The second number is kept for TAO's specs.",
+        from_checkpoint=True,
+        flag="--test-margin-rate",
         min_length=2,
         max_length=2,
     )
@@ -129,6 +131,8 @@ class TrainConfig(DeviceSection):
         [0.1],
         "Probability above which a pixel belongs to the mask: one number, or three for small, medium and large boxes;"
         " or box_fit, for each box the highest one up to 0.5 at which the mask still reaches the sides of its box.",
+        from_checkpoint=True,
+        flag="--threshold",
     )
 
     clip_grad_norm: float = spec_field(
@@ -151,13 +155,22 @@ class TrainConfig(DeviceSection):
         4000, "Steps of the first epoch in which the random field loss grows to its weight.", tasks=_TRAIN, ge=0
     )
     crf_zeta: float = spec_field(
-        0.1, "Colour distance, in normalised pixel values, up to which neighbours pull each other.", gt=0
+        0.1,
+        "Colour distance, in normalised pixel values, up to which neighbours pull each other.",
+        from_checkpoint=True,
+        gt=0,
     )
-    crf_kernel_size: int = spec_field(3, "Side of the neighbourhood of the mean field; odd.", ge=1)
-    crf_num_iter: int = spec_field(100, "Iterations of the mean field.", ge=0)
+    crf_kernel_size: int = spec_field(
+        3, "Side of the neighbourhood of the mean field; odd.", from_checkpoint=True, ge=1
+    )
+    crf_num_iter: int = spec_field(100, "Iterations of the mean field.", from_checkpoint=True, ge=0)
     crf_size_ratio: int = spec_field(1, "The mean field runs at this multiple of the logits' size.", ge=1)
-    crf_value_high_thres: float = spec_field(0.9, "Mean field probabilities are cut off above this.", gt=0, lt=1)
-    crf_value_low_thres: float = spec_field(0.1, "Mean field probabilities are cut off below this.", gt=0, lt=1)
+    crf_value_high_thres: float = spec_field(
+        0.9, "Mean field probabilities are cut off above this.", from_checkpoint=True, gt=0, lt=1
+    )
+    crf_value_low_thres: float = spec_field(
+        0.1, "Mean field probabilities are cut off below this.", from_checkpoint=True, gt=0, lt=1
+    )
 
     @field_validator("margin_rate")
     @classmethod

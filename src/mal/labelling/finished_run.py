@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mal.labelling.run_identity import Identity, sha256
+from mal.labelling.run_identity import Identity, changes, sha256
 
 RUN_KEY = "run"
 _LABEL_FILE_KEY = "sha256 of the label file"
@@ -26,6 +26,7 @@ def is_finished(report: Path, identity: Identity, output: Path) -> bool:
     """Whether a report says that a run has written this label file, and that it is the run of this identity."""
     try:
         run = json.loads(report.read_bytes())[RUN_KEY]
-        return output.is_file() and dict(run["identity"]) == dict(identity) and run[_LABEL_FILE_KEY] == sha256(output)
+        is_this_one = output.is_file() and not changes(run["identity"], identity)
+        return is_this_one and bool(run[_LABEL_FILE_KEY] == sha256(output))
     except (OSError, ValueError, KeyError, TypeError):  # no report, another one, or that of an earlier version
         return False

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mal.config.catalog import field_by_key, spec_fields
+from mal.config.catalog import FieldEntry, field_by_key, spec_fields
 from mal.config.schema import ExperimentSpec
 
 Identity = Mapping[str, Any]
@@ -36,6 +36,7 @@ _OTHER_FIELDS = {
 }
 SAME_MASKS_SINCE = "0.1"
 """The first version of mal that makes, of the same settings, the masks of this one: to be raised when masks change."""
+MASKS_VERSION = "the version that masks are made as by"
 _CONTENT = "the content of "
 _READ_BYTES = 2**20
 
@@ -49,7 +50,7 @@ def run_identity(checkpoint: Path, annotations: Path, images: Path, settings: Ma
         settings: all else that changes the masks, as JSON values.
     """
     return {
-        "the version of mal": SAME_MASKS_SINCE,
+        MASKS_VERSION: SAME_MASKS_SINCE,
         f"{_CONTENT}the checkpoint": sha256(checkpoint),
         f"{_CONTENT}the annotation file": sha256(annotations),
         "the image folder": str(images.absolute()),
@@ -58,13 +59,20 @@ def run_identity(checkpoint: Path, annotations: Path, images: Path, settings: Ma
 
 
 def spec_settings(spec: ExperimentSpec) -> dict[str, Any]:
-    """Every field of the spec that changes the masks of ``mal inference``, by its dotted key."""
+    """Every field that changes the masks of a run, by its dotted key.
+
+    Args:
+        spec: complete, see `mal.config.precedence.effective_spec`.
+    """
     values = spec.model_dump(mode="json")
-    return {
-        entry.key: _value(values, entry.key)
-        for entry in spec_fields()
-        if "inference" in entry.tasks and entry.key not in _OTHER_FIELDS
-    }
+    return {entry.key: _value(values, entry.key) for entry in spec_fields() if _decides(entry)}
+
+
+def _decides(entry: FieldEntry) -> bool:
+    """Of the network, all but its scales is decided by the checkpoint, whose content is compared."""
+    if entry.section == "model":
+        return entry.from_checkpoint
+    return "inference" in entry.tasks and entry.key not in _OTHER_FIELDS
 
 
 def changes(before: Identity, now: Identity) -> list[str]:
@@ -72,7 +80,8 @@ def changes(before: Identity, now: Identity) -> list[str]:
 
     A field of the spec that one of them lacks, since the version that wrote it did not know it, counts as its default.
     """
-    pairs = {name: (_setting(before, name), _setting(now, name)) for name in {**before, **now}}
+    names = [name for name in {**before, **now} if (entry := field_by_key().get(name)) is None or _decides(entry)]
+    pairs = {name: (_setting(before, name), _setting(now, name)) for name in names}
     return [_change(name, *pair) for name, pair in pairs.items() if pair[0] != pair[1]]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from mal.config.evaluate_config import EvaluateConfig
-from mal.config.inference_config import InferenceConfig
+from dataclasses import fields
+
+from mal.config.prediction_config import PredictionSection
 from mal.config.schema import ExperimentSpec
 from mal.data.crop_stream import CropSettings
 from mal.losses.crf import MeanFieldSettings
@@ -55,11 +56,10 @@ def crop_settings(spec: ExperimentSpec) -> CropSettings:
 
 def mask_cleaning(spec: ExperimentSpec) -> MaskCleaning:
     """What a spec does to masks after the threshold."""
-    masks = spec.masks
-    return MaskCleaning(min_part=masks.min_part, fill_holes=masks.fill_holes, within_box=masks.within_box)
+    return MaskCleaning(**{option.name: getattr(spec.masks, option.name) for option in fields(MaskCleaning)})
 
 
-def prediction_mode(spec: ExperimentSpec, task: EvaluateConfig | InferenceConfig) -> PredictionMode:
+def prediction_mode(spec: ExperimentSpec, task: PredictionSection) -> PredictionMode:
     """The mode that a task's switches ask for; ``mixed`` goes before ``teacher``, as in the public code."""
     network: Network = "mixed" if task.use_mixed_model_test else "teacher" if task.use_teacher_test else "student"
     crf = mean_field_settings(spec) if task.use_crf_test else None

@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from mal.bounded_yaml import load_yaml
+from mal.config.catalog import spec_fields
 from mal.console import console, task_progress
 from mal.data.box import Box
 from mal.data.coco import CocoFile, read_coco, show
@@ -27,21 +28,10 @@ from mal.metrics.predictions import read_predictions
 from mal.tasks.evaluate import INSTANCES, METRICS, PREDICTIONS
 from mal.tasks.in_background import ENCODERS, done_in_background
 
-SETTINGS = (
-    "dataset.crop_size",
-    "dataset.border",
-    "dataset.exif",
-    "train.mask_thres",
-    "train.test_margin_rate",
-    "evaluate.use_mixed_model_test",
-    "evaluate.use_teacher_test",
-    "evaluate.use_flip_test",
-    "evaluate.use_crf_test",
-    "evaluate.profile",
-    "masks.min_part",
-    "masks.fill_holes",
-    "masks.allow_outside",
-    "masks.within_box",
+SETTINGS = tuple(
+    entry.key
+    for entry in spec_fields()
+    if (entry.from_checkpoint and "evaluate" in entry.tasks and entry.section != "model") or entry.key == "dataset.exif"
 )
 """Fields of the spec that change masks without changing the network."""
 

@@ -21,7 +21,7 @@ from mal.data.box import Boxes
 from mal.data.crop_stream import CropBatch
 from mal.data.datamodule import AnnotatedImages, crop_loader
 from mal.labeler import MaskAutoLabeler
-from mal.training.devices import plan_devices
+from mal.training.devices import choose_precision, plan_devices
 
 Agreed = TypeVar("Agreed")
 
@@ -67,6 +67,13 @@ class Processes:
 def alone() -> Processes:
     """One process, which shares its work with nobody and computes elsewhere, if at all."""
     return Processes(rank=0, world_size=1, device=torch.device("cpu"), autocast_dtype=None)
+
+
+def alone_on(device: str, *, use_amp: bool) -> Processes:
+    """One process that computes on a device, on a GPU in half precision where that is asked for."""
+    on_gpu = torch.device(device).type == "cuda"
+    precision = choose_precision("gpu") if on_gpu and use_amp else "32-true"
+    return Processes(0, 1, torch.device(device), AUTOCAST_DTYPES.get(precision))
 
 
 def start_processes(spec: ExperimentSpec, task: Literal["evaluate", "inference"]) -> Processes:

@@ -25,9 +25,8 @@ from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
 from mal.masks.rle import Rle
 from mal.metrics.iou import mask_iou
-from mal.models.build import build_network, crop_settings
+from mal.models.build import build_network
 from mal.models.ema import make_teacher
-from mal.models.predict import PredictionMode
 from mal.report.demo_page import DemoCase, DemoSummary, write_demo_page
 from mal.sample.generate import SamplePaths, make_sample
 from mal.tasks import evaluate, inference, train
@@ -167,13 +166,7 @@ def _untrained_masks(spec: ExperimentSpec, source: AnnotatedImages) -> dict[int,
     """What the network says before it has learnt anything."""
     lightning.seed_everything(spec.train.seed, verbose=False)
     network = build_network(spec, "conv")
-    labeler = MaskAutoLabeler(
-        network,
-        make_teacher(network),
-        crop=crop_settings(spec),
-        thresholds=spec.train.mask_thres,
-        mode=PredictionMode(),
-    )
+    labeler = MaskAutoLabeler.from_spec(network, make_teacher(network), spec)
     labels = labels_of(source, labeler, batch_size=spec.inference.batch_size)
     return {position: label.rle for position, label in labels.items()}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec
 from mal.console import console, tell
 from mal.data.datamodule import AnnotatedImages
@@ -19,14 +20,13 @@ from mal.metrics.clustering import cluster_quality
 from mal.metrics.instance_file import instances, write_classes, write_instances
 from mal.metrics.results import Clustering, EvaluationFigures
 from mal.metrics.summary import evaluation_figures, summarize
-from mal.models.build import prediction_mode
 from mal.tasks import report
 from mal.tasks.box_noise import measure_box_noise, write_box_noise
 from mal.tasks.crop_run import Processes, start_processes
 from mal.tasks.evaluate_pass import Pass, evaluate_boxes, other_networks
 from mal.tasks.evaluate_precision import mask_precisions
 from mal.tasks.evaluate_tables import box_noise_table, show_evaluation
-from mal.tasks.labeler_of import labeler_of
+from mal.tasks.load_networks import load_networks, make_labeler
 from mal.tasks.report import after_a_run
 from mal.tasks.run_folder import run_folder, show_notes
 from mal.training.status import StatusLog
@@ -54,8 +54,12 @@ def run(spec: ExperimentSpec, *, agreement: bool = False, box_noise: bool = Fals
     assert evaluate.checkpoint
     with run_folder(spec, "evaluate") as (folder, status):
         source = _annotations_with_masks(spec)
+        held = load_networks(evaluate.checkpoint, spec, "evaluate")
+        spec = held.spec
         processes = start_processes(spec, "evaluate")
-        labeler = labeler_of(evaluate.checkpoint, spec, prediction_mode(spec, evaluate), processes, folder)
+        if not processes.rank:
+            save_spec(spec, folder / "spec.yaml")
+        labeler = make_labeler(held, processes, "evaluate")
         classes = ClassNumbers(source.coco, source.boxes_to_label)
         found = evaluate_boxes(
             source,

@@ -15,7 +15,6 @@ from mal.export.extra import import_onnx_package
 from mal.export.onnx_write import LEAST_OPSET, write_onnx
 from mal.held_networks import checkpoint_networks, checkpoint_spec
 from mal.labeler import MaskAutoLabeler
-from mal.models.build import crop_settings
 from mal.models.predict import Network, PredictionMode
 
 
@@ -42,13 +41,8 @@ def run(
     weights = read_weights(checkpoint, key)
     spec = checkpoint_spec(weights)
     student, teacher = checkpoint_networks(spec, weights)
-    labeler = MaskAutoLabeler(
-        student,
-        teacher,
-        crop=crop_settings(spec),
-        thresholds=spec.train.mask_thres,
-        mode=PredictionMode(network=network),
-    )
+    labeler = MaskAutoLabeler.from_spec(student, teacher, spec)
+    labeler.mode = PredictionMode(network=network)
     networks = {"student": [student], "teacher": [teacher], "mixed": [student, teacher]}[network]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +61,7 @@ def run(
 
 
 def _checked(labeler: MaskAutoLabeler, draft: Path) -> ExportCheck:
-    check = compare_labelers(labeler, MaskAutoLabeler.from_checkpoint(draft))
+    check = compare_labelers(labeler, MaskAutoLabeler.from_checkpoint(draft, mode=labeler.mode))
     if not check.is_passed:
         raise UserError(
             f"the exported network computes something else: logits differ by up to {check.logit_difference:.1e}, masks"

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from mal.config.load import save_spec
+from mal.config.load import save_spec, spec_from_values
+from mal.config.precedence import effective_spec
 from mal.config.schema import ExperimentSpec, label_dump_file
 from mal.console import tell
 from mal.data.datamodule import AnnotatedImages
 from mal.errors import UserError
+from mal.held_networks import HeldNetworks
+from mal.labelling.early_records import early_settings, rewrite_early_record
 from mal.labelling.finished_run import is_finished
 from mal.labelling.label_file import check_output_path
+from mal.labelling.label_run import RECORD_NAME
 from mal.labelling.remote import behind_urls
 from mal.labelling.run_identity import run_identity, spec_settings
 from mal.labelling.smaller_in_front import smaller_in_front
-from mal.models.build import prediction_mode
 from mal.places import is_url
 from mal.tasks import report
 from mal.tasks.crop_run import Processes, alone, start_processes
 from mal.tasks.label_job import Engine, LabelJob, decides_the_file, label_here, run_job
-from mal.tasks.labeler_of import labeler_of
+from mal.tasks.load_networks import load_networks, make_labeler
 from mal.tasks.report import after_a_run
 from mal.tasks.run_folder import run_folder
+from mal.training.status import StatusLog
 
 REPORT_NAME = "inference_report.json"
 SKIPPED_NAME = "skipped.csv"
@@ -47,45 +53,115 @@ def run(spec: ExperimentSpec, *, overwrite: bool = False, restart: bool = False)
     Raises:
         UserError: the input does not allow labelling; one line says what to do.
     """
-    inference = spec.inference
-    assert inference.ann_path
-    assert inference.img_dir
-    assert inference.checkpoint
     with run_folder(spec, "inference", keep_spec=False) as (folder, status):
-        output = label_dump_file(spec)
-        check_output_path(Path(inference.ann_path), output)
-        source = AnnotatedImages(inference.ann_path, inference.img_dir, exif=spec.dataset.exif)
-        tell(source.turned_line)
-        processes = alone() if inference.engine == "ray" else start_processes(spec, "inference")
-        job = LabelJob(
-            source=source,
-            output=output,
+        places = LabelPlaces(
+            labels=label_dump_file(spec),
             report=folder / REPORT_NAME,
             skipped=folder / SKIPPED_NAME,
             shards=folder / SHARDS_NAME,
-            identity=cache(
-                partial(run_identity, Path(inference.checkpoint), source.coco.path, source.img_dir, spec_settings(spec))
-            ),
-            batch_size=inference.batch_size,
-            num_workers=spec.dataset.num_workers_per_gpu,
-            load_mask=inference.load_mask,
-            keep_existing_masks=inference.keep_existing_masks,
-            min_score=inference.min_score,
-            overwrite=overwrite,
-            restart=restart,
-            ended=partial(_write_report, spec, source.img_dir, folder),
-            begun=lambda: None if processes.rank else save_spec(spec, folder / "spec.yaml"),
-            resolve=smaller_in_front(source, load_mask=inference.load_mask) if spec.masks.no_overlap else None,
+            spec=folder / "spec.yaml",
+            page=folder / report.PAGE if spec.inference.report else None,
         )
-        with _behind_urls(job, spec, processes):
-            exit_code = run_job(job, processes, _engine(spec, processes, folder), status)
-        return exit_code
+        start = partial(start_processes, task="inference") if spec.inference.engine == "processes" else _alone
+        return label_file(spec, places, start, overwrite=overwrite, restart=restart, status=status)
 
 
-def _write_report(spec: ExperimentSpec, img_dir: Path, folder: Path, is_new: bool) -> None:
-    if spec.inference.report:
-        output, page = label_dump_file(spec), folder / report.PAGE
-        after_a_run(lambda: report.of_labels(output, img_dir, out=page, only_missing=not is_new))
+@dataclass(frozen=True, slots=True)
+class LabelPlaces:
+    """Where a run of labelling writes.
+
+    Attributes:
+        labels: the label file.
+        report, skipped: what became of the annotations, as JSON and as a table.
+        shards: folder of what is found out on the way.
+        spec: the complete spec; None writes none.
+        page: the report for people; None writes none.
+    """
+
+    labels: Path
+    report: Path
+    skipped: Path
+    shards: Path
+    spec: Path | None = None
+    page: Path | None = None
+
+
+def label_file(
+    spec: ExperimentSpec,
+    places: LabelPlaces,
+    start: Callable[[ExperimentSpec], Processes],
+    *,
+    overwrite: bool,
+    restart: bool,
+    status: StatusLog | None = None,
+    exif_option: str = "dataset.exif=upright",
+) -> int:
+    """Label what the section ``inference`` names: the one way of ``mal label`` and ``mal inference``.
+
+    Args:
+        spec: as the user gave it.
+        places: where the results go.
+        start: starts the processes that a complete spec asks for.
+        overwrite: whether a finished label file may be replaced.
+        restart: whether what an unfinished run has done is thrown away.
+        status: where the end is noted.
+        exif_option: how a person asks for upright pictures.
+
+    Returns:
+        Exit code as of `run`.
+
+    Raises:
+        UserError: as `run`.
+    """
+    assert spec.inference.ann_path
+    assert spec.inference.img_dir
+    assert spec.inference.checkpoint
+    check_output_path(Path(spec.inference.ann_path), places.labels)
+    source = AnnotatedImages(spec.inference.ann_path, spec.inference.img_dir, exif=spec.dataset.exif)
+    tell(partial(source.turned_line, exif_option))
+    record = places.shards / RECORD_NAME
+    early = {} if restart else early_settings(record)
+    held = load_networks(spec.inference.checkpoint, effective_spec(spec, early).spec, "inference")
+    spec = held.spec
+    inference = spec.inference
+    processes = start(spec)
+    if early and not processes.rank:
+        began = effective_spec(spec_from_values(early), held.settings).spec
+        rewrite_early_record(record, spec_settings(began))
+    job = LabelJob(
+        source=source,
+        output=places.labels,
+        report=places.report,
+        skipped=places.skipped,
+        shards=places.shards,
+        identity=cache(
+            partial(
+                run_identity, Path(str(inference.checkpoint)), source.coco.path, source.img_dir, spec_settings(spec)
+            )
+        ),
+        batch_size=inference.batch_size,
+        num_workers=spec.dataset.num_workers_per_gpu,
+        load_mask=inference.load_mask,
+        keep_existing_masks=inference.keep_existing_masks,
+        min_score=inference.min_score,
+        overwrite=overwrite,
+        restart=restart,
+        ended=partial(_write_page, places, source.img_dir),
+        begun=lambda: save_spec(spec, places.spec) if places.spec and not processes.rank else None,
+        resolve=smaller_in_front(source, load_mask=inference.load_mask) if spec.masks.no_overlap else None,
+    )
+    with _behind_urls(job, spec, processes):
+        return run_job(job, processes, _engine(held, processes), status)
+
+
+def _write_page(places: LabelPlaces, img_dir: Path, is_new: bool) -> None:
+    if places.page is not None:
+        out = places.page
+        after_a_run(lambda: report.of_labels(places.labels, img_dir, out=out, only_missing=not is_new))
+
+
+def _alone(spec: ExperimentSpec) -> Processes:
+    return alone()
 
 
 def _behind_urls(job: LabelJob, spec: ExperimentSpec, processes: Processes) -> AbstractContextManager[None]:
@@ -104,15 +180,11 @@ def _behind_urls(job: LabelJob, spec: ExperimentSpec, processes: Processes) -> A
     )
 
 
-def _engine(spec: ExperimentSpec, processes: Processes, folder: Path) -> Engine:
-    inference = spec.inference
-    assert inference.checkpoint
-    if inference.engine == "processes":
-        mode = prediction_mode(spec, inference)
-        load = partial(labeler_of, inference.checkpoint, spec, mode, processes, folder, scored=inference.score)
-        return label_here(load, processes)
+def _engine(held: HeldNetworks, processes: Processes) -> Engine:
+    if held.spec.inference.engine == "processes":
+        return label_here(partial(make_labeler, held, processes), processes)
     if find_spec("ray") is None:
         raise UserError("inference.engine: ray needs a package more: pip install 'mask-auto-labeler[ray]'")
     from mal.tasks.label_on_ray import label_on_ray
 
-    return label_on_ray(spec)
+    return label_on_ray(held.spec)

@@ -1,32 +1,41 @@
-"""``mal label``: masks without a spec, for a COCO file or for single photos."""
+"""``mal label``: masks without a spec file, for a COCO file or for single photos."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from functools import cache, partial
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 import torch
 
-from mal.console import tell
-from mal.data.datamodule import AnnotatedImages
+from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler, best_device
-from mal.labelling.label_file import check_output_path
-from mal.labelling.run_identity import run_identity
-from mal.labelling.smaller_in_front import smaller_in_front
-from mal.models.predict import PredictionMode
-from mal.tasks.crop_run import alone
-from mal.tasks.label_job import LabelJob, label_here, run_job
-from mal.tasks.label_options import LabelOptions
+from mal.tasks.crop_run import Processes, alone_on
+from mal.tasks.inference import LabelPlaces, label_file
 from mal.tasks.label_photos import label_photos
+from mal.tasks.load_networks import load_networks, make_labeler
+from mal.tasks.photo import Photo
 
-_PLACES = {"checkpoint", "ann", "images", "out", "photos"}
-_LEAVES_MASKS_ALONE = _PLACES | {"num_workers", "device", "overwrite", "restart", "min_score"}
 
+def run(
+    spec: ExperimentSpec,
+    *,
+    out: Path | None,
+    photos: Sequence[Photo] = (),
+    device: str = "auto",
+    overwrite: bool = False,
+    restart: bool = False,
+) -> int:
+    """Label the COCO file that a spec names, or photos.
 
-def run(options: LabelOptions) -> int:
-    """Label as the options say.
+    Args:
+        spec: made of the command line.
+        out: COCO file to write; with photos it may be None, then only the overlays are written.
+        photos: what to label in place of a COCO file.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:<index>`` or ``mps``.
+        overwrite: whether a finished ``out`` may be replaced.
+        restart: whether what an unfinished run has done is thrown away.
 
     Returns:
         Exit code: 0 when every box that should have a mask got one, else 1.
@@ -34,55 +43,28 @@ def run(options: LabelOptions) -> int:
     Raises:
         UserError: the input does not allow labelling; one line says what to do.
     """
-    if options.out is not None and options.ann is not None:
-        check_output_path(options.ann, options.out)
-    return label_photos(options, partial(_labeler, options)) if options.photos else _label_file(options)
-
-
-def _label_file(options: LabelOptions) -> int:
-    assert options.ann
-    assert options.images
-    assert options.out
-    source = AnnotatedImages(options.ann, options.images, exif=options.exif)
-    tell(partial(source.turned_line, "--exif upright"))
-    job = LabelJob(
-        source=source,
-        output=options.out,
-        report=options.out.with_name(f"{options.out.stem}_report.json"),
-        skipped=options.out.with_name(f"{options.out.stem}_skipped.csv"),
-        shards=options.out.with_name(f"{options.out.stem}_shards"),
-        identity=cache(partial(run_identity, options.checkpoint, source.coco.path, source.img_dir, _settings(options))),
-        batch_size=options.batch_size,
-        num_workers=options.num_workers,
-        keep_existing_masks=options.keep_existing_masks,
-        min_score=options.min_score,
-        overwrite=options.overwrite,
-        restart=options.restart,
-        resolve=smaller_in_front(source) if options.no_overlap else None,
+    if photos:
+        return label_photos(photos, spec, partial(_labeler, spec, device), out=out, overwrite=overwrite)
+    assert out
+    places = LabelPlaces(
+        labels=out,
+        report=out.with_name(f"{out.stem}_report.json"),
+        skipped=out.with_name(f"{out.stem}_skipped.csv"),
+        shards=out.with_name(f"{out.stem}_shards"),
     )
-    processes = alone()
-    return run_job(job, processes, label_here(partial(_labeler, options), processes))
-
-
-def _settings(options: LabelOptions) -> dict[str, Any]:
-    """What changes the masks, by the name of its option."""
-    names = [field.name for field in fields(options) if field.name not in _LEAVES_MASKS_ALONE]
-    return {f"--{name.replace('_', '-')}": getattr(options, name) for name in names}
-
-
-def _labeler(options: LabelOptions) -> MaskAutoLabeler:
-    return MaskAutoLabeler.from_checkpoint(
-        options.checkpoint,
-        mode=PredictionMode(network=options.network, flip=options.flip, profile=options.profile),
-        threshold=options.threshold,
-        min_part=options.min_part,
-        fill_holes=options.fill_holes,
-        allow_outside=options.allow_outside,
-        within_box=options.within_box or None,
-        crf=options.crf,
-        scored=options.score,
-        device=_device(options.device),
+    return label_file(
+        spec, places, partial(_processes, device), overwrite=overwrite, restart=restart, exif_option="--exif upright"
     )
+
+
+def _processes(device: str, spec: ExperimentSpec) -> Processes:
+    return alone_on(_device(device), use_amp=spec.train.use_amp)
+
+
+def _labeler(spec: ExperimentSpec, device: str) -> tuple[MaskAutoLabeler, ExperimentSpec]:
+    assert spec.inference.checkpoint
+    held = load_networks(spec.inference.checkpoint, spec, "inference")
+    return make_labeler(held, _processes(device, held.spec)), held.spec
 
 
 def _device(name: str) -> str:

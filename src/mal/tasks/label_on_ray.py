@@ -16,19 +16,20 @@ import ray.data
 from ray.exceptions import RayError
 
 from mal.config.schema import ExperimentSpec
+from mal.config.secrets import encryption_key_of
 from mal.console import console, task_progress
 from mal.data.box_chunks import BoxChunks
 from mal.data.datamodule import AnnotatedImages, crop_loader
 from mal.data.ground_truth import GroundTruth
 from mal.errors import UserError, one_line
 from mal.files import atomic_file
+from mal.held_networks import held_networks
 from mal.labelling.label_run import LabelRun
 from mal.labelling.remote import RemoteShards
-from mal.models.build import prediction_mode
 from mal.tasks.crop_run import start_processes
 from mal.tasks.label_boxes import write_shard
 from mal.tasks.label_job import Engine, LabelJob, LabelWork, boxes_to_label
-from mal.tasks.labeler_of import labeler_of
+from mal.tasks.load_networks import make_labeler
 from mal.training.launch import CPU_PROCESSES
 
 BLOCKS_FOR_EACH_ACTOR = 4  # at least, so that none is idle for long at the end
@@ -87,14 +88,8 @@ class ChunkLabeler:
         self._plan = BoxChunks(self._boxes, inference.batch_size)
         self._unfinished = self._plan.unfinished(done)
         self._truth = GroundTruth(self._source.coco) if inference.load_mask else None
-        self._labeler = labeler_of(
-            inference.checkpoint,
-            alone,
-            prediction_mode(alone, inference),
-            start_processes(alone, "inference"),
-            Path(self._folder.name),
-            scored=inference.score,
-        )
+        held = held_networks(Path(inference.checkpoint), alone, encryption_key=encryption_key_of(alone))
+        self._labeler = make_labeler(held, start_processes(alone, "inference"))
 
     def __call__(self, block: dict[str, npt.NDArray[np.int64]]) -> dict[str, list[Any]]:
         """Label the chunks ``first`` to ``last``, end exclusive; gives the shard's bytes and the number of boxes."""

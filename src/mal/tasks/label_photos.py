@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mal.config.schema import ExperimentSpec
 from mal.console import console
 from mal.data.images import opened_picture, read_image
 from mal.data.json_out import write_json
 from mal.data.loose_boxes import checked_boxes, visible_boxes
-from mal.data.orientation import orientation_of
+from mal.data.orientation import Exif, orientation_of
 from mal.data.picture_modes import Pixels
 from mal.data.turned_pictures import marked_upright
 from mal.errors import UserError
@@ -25,7 +26,7 @@ from mal.masks.overlap import without_overlap
 from mal.masks.rle import empty_rle, rle_area
 from mal.models.predict import NO_NUMBER
 from mal.report.overlay import draw_overlay
-from mal.tasks.label_options import LabelOptions, Photo, Xywh
+from mal.tasks.photo import Photo, Xywh
 
 _OUTSIDE = "lies outside the photo, no mask"
 
@@ -47,12 +48,22 @@ class LabelledPhoto:
     reasons: list[str]
 
 
-def label_photos(options: LabelOptions, load: Callable[[], MaskAutoLabeler]) -> int:
+def label_photos(
+    photos: Sequence[Photo],
+    spec: ExperimentSpec,
+    load: Callable[[], tuple[MaskAutoLabeler, ExperimentSpec]],
+    *,
+    out: Path | None,
+    overwrite: bool,
+) -> int:
     """Label photo after photo; one that cannot be read does not keep the others from their masks.
 
     Args:
-        options: with photos.
-        load: gives the labeler.
+        photos: at least one.
+        spec: as the user gave it.
+        load: gives the labeler, and the spec completed by its checkpoint.
+        out: COCO file to write; with None only the overlays are written.
+        overwrite: whether ``out`` may be replaced.
 
     Returns:
         Exit code: 1 when a box has no mask, else 0.
@@ -60,40 +71,39 @@ def label_photos(options: LabelOptions, load: Callable[[], MaskAutoLabeler]) -> 
     Raises:
         UserError: a file may not be written, or no photo can be read.
     """
-    _check_outputs(options)
-    labeler = load()
-    done = [_labelled(photo, labeler, options) for photo in options.photos]
+    _check_outputs([Path(str(spec.inference.checkpoint)), *(photo.path for photo in photos)], photos, out, overwrite)
+    labeler, spec = load()
+    done = [_labelled(photo, labeler, spec, several=len(photos) > 1) for photo in photos]
     if not any(each.size for each in done):
         raise UserError(done[0].reasons[0])
-    if options.out is not None:
-        document = _coco_document(done, options.min_score)
-        write_json(marked_upright(document) if options.exif == "upright" else document, options.out)
-        console.print(f"labels: {options.out}")
+    if out is not None:
+        document = _coco_document(done, spec.inference.min_score)
+        write_json(marked_upright(document) if spec.dataset.exif == "upright" else document, out)
+        console.print(f"labels: {out}")
     return 0 if all(label for each in done for label in each.labels) else 1
 
 
-def _check_outputs(options: LabelOptions) -> None:
-    if options.out is not None and options.out.exists() and not options.overwrite:
-        raise UserError(f"{options.out} exists already: replace it with --overwrite, or give another name")
-    read = {path.resolve(): path for path in (options.checkpoint, *(photo.path for photo in options.photos))}
-    for path in (options.out, *(photo.overlay for photo in options.photos)):
+def _check_outputs(inputs: Sequence[Path], photos: Sequence[Photo], out: Path | None, overwrite: bool) -> None:
+    if out is not None and out.exists() and not overwrite:
+        raise UserError(f"{out} exists already: replace it with --overwrite, or give another name")
+    read = {path.resolve(): path for path in inputs}
+    for path in (out, *(photo.overlay for photo in photos)):
         if path is not None and path.resolve() in read:
             raise UserError(f"{path} would be written over {read[path.resolve()]}: give it another name")
 
 
-def _labelled(photo: Photo, labeler: MaskAutoLabeler, options: LabelOptions) -> LabelledPhoto:
-    several = len(options.photos) > 1
+def _labelled(photo: Photo, labeler: MaskAutoLabeler, spec: ExperimentSpec, *, several: bool) -> LabelledPhoto:
     try:
-        image = read_image(photo.path, options.exif)
+        image = read_image(photo.path, spec.dataset.exif)
     except UserError as error:
         if several:
             console.print(f"failed: {error}")
         return LabelledPhoto(photo, None, [None] * len(photo.boxes), [str(error)] * len(photo.boxes))
-    _tell_turned(photo.path, options)
-    labels, reasons = _labels(image, photo.boxes, labeler, options)
+    _tell_turned(photo.path, spec.dataset.exif)
+    labels, reasons = _labels(image, photo.boxes, labeler, spec)
     for number, (label, reason) in enumerate(zip(labels, reasons, strict=True), start=1):
         which = f"{photo.path}, box {number}" if several else f"box {number}"
-        console.print(f"{which}: {_described(label, options.min_score) if label else reason}")
+        console.print(f"{which}: {_described(label, spec.inference.min_score) if label else reason}")
     height, width = image.shape[:2]
     rles = [label.rle if label else empty_rle(width, height) for label in labels]
     _save_picture(draw_overlay(image, rles, _xyxy(photo.boxes)), photo.overlay)
@@ -101,26 +111,26 @@ def _labelled(photo: Photo, labeler: MaskAutoLabeler, options: LabelOptions) -> 
     return LabelledPhoto(photo, (width, height), labels, reasons)
 
 
-def _tell_turned(path: Path, options: LabelOptions) -> None:
+def _tell_turned(path: Path, exif: Exif) -> None:
     with opened_picture(path) as picture:
         orientation = orientation_of(picture)
     if orientation == 1:
         return
     what = (
         "read turned, as viewers show it"
-        if options.exif == "upright"
+        if exif == "upright"
         else "read as it is stored: boxes measured in a viewer lie elsewhere; --exif upright reads it as they do"
     )
     console.print(f"warning: {path} has EXIF orientation {orientation}, {what}")
 
 
 def _labels(
-    image: Pixels, boxes: Sequence[Xywh], labeler: MaskAutoLabeler, options: LabelOptions
+    image: Pixels, boxes: Sequence[Xywh], labeler: MaskAutoLabeler, spec: ExperimentSpec
 ) -> tuple[list[Label | None], list[str]]:
     height, width = image.shape[:2]
-    masks = labeler.label_instances(image, _xyxy(boxes), batch_size=options.batch_size)
+    masks = labeler.label_instances(image, _xyxy(boxes), batch_size=spec.inference.batch_size)
     rles = [mask.rle() if mask else empty_rle(width, height) for mask in masks]
-    if options.no_overlap:
+    if spec.masks.no_overlap:
         rles = without_overlap(rles, [-box_width * box_height for _, _, box_width, box_height in boxes])
     labels = [Label(rle, score=mask.score) if mask else None for mask, rle in zip(masks, rles, strict=True)]
     visible = {box.position for box in visible_boxes(checked_boxes(_xyxy(boxes)), width=width, height=height)}

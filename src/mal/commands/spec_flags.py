@@ -1,0 +1,106 @@
+"""Options made of the spec's fields: each field that declares a flag is one, with its type, limits and description."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from mal.commands.parser import CommandParser
+from mal.config.catalog import FieldEntry, spec_fields
+from mal.config.load import spec_from_values
+from mal.config.schema import ExperimentSpec
+from mal.errors import SpecError
+
+_METAVARS = {"path": "PATH", "whole number": "N", "number": "NUMBER"}
+
+
+def add_spec_flags(
+    group: Any, keys: Iterable[str] | None = None, *, leave_out: Iterable[str] = (), required: bool = False
+) -> None:
+    """Declare the flags of some fields; what was not given is absent from the parsed arguments.
+
+    Args:
+        group: a parser or a group of its arguments.
+        keys: dotted keys; None means all that have a flag.
+        leave_out: keys that get none here.
+        required: whether they must be given.
+    """
+    for entry in spec_fields():
+        if entry.flag and (keys is None or entry.key in keys) and entry.key not in leave_out:
+            _add_flag(group, entry, entry.flag, required=required)
+
+
+def values_given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The values of the flags that were given, by the dotted keys of their fields."""
+    given = vars(arguments)
+    return {entry.key: given[entry.key] for entry in spec_fields() if entry.flag and entry.key in given}
+
+
+def spec_of_flags(parser: CommandParser, values: Mapping[str, Any]) -> ExperimentSpec:
+    """The spec with these values; ends with a usage error that names the options where they do not go together."""
+    try:
+        return spec_from_values(values)
+    except SpecError as error:
+        parser.error(_with_flags(error.problems[0]))
+
+
+def _add_flag(group: Any, entry: FieldEntry, flag: str, *, required: bool) -> None:
+    options: dict[str, Any] = {"dest": entry.key, "default": argparse.SUPPRESS}
+    if required:
+        options["required"] = True
+    text = (
+        entry.description if "path" in entry.type_text else f"{entry.description} (default: {_default_text(entry)})"
+    ).replace("%", "%%")
+    if entry.rule["type"] == "boolean":
+        opposite = f"--{flag.removeprefix('--no-')}" if flag.startswith("--no-") else f"--no-{flag.removeprefix('--')}"
+        group.add_argument(flag, action="store_const", const=True, help=text, **options)
+        group.add_argument(opposite, action="store_const", const=False, help=f"the opposite of {flag}", **options)
+    elif "enum" in entry.rule:
+        group.add_argument(flag, choices=entry.rule["enum"], help=text, **options)
+    else:
+        group.add_argument(flag, type=_type_of(entry), metavar=_metavar(entry), help=text, **options)
+
+
+def _default_text(entry: FieldEntry) -> str:
+    if entry.from_checkpoint:
+        return "the checkpoint's"
+    if isinstance(entry.default, bool):
+        return "yes" if entry.default else "no"
+    return "none" if entry.default is None else str(entry.default)
+
+
+def _metavar(entry: FieldEntry) -> str:
+    is_share = (entry.rule.get("minimum"), entry.rule.get("maximum")) == (0, 1)
+    return "SHARE" if is_share else _METAVARS.get(entry.type_text.removesuffix(" or null"), "NUMBERS")
+
+
+def _type_of(entry: FieldEntry) -> Callable[[str], Any]:
+    rule = entry.rule
+    if rule["type"] == "array":
+        words = [variant["const"] for variant in rule.get("anyOf", ()) if "const" in variant]
+        return lambda text: text if text in words else [_number(part, rule["items"]) for part in text.split(",")]
+    if rule["type"] in ("integer", "number"):
+        return lambda text: _number(text, rule)
+    return str
+
+
+def _number(text: str, rule: Mapping[str, Any]) -> float:
+    is_whole = rule["type"] == "integer"
+    try:
+        value = int(text) if is_whole else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a {'whole ' if is_whole else ''}number") from None
+    low, high = rule.get("minimum"), rule.get("maximum")
+    if low is not None and high is not None and not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
+    if low is not None and not value >= low:
+        raise argparse.ArgumentTypeError(f"{text} is too small; must be at least {low:g}")
+    return value
+
+
+def _with_flags(problem: str) -> str:
+    for entry in sorted(spec_fields(), key=lambda entry: -len(entry.key)):
+        if entry.flag:
+            problem = problem.replace(f"{entry.key}: ", f"{entry.flag} ").replace(entry.key, entry.flag)
+    return problem.replace("set one of the two to its default", "leave one of them out")

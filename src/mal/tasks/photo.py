@@ -1,0 +1,23 @@
+"""A photo and its boxes, as ``mal label`` is asked for them; light, so that the command line can build it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+Xywh = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo to label.
+
+    Attributes:
+        path: of the picture.
+        boxes: left, top, width, height in pixels of the photo, one for each object.
+        overlay: picture to write of the photo with its masks.
+    """
+
+    path: Path
+    boxes: tuple[Xywh, ...]
+    overlay: Path
