@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from mal.metrics.clustering import ClassedVectors, cluster_quality
@@ -24,3 +25,10 @@ def test_the_scores_do_not_depend_on_the_order_of_batches():
         for rows in (slice(7, 12), slice(0, 2), slice(2, 7))
     ]
     assert cluster_quality(parts) == cluster_quality([whole])
+
+
+@pytest.mark.parametrize("categories", [[1, 2, 3], [1, 1, 1], [1]])
+def test_of_one_class_or_of_classes_with_one_member_each_there_are_no_scores(categories):
+    count = len(categories)
+    vectors = ClassedVectors(torch.arange(count), torch.eye(count, 4), torch.tensor(categories))
+    assert cluster_quality([vectors]) is None

@@ -25,18 +25,21 @@ class ClassedVectors:
     categories: Tensor
 
 
-def cluster_quality(parts: Sequence[ClassedVectors]) -> dict[str, float]:
+def cluster_quality(parts: Sequence[ClassedVectors]) -> dict[str, float] | None:
     """Two standard scores of labelled clusters, whatever the order in which their members come.
 
     Args:
-        parts: at least one; of at least two classes, one of which has several members.
+        parts: at least one.
 
     Returns:
-        ``calinski_harabasz`` (larger is better) and ``davies_bouldin`` (smaller is better).
+        ``calinski_harabasz`` (larger is better) and ``davies_bouldin`` (smaller is better), or None where they are not
+        defined: of one class, or where no class has two members.
     """
     order = torch.cat([part.positions for part in parts]).argsort()
     vectors = torch.cat([part.vectors for part in parts])[order]
     categories = torch.cat([part.categories for part in parts])[order]
+    if not 1 < len(categories.unique()) < len(categories):
+        return None
     return {
         "calinski_harabasz": float(calinski_harabasz_score(vectors, categories)),
         "davies_bouldin": float(davies_bouldin_score(vectors, categories)),

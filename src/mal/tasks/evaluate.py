@@ -134,7 +134,6 @@ def _write_results(
     start = time.monotonic()
     mask_ap, notes = mask_precisions(source.coco, found.table, classes, folder / PREDICTIONS)
     show_notes(notes, status)
-    others = {"clustering": Clustering(**cluster_quality(found.vectors))} if found.vectors else {}
     figures = evaluation_figures(
         summarize(found.table),
         mask_ap,
@@ -142,13 +141,20 @@ def _write_results(
         checkpoint=checkpoint,
         images=len(np.unique(found.table["image"])),
         failed=len(found.failures),
-        **others,
+        clustering=_clustering(found),
     )
     write_instances(instances(source.coco, found.table, classes), folder / INSTANCES)
     write_classes(figures, classes, folder / CLASSES)
     write_json(figures.as_json(), folder / METRICS)
     write_json(_timing(found, time.monotonic() - start), folder / TIMING)
     return figures
+
+
+def _clustering(found: Pass) -> Clustering | None:
+    scores = cluster_quality(found.vectors) if found.vectors else None
+    if found.vectors and scores is None:
+        console.print("clustering: not defined here, which takes two classes, and two boxes of one of them")
+    return None if scores is None else Clustering(**scores)
 
 
 def _milliseconds(found: Pass) -> float:
