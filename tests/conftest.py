@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.shared_data import REPOSITORY, has_shared_data, shared_folder
+
 # Read by torch when it is first imported, so a test that does not need torch does not pay for it here.
 # Under pytest-xdist every worker keeps to one thread: two workers with all cores each would only fight.
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
@@ -16,8 +18,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # No clock decides over a test; and a change is not refused for an example that an earlier run did not draw.
 settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("project")
-
-REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
@@ -28,10 +28,19 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of golden numbers and real photos: MAL_SHARED, or ``shared`` beside the checkout."""
-    folder = Path(os.environ.get("MAL_SHARED") or REPOSITORY.parent / "shared")
-    if not (folder / "conformance").is_dir():
-        pytest.skip(f"no reference data: {folder} has no folder 'conformance' (set MAL_SHARED to where it is)")
+    """The folder of reference photos and data sets, which may not be published."""
+    if not has_shared_data():
+        pytest.skip(f"no reference data: {shared_folder()} has no folder 'conformance' (set MAL_SHARED to where it is)")
+    return shared_folder()
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory) -> Path:
+    """A folder of generated pictures of objects, in the layout of a reference set: boxes to train on, exact masks."""
+    from mal.sample.generate import make_sample
+
+    folder = tmp_path_factory.mktemp("scenes")
+    make_sample(folder, num_train_images=12, num_val_images=10, image_size=(480, 360))
     return folder
 
 

@@ -11,6 +11,7 @@ from benchmarks.baselines.wasteful_teacher import WastefulTeacherStep
 from benchmarks.mean_field import assert_same_result, make_inputs
 from benchmarks.teacher_memory import SETTINGS, FreeTeacherStep, inputs
 from mal.ops.mean_field import mean_field
+from tests.conformance.extract import GOLDEN
 from tests.small_networks import small_network
 
 
@@ -29,8 +30,8 @@ def test_they_agree_with_other_clamps_and_another_bandwidth():
 
 
 @pytest.mark.parametrize(("case", "options"), [("clamp0.05_0.95_i2", {"num_iter": 2, "low": 0.05, "high": 0.95})])
-def test_the_baseline_gives_the_golden_probabilities(shared, case, options):
-    with np.load(shared / "conformance/public/03_meanfield/synthetic_64x80.npz") as golden:
+def test_the_baseline_gives_the_golden_probabilities(case, options):
+    with np.load(GOLDEN / "03_meanfield/synthetic_64x80.npz") as golden:
         image, seg, targets, soft = (
             torch.from_numpy(golden[name]) for name in ("image", "seg", "targets", f"soft_{case}_t1")
         )

@@ -1,4 +1,4 @@
-"""Real photos, few and with few boxes, and the command line run on them with a network that trains in seconds."""
+"""Few pictures with few boxes, and the command line run on them with a network that trains in seconds."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class SmallData:
     """A COCO folder on disk.
 
     Attributes:
-        images: folder of the photos.
+        images: folder of the pictures.
         boxes: file of the training boxes, without masks.
-        truth: file of other photos with masks.
+        truth: file of other pictures with masks.
     """
 
     folder: Path
@@ -43,7 +43,7 @@ class SmallData:
 
 
 def small_data(folder: Path, source: Path, *, num_train: int = 3, num_val: int = 2, boxes_each: int = 3) -> SmallData:
-    """The first photos of a reference set with boxes large enough to train on, a few boxes each, with an extra key."""
+    """The first pictures of a set with boxes large enough to train on, a few boxes each, with an extra key."""
     images = folder / "images"
     images.mkdir(parents=True)
     files = {"train": folder / "boxes_train.json", "val": folder / "instances_val.json"}
@@ -52,7 +52,9 @@ def small_data(folder: Path, source: Path, *, num_train: int = 3, num_val: int =
         document = json.loads((source / "annotations" / names[part]).read_text())
         chosen = _first_with_boxes(document, count, boxes_each)
         for image in chosen["images"]:
-            shutil.copy(source / "images" / part / image["file_name"], images / image["file_name"])
+            name = f"{part}_{image['file_name']}"  # generated sets number the pictures of each part from 0
+            shutil.copy(source / "images" / part / image["file_name"], images / name)
+            image["file_name"] = name
         files[part].write_text(json.dumps(chosen))
     return SmallData(folder, images, files["train"], files["val"])
 

@@ -13,9 +13,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def data(shared, tmp_path) -> SmallData:
+def data(scenes, tmp_path) -> SmallData:
     """Photos with nine boxes to train on and six to validate on."""
-    return small_data(tmp_path / "coco", shared / "data/coco-mini")
+    return small_data(tmp_path / "coco", scenes)
 
 
 def content(folder: Path) -> dict[Path, tuple[int, int]]:

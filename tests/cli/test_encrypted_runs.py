@@ -21,10 +21,10 @@ KEY = "unguessable-Pa55word"
 
 
 @pytest.fixture(scope="module")
-def trained(shared, tmp_path_factory) -> SimpleNamespace:
+def trained(scenes, tmp_path_factory) -> SimpleNamespace:
     """A run of one epoch with a key, as verbose as it can be."""
     folder = tmp_path_factory.mktemp("encrypted")
-    data = small_data(folder / "coco", shared / "data/nuts")
+    data = small_data(folder / "coco", scenes)
     spec = write_spec(data, folder / "results", train__num_epochs=1)
     outcome = run_mal_in_a_process("train", "-e", spec, f"encryption_key={KEY}", env={"MAL_DEBUG": "1"})
     assert outcome.exit_code == 0, outcome.err
@@ -117,8 +117,8 @@ def test_the_key_of_the_spec_goes_before_that_of_the_environment(trained, tmp_pa
     assert run_mal(capfd, *command, f"encryption_key={KEY}").exit_code == 0
 
 
-def test_a_run_goes_on_by_itself_from_its_encrypted_latest(shared, tmp_path, capfd, key_set):
-    spec = write_spec(small_data(tmp_path / "coco", shared / "data/nuts"), tmp_path / "results", train__num_epochs=1)
+def test_a_run_goes_on_by_itself_from_its_encrypted_latest(scenes, tmp_path, capfd, key_set):
+    spec = write_spec(small_data(tmp_path / "coco", scenes), tmp_path / "results", train__num_epochs=1)
     assert run_mal(capfd, "train", "-e", spec).exit_code == 0
     outcome = run_mal(capfd, "train", "-e", spec, "train.num_epochs=2")
     assert outcome.exit_code == 0, outcome.err

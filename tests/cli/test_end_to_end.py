@@ -1,4 +1,4 @@
-"""The tool from training to masks, on real photos, as a person uses it."""
+"""The tool from training to masks, as a person uses it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def data(shared, tmp_path_factory):
-    return small_data(tmp_path_factory.mktemp("coco"), shared / "data/coco-mini")
+def data(scenes, tmp_path_factory):
+    return small_data(tmp_path_factory.mktemp("coco"), scenes)
 
 
 @pytest.fixture(scope="module")
@@ -354,14 +354,14 @@ def test_training_starts_from_the_weights_of_another_checkpoint(trained, data, t
     assert same_weights(tmp_path / "train/mal_model_latest.pth", latest, "student.")  # the rate is 0
 
 
-def test_the_sample_spec_of_the_page_trains_and_evaluates_with_its_paths_replaced(shared, repository, tmp_path, capfd):
-    nuts = small_data(tmp_path / "nuts", shared / "data/nuts", num_train=1, num_val=1, boxes_each=2)
+def test_the_sample_spec_of_the_page_trains_and_evaluates_with_its_paths_replaced(scenes, repository, tmp_path, capfd):
+    coco = small_data(tmp_path / "coco", scenes, num_train=1, num_val=1, boxes_each=2)
     paths = [
         f"results_dir={tmp_path}/results",
-        f"dataset.train_ann_path={nuts.boxes}",
-        f"dataset.train_img_dir={nuts.images}",
-        f"dataset.val_ann_path={nuts.truth}",
-        f"dataset.val_img_dir={nuts.images}",
+        f"dataset.train_ann_path={coco.boxes}",
+        f"dataset.train_img_dir={coco.images}",
+        f"dataset.val_ann_path={coco.truth}",
+        f"dataset.val_img_dir={coco.images}",
     ]
     small = ["model.arch=vit-deit-tiny/16", "model.num_blocks=1", "wandb.enable=false"]
     quick = ["dataset.crop_size=128", "train.checkpoint_interval=5", "train.crf_num_iter=3"]

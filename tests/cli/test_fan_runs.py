@@ -13,8 +13,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def data(shared, tmp_path_factory):
-    return small_data(tmp_path_factory.mktemp("coco"), shared / "data/coco-mini", num_train=1, num_val=1)
+def data(scenes, tmp_path_factory):
+    return small_data(tmp_path_factory.mktemp("coco"), scenes, num_train=1, num_val=1)
 
 
 @pytest.mark.parametrize("arch", ["fan_tiny_12_p16_224", "fan_tiny_8_p4_hybrid"])

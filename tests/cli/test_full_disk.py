@@ -11,8 +11,8 @@ from tests.small_disk import small_disk
 pytestmark = pytest.mark.slow
 
 
-def test_training_stops_with_one_line_and_what_it_wrote_before_is_good(shared, tmp_path):
-    data = small_data(tmp_path / "coco", shared / "data/nuts")
+def test_training_stops_with_one_line_and_what_it_wrote_before_is_good(scenes, tmp_path):
+    data = small_data(tmp_path / "coco", scenes)
     with small_disk(tmp_path / "disk", megabytes=30) as folder:  # room for two of its checkpoints
         outcome = run_mal_in_a_process("train", "-e", write_spec(data, folder, train__num_epochs=4))
         assert outcome.exit_code == 1

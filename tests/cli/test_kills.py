@@ -37,9 +37,9 @@ def starter() -> RunStarter:
 
 
 @pytest.fixture(scope="module")
-def data(shared, tmp_path_factory) -> SmallData:
+def data(scenes, tmp_path_factory) -> SmallData:
     folder = tmp_path_factory.mktemp("data")
-    return small_data(folder / "coco", shared / "data/nuts", num_train=6, num_val=3, boxes_each=4)
+    return small_data(folder / "coco", scenes, num_train=6, num_val=3, boxes_each=4)
 
 
 def run_spec(data: SmallData, results: Path) -> Path:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from mal.labelling.shards import finding_of, shard_paths, whole_batches
+from mal.sample.generate import make_sample
 from tests.cli.killable_runs import RunStarter, interrupt_group, kill, terminate
 from tests.cli.small_runs import SmallData, small_data, write_spec
 
@@ -27,9 +28,12 @@ def starter() -> RunStarter:
 
 
 @pytest.fixture(scope="module")
-def data(shared, tmp_path_factory) -> SmallData:
-    folder = tmp_path_factory.mktemp("data") / "coco"
-    return small_data(folder, shared / "data/coco-mini", num_train=2, num_val=10, boxes_each=NUM_BOXES // 10)
+def data(tmp_path_factory) -> SmallData:
+    folder = tmp_path_factory.mktemp("data")
+    make_sample(folder / "scenes", num_train_images=4, num_val_images=36, image_size=(480, 360))
+    boxes_each = 3
+    num_val = NUM_BOXES // boxes_each
+    return small_data(folder / "coco", folder / "scenes", num_train=2, num_val=num_val, boxes_each=boxes_each)
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def data(shared, tmp_path) -> SmallData:
+def data(scenes, tmp_path) -> SmallData:
     """Photos and files that a test may damage."""
-    return small_data(tmp_path / "coco", shared / "data/nuts")
+    return small_data(tmp_path / "coco", scenes)
 
 
 def first_photo(annotations: Path) -> str:
@@ -45,9 +45,9 @@ def killed_at(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def checkpoint(shared, tmp_path_factory) -> Path:
+def checkpoint(scenes, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    spec = write_spec(small_data(folder / "coco", shared / "data/nuts"), folder / "results", train__num_epochs=1)
+    spec = write_spec(small_data(folder / "coco", scenes), folder / "results", train__num_epochs=1)
     from mal.cli import main
 
     assert main(["train", "-e", str(spec)]) == 0

@@ -16,18 +16,18 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def checkpoint(shared, tmp_path_factory) -> Path:
+def checkpoint(scenes, tmp_path_factory) -> Path:
     """A model of one epoch."""
     folder = tmp_path_factory.mktemp("model")
-    spec = write_spec(small_data(folder / "coco", shared / "data/nuts"), folder / "results", train__num_epochs=1)
+    spec = write_spec(small_data(folder / "coco", scenes), folder / "results", train__num_epochs=1)
     assert run_mal_in_a_process("train", "-e", spec).exit_code == 0
     return folder / "results/train/mal_model_latest.pth"
 
 
 @pytest.fixture
-def data(shared, tmp_path) -> SmallData:
+def data(scenes, tmp_path) -> SmallData:
     """Photos and files that a test may damage."""
-    return small_data(tmp_path / "coco", shared / "data/nuts")
+    return small_data(tmp_path / "coco", scenes)
 
 
 @pytest.fixture

@@ -36,10 +36,9 @@ def launcher(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory, shared) -> SmallData:
+def data(tmp_path_factory, scenes) -> SmallData:
     """16 boxes to train on: both 4 at a time and 2 at a time in each of two processes fill every step."""
-    source = shared / "data/coco-mini"
-    return small_data(tmp_path_factory.mktemp("data"), source, num_train=4, num_val=3, boxes_each=4)
+    return small_data(tmp_path_factory.mktemp("data"), scenes, num_train=4, num_val=3, boxes_each=4)
 
 
 class Runs:
@@ -186,9 +185,9 @@ class Labelling:
 
 
 @pytest.fixture(scope="module")
-def labelling(tmp_path_factory, shared, launcher, runs):
+def labelling(tmp_path_factory, scenes, launcher, runs):
     folder = tmp_path_factory.mktemp("labelling")
-    data = small_data(folder / "data", shared / "data/coco-mini", num_val=3, boxes_each=4)
+    data = small_data(folder / "data", scenes, num_val=3, boxes_each=4)
     found = Labelling(folder, data, runs.train("one") / "mal_model_latest.pth")
     for task in ("evaluate", "inference"):
         (alone,) = launcher.mal(task, *FLAGS[task], "-e", found.spec("one"), world=1)

@@ -12,6 +12,7 @@ from mal.config.architectures import ARCHITECTURES
 from mal.config.catalog import field_by_key
 from mal.config.fields import DeviceSection
 from mal.config.schema import ExperimentSpec, label_dump_file, task_results_dir
+from tests.conformance.extract import GOLDEN
 
 # Where ours differ from TAO's schema, and why.
 DELIBERATE_DEFAULTS = {
@@ -69,8 +70,8 @@ OWN_FIELDS = {
 
 
 @pytest.fixture(scope="module")
-def tao_fields(shared: Path) -> dict[str, dict]:
-    document = json.loads((shared / "conformance" / "config_schema.json").read_text())
+def tao_fields() -> dict[str, dict]:
+    document = json.loads((GOLDEN / "config_schema.json").read_text())
     return {field["field"]: field for field in document["fields"]}
 
 

@@ -1,25 +1,49 @@
-"""The golden pack: how its files are read, the weights it was made with, and how far we are from it."""
+"""Conformance cases: where they lie, how they are read, the weights of the networks, and how far we are from them."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from collections.abc import Callable
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from PIL import Image
+from torch import Tensor
 
 from mal.data.pixels import normalize
 from mal.models.backbones.registry import build_backbone
 from mal.models.backbones.vit import Stem
 from mal.models.network import MaskNetwork
+from tests.conformance.weights import weight_of
 
 TINY = "vit-deit-tiny/16"
 STEMS: tuple[Stem, ...] = ("patch", "conv")
+PACK, REGRESSION = "pack", "regression"
+PICTURE = "11_end_to_end/images/picture.png"  # of the regressions
+PICTURE_SIZES = (64, 224, 256)  # pixels, of a regression's square inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """A folder of cases that start from pictures: the pack's photos with the public code's results, or a picture of
+    ours with our own earlier results (``regression``), in files of the same names."""
+
+    name: str
+    folder: Path
+
+    def arrays(self, file: str) -> dict[str, np.ndarray]:
+        """A file's arrays, with the pictures they belong to."""
+        found = read_npz(self.folder / file)
+        return found if self.name == PACK else self.pictures() | found
+
+    def pictures(self) -> dict[str, np.ndarray]:
+        """Cuts and views of the one picture of the regressions, under the names that the pack gives its photos."""
+        picture = np.asarray(Image.open(self.folder / PICTURE))
+        cuts = {f"in{size}_u8": picture[:size, :size] for size in PICTURE_SIZES}
+        return cuts | {"image_u8": np.stack([picture, picture[:, ::-1], picture[::-1]])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,33 +107,16 @@ def file_name(arch: str, stem: Stem) -> str:
     return ("convstem_" if stem == "conv" else "") + arch.replace("/", "-")
 
 
-def load_recipe(path: Path) -> Callable[[str, Any], np.ndarray]:
-    """The function that makes a tensor from its key and shape, from the pack's own file."""
-    module_spec = importlib.util.spec_from_file_location("weights_recipe", path)
-    assert module_spec is not None
-    assert module_spec.loader is not None
-    recipe = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(recipe)
-    make_array: Callable[[str, Any], np.ndarray] = recipe.make_array
-    return make_array
+def network_of(arch: str, stem: Stem = "patch", prefix: str = "student.") -> MaskNetwork:
+    """A whole network in eval mode, each weight made from its key behind ``prefix``."""
+    with torch.device("meta"):
+        network = MaskNetwork(build_backbone(arch, stem=stem))
+    state = {key: torch.from_numpy(weight_of(prefix + key, value.shape)) for key, value in network.state_dict().items()}
+    network.load_state_dict(state, assign=True)
+    return network.eval()
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """The deterministic weights that the reference was run with."""
-
-    make_array: Callable[[str, Any], np.ndarray]
-
-    def state(self, module: nn.Module, prefix: str) -> dict[str, Tensor]:
-        """A module's whole state, each tensor made from its key behind ``prefix``."""
-        return {
-            key: torch.from_numpy(self.make_array(prefix + key, value.shape))
-            for key, value in module.state_dict().items()
-        }
-
-    def network(self, arch: str, stem: Stem, prefix: str = "student.") -> MaskNetwork:
-        """A whole network in eval mode with the recipe's weights."""
-        with torch.device("meta"):
-            network = MaskNetwork(build_backbone(arch, stem=stem))
-        network.load_state_dict(self.state(network, prefix), assign=True)
-        return network.eval()
+def input_sizes(arrays: dict[str, np.ndarray], name: str) -> list[int]:
+    """The sides of the square inputs, in pixels, for which a file holds the result ``name``."""
+    found = (re.fullmatch(rf"in(\d+)_{name}_s\.idx", key) for key in arrays)
+    return sorted(int(match[1]) for match in found if match)

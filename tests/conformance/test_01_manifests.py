@@ -10,12 +10,13 @@ from mal.models.backbones.registry import build_backbone
 from mal.models.backbones.vit import VIT_SIZES
 from mal.models.network import MaskNetwork
 from tests.conformance.pack import STEMS, file_name, read_json
+from tests.conformance.weights import weight_of
 
 
 @pytest.mark.parametrize("stem", STEMS)
 @pytest.mark.parametrize("arch", VIT_SIZES)
-def test_weights_have_the_public_names_shapes_and_order(public, arch, stem):
-    manifest = read_json(public / "01_manifests" / f"{file_name(arch, stem)}.json")
+def test_weights_have_the_public_names_shapes_and_order(golden, arch, stem):
+    manifest = read_json(golden / "01_manifests" / f"{file_name(arch, stem)}.json")
     with torch.device("meta"):
         network = MaskNetwork(build_backbone(arch, stem=stem))
     own = {f"student.{name}": value for name, value in network.state_dict().items()}
@@ -31,5 +32,5 @@ def test_weights_have_the_public_names_shapes_and_order(public, arch, stem):
         ("student.mask_head.convs.0.conv.weight", (256, 192, 3, 3), -4.6850989586789105),
     ],
 )
-def test_the_weight_recipe_gives_the_sums_that_the_pack_states(recipe, key, shape, total):
-    assert recipe.make_array(key, shape).astype(np.float64).sum() == pytest.approx(total, abs=1e-9)
+def test_the_weight_recipe_gives_the_sums_that_the_pack_states(key, shape, total):
+    assert weight_of(key, shape).astype(np.float64).sum() == pytest.approx(total, abs=1e-9)

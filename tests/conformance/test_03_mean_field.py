@@ -29,8 +29,8 @@ SYNTHETIC: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", ["photo_64x64", "photo_128x96", "photo_256x256"])
-def test_photos_are_refined_as_by_the_public_code(public, name, version):
-    golden = read_npz(_file(public, name))
+def test_photos_are_refined_as_by_the_public_code(pack, name, version):
+    golden = read_npz(_file(pack.folder, name))
     tags = [re.fullmatch(r"soft_(k(\d)_i(\d+)_t[01])", key) for key in golden]
     cases = {tag[1]: {"kernel_size": int(tag[2]), "num_iter": int(tag[3])} for tag in tags if tag}
     assert cases
@@ -41,13 +41,13 @@ def test_photos_are_refined_as_by_the_public_code(public, name, version):
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", SYNTHETIC)
 @pytest.mark.parametrize("targets", ["t0", "t1"])
-def test_other_settings_are_followed_as_by_the_public_code(public, name, targets, version):
-    golden = read_npz(_file(public, "synthetic_64x80"))
-    _check(golden, f"{name}_{targets}", SYNTHETIC[name], version)
+def test_other_settings_are_followed_as_by_the_public_code(golden, name, targets, version):
+    arrays = read_npz(_file(golden, "synthetic_64x80"))
+    _check(arrays, f"{name}_{targets}", SYNTHETIC[name], version)
 
 
-def _file(public: Path, name: str) -> Path:
-    return public / "03_meanfield" / f"{name}.npz"
+def _file(folder: Path, name: str) -> Path:
+    return folder / "03_meanfield" / f"{name}.npz"
 
 
 def _check(golden: dict[str, np.ndarray], tag: str, options: dict[str, Any], version: str) -> None:

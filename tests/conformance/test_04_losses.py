@@ -16,19 +16,19 @@ CONSTANTS = {"zero": 0.0, "one": 1.0}
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("case", range(3))
-def test_losses_and_their_gradients_are_those_of_the_public_code(public, name, case):
-    golden = read_npz(public / "04_losses.npz")
-    prob = torch.from_numpy(golden[f"pred_{case}"]).requires_grad_()
-    loss = LOSSES[name](prob, torch.from_numpy(golden[f"target_{case}"]))
-    assert_within(SECTION, name, relative(loss.detach(), golden[f"{name}_{case}"]), 1e-5, "relative")
-    if f"{name}_grad_{case}" in golden:
+def test_losses_and_their_gradients_are_those_of_the_public_code(golden, name, case):
+    arrays = read_npz(golden / "04_losses.npz")
+    prob = torch.from_numpy(arrays[f"pred_{case}"]).requires_grad_()
+    loss = LOSSES[name](prob, torch.from_numpy(arrays[f"target_{case}"]))
+    assert_within(SECTION, name, relative(loss.detach(), arrays[f"{name}_{case}"]), 1e-5, "relative")
+    if f"{name}_grad_{case}" in arrays:
         loss.sum().backward()
-        assert_within(SECTION, f"{name}, gradient", absolute(prob.grad, golden[f"{name}_grad_{case}"]), 1e-6)
+        assert_within(SECTION, f"{name}, gradient", absolute(prob.grad, arrays[f"{name}_grad_{case}"]), 1e-6)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("case", ["zero_zero", "one_one", "zero_one"])
-def test_losses_of_constant_maps_are_those_of_the_public_code(public, name, case):
+def test_losses_of_constant_maps_are_those_of_the_public_code(golden, name, case):
     prob, target = (torch.full((2, 5, 5), CONSTANTS[value]) for value in case.split("_"))
-    expected = read_npz(public / "04_losses.npz")[f"{name}_{case}"]
+    expected = read_npz(golden / "04_losses.npz")[f"{name}_{case}"]
     assert_within(SECTION, f"{name}, constant maps", relative(LOSSES[name](prob, target), expected), 1e-5, "relative")

@@ -29,25 +29,38 @@ class Pixels:
 
 
 @pytest.fixture(scope="module")
-def pixels(public) -> Pixels:
-    return Pixels(read_json(public / "07_crop/pixels.json"), read_npz(public / "07_crop/pixels.npz"))
+def pixels(golden) -> Pixels:
+    return Pixels(read_json(golden / "07_crop/pixels.json"), read_npz(golden / "07_crop/pixels.npz"))
 
 
-def test_frames_for_labelling_are_those_of_the_public_code(public):
-    golden = read_json(public / "07_crop/test_geometry.json")
-    margins = label_margins(golden["test_margin_rate"])
-    frames = [expand_box(_xyxy(row["bbox"]), margins) for row in golden["rows"]]
-    assert [list(frame) for frame in frames] == [row["ext_box"] for row in golden["rows"]]
-    assert_within(SECTION, f"{len(frames)} frames", np.subtract(frames, [row["ext_box"] for row in golden["rows"]]), 0)
+@pytest.fixture(scope="module")
+def photo(pack) -> dict[str, np.ndarray]:
+    """The small image itself and its crops, which only the pack holds."""
+    return pack.arrays("07_crop/pixels.npz")
 
 
-def test_crops_for_labelling_have_the_pixels_of_the_public_code(pixels):
+def test_frames_for_labelling_are_those_of_the_public_code(golden):
+    geometry = read_json(golden / "07_crop/test_geometry.json")
+    margins = label_margins(geometry["test_margin_rate"])
+    frames = [expand_box(_xyxy(row["bbox"]), margins) for row in geometry["rows"]]
+    assert [list(frame) for frame in frames] == [row["ext_box"] for row in geometry["rows"]]
+    assert_within(
+        SECTION, f"{len(frames)} frames", np.subtract(frames, [row["ext_box"] for row in geometry["rows"]]), 0
+    )
+
+
+def test_crops_for_labelling_have_the_pixels_of_the_public_code(pixels, photo):
+    for case in pixels.cases["test"]:
+        image = crop_image(photo["image"], case["ext_box"], case["crop"])
+        expected = photo[f"{case['name']}_{case['crop']}_image"]
+        assert_within(SECTION, "labelling, image", _difference(image, expected), 0)
+
+
+def test_masks_and_box_masks_for_labelling_are_cut_as_by_the_public_code(pixels):
     for case in pixels.cases["test"]:
         frame, size, name = case["ext_box"], case["crop"], f"{case['name']}_{case['crop']}"
-        image = crop_image(pixels.arrays["image"], frame, size)
         mask = crop_image(pixels.arrays["gt"], frame, size)
         box_mask = crop_box_mask(_xyxy(case["bbox"]), frame, pixels.image_size, size)
-        assert_within(SECTION, "labelling, image", _difference(image, pixels.arrays[f"{name}_image"]), 0)
         assert_within(SECTION, "labelling, mask", _difference(mask, pixels.arrays[f"{name}_mask"]), 0)
         assert_within(SECTION, "labelling, box mask", _difference(box_mask, pixels.arrays[f"{name}_boxmask"]), 0)
 
@@ -58,10 +71,10 @@ def test_training_frames_follow_from_the_same_random_numbers_as_in_the_public_co
         assert list(expand_box(_xyxy(case["bbox"]), margins)) == case["ext_box"], case["name"]
 
 
-def test_training_crops_have_the_pixels_of_the_public_code(pixels):
+def test_training_crops_have_the_pixels_of_the_public_code(pixels, photo):
     for case in pixels.cases["train"]:
-        image = crop_planes(pixels.arrays["image"], case["ext_box"], case["crop"])
-        expected = pixels.arrays[f"train_{case['name']}_image"]
+        image = crop_planes(photo["image"], case["ext_box"], case["crop"])
+        expected = photo[f"train_{case['name']}_image"]
         assert_within(SECTION, "training, image", _difference(image.transpose(1, 2, 0), expected), 0)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,49 +13,61 @@ from mal.models.backbones.vit import Stem, VitBackbone
 from tests.conformance.pack import (
     STEMS,
     TINY,
-    Recipe,
     absolute,
     assert_within,
     file_name,
+    input_sizes,
     network_input,
+    network_of,
     read_npz,
     sampled,
 )
 
 SECTION = "backbone"
 BASE = "vit-mae-base/16"
+TOLERANCE = 2e-4
 
 
-@pytest.mark.parametrize("size", [64, 224, 256, 512])
+@pytest.mark.parametrize(("arch", "stem"), [(TINY, "patch"), (TINY, "conv"), (BASE, "patch")])
+@torch.no_grad()
+def test_the_position_embedding_is_that_of_the_public_code(golden, arch, stem):
+    name = file_name(arch, stem)
+    arrays = read_npz(golden / f"08_backbone/{name}.npz")
+    for size in input_sizes(arrays, "pos_embed"):
+        added = _position_embedding(_backbone(arch, stem), size // 16)
+        difference = sampled(added, arrays, f"in{size}_pos_embed_s")
+        assert_within(SECTION, f"{name}, position embedding", difference, TOLERANCE)
+
+
 @pytest.mark.parametrize("stem", STEMS)
-def test_features_of_the_tiny_vit_are_those_of_the_public_code(public, recipe, stem, size):
-    _check(public, recipe, TINY, stem, size)
+def test_features_of_the_tiny_vit_are_those_of_the_public_code(cases, stem):
+    arrays = cases.arrays(f"08_backbone/{file_name(TINY, stem)}.npz")
+    sizes = input_sizes(arrays, "tokens")
+    assert sizes
+    for size in sizes:
+        _check(arrays, TINY, stem, size)
 
 
 @pytest.mark.parametrize("size", [224, pytest.param(512, marks=pytest.mark.slow)])
-def test_features_of_the_base_vit_are_those_of_the_public_code(public, recipe, size):
-    _check(public, recipe, BASE, "patch", size)
+def test_features_of_the_base_vit_are_those_of_the_public_code(pack, size):
+    _check(pack.arrays(f"08_backbone/{file_name(BASE, 'patch')}.npz"), BASE, "patch", size)
 
 
 @torch.no_grad()
-def _check(public: Path, recipe: Recipe, arch: str, stem: Stem, size: int) -> None:
-    name = file_name(arch, stem)
-    golden = read_npz(public / "08_backbone" / f"{name}.npz")
-    backbone = _backbone(recipe, arch, stem)
-    images = network_input(golden[f"in{size}_u8"])
+def _check(arrays: dict[str, np.ndarray], arch: str, stem: Stem, size: int) -> None:
+    name, backbone = file_name(arch, stem), _backbone(arch, stem)
+    images = network_input(arrays[f"in{size}_u8"])
     tokens, features = backbone.forward_features(images), backbone(images)
-    assert_within(SECTION, f"{name}, position embedding", sampled(
-        _position_embedding(backbone, size // 16), golden, f"in{size}_pos_embed_s"), 2e-4)  # fmt: skip
-    assert_within(SECTION, f"{name}, tokens", sampled(tokens, golden, f"in{size}_tokens_s"), 2e-4)
-    assert_within(SECTION, f"{name}, features", sampled(features, golden, f"in{size}_spatial_s"), 2e-4)
-    if f"in{size}_spatial" in golden:
-        assert_within(SECTION, f"{name}, tokens", absolute(tokens, golden[f"in{size}_tokens"]), 2e-4)
-        assert_within(SECTION, f"{name}, features", absolute(features, golden[f"in{size}_spatial"]), 2e-4)
+    assert_within(SECTION, f"{name}, tokens", sampled(tokens, arrays, f"in{size}_tokens_s"), TOLERANCE)
+    assert_within(SECTION, f"{name}, features", sampled(features, arrays, f"in{size}_spatial_s"), TOLERANCE)
+    if f"in{size}_spatial" in arrays:
+        assert_within(SECTION, f"{name}, tokens", absolute(tokens, arrays[f"in{size}_tokens"]), TOLERANCE)
+        assert_within(SECTION, f"{name}, features", absolute(features, arrays[f"in{size}_spatial"]), TOLERANCE)
 
 
 @cache
-def _backbone(recipe: Recipe, arch: str, stem: Stem) -> VitBackbone:
-    return recipe.network(arch, stem).backbone
+def _backbone(arch: str, stem: Stem) -> VitBackbone:
+    return network_of(arch, stem).backbone
 
 
 def _position_embedding(backbone: VitBackbone, side: int) -> Tensor:

@@ -20,6 +20,7 @@ from tests.conformance.pack import (
     assert_within,
     file_name,
     network_input,
+    network_of,
     read_npz,
     sampled,
 )
@@ -41,16 +42,18 @@ class Student:
 
 
 @pytest.fixture(scope="module", params=STEMS)
-def student(public, recipe, request) -> Student:
-    golden = read_npz(public / "09_student" / f"{file_name(TINY, request.param)}_256.npz")
-    network = recipe.network(TINY, request.param)
+def student(cases, request) -> Student:
+    golden = cases.arrays(f"09_student/{file_name(TINY, request.param)}_256.npz")
+    network = network_of(TINY, request.param)
     images, box_area = network_input(golden["image_u8"])[golden["image_index"]], areas(golden["bboxes"])
     with torch.no_grad():
         return Student(request.param, network, golden, images, box_area, network(images, box_area))
 
 
-def test_box_areas_are_computed_as_in_the_public_code(student):
-    assert student.box_area.tolist() == student.golden["area_f32"].tolist()
+@pytest.mark.parametrize("stem", STEMS)
+def test_box_areas_are_computed_as_in_the_public_code(golden, stem):
+    arrays = read_npz(golden / "09_student" / f"{file_name(TINY, stem)}_256.npz")
+    assert areas(arrays["bboxes"]).tolist() == arrays["area_f32"].tolist()
 
 
 def test_logits_are_those_of_the_public_code(student):
@@ -69,7 +72,8 @@ def test_a_box_on_a_bins_border_gets_the_logits_of_the_lower_bin_where_the_publi
     with torch.no_grad():
         lower = student.network(student.images[rows], border - 1)
     for row, expected in zip(rows, lower, strict=True):
-        assert not student.golden[f"seg{row}.val"].any()
+        if f"seg{row}.val" in student.golden:  # only the public code's own
+            assert not student.golden[f"seg{row}.val"].any()
         assert_within(SECTION, f"{student.stem} stem, bin borders", absolute(student.logits[row], expected), TOLERANCE)
 
 
@@ -79,13 +83,13 @@ def test_instance_vectors_are_those_of_the_public_code(student):
     assert_within(SECTION, f"{student.stem} stem, vectors", sampled(vectors, student.golden, "roi_feat"), TOLERANCE)
 
 
-def test_logits_of_the_single_scale_path_are_those_of_the_public_code(public, recipe):
-    golden = read_npz(public / "09_student" / f"{file_name(TINY, 'patch')}_256.npz")
-    network = recipe.network(TINY, "patch")
+def test_logits_of_the_single_scale_path_are_those_of_the_public_code(cases):
+    arrays = cases.arrays(f"09_student/{file_name(TINY, 'patch')}_256.npz")
+    network = network_of(TINY)
     network.adjust_scale = False
-    images = network_input(golden["image_u8"])[golden["image_index"]][:3]
+    images = network_input(arrays["image_u8"])[arrays["image_index"]][:3]
     with torch.no_grad():
-        logits = network(images, areas(golden["bboxes"])[:3])
-    assert list(logits.shape) == golden["noadjust_shape"].tolist()
+        logits = network(images, areas(arrays["bboxes"])[:3])
+    assert list(logits.shape) == arrays["noadjust_shape"].tolist()
     for row in range(3):
-        assert_within(SECTION, "single scale", sampled(logits[row], golden, f"noadjust_seg{row}"), TOLERANCE)
+        assert_within(SECTION, "single scale", sampled(logits[row], arrays, f"noadjust_seg{row}"), TOLERANCE)

@@ -49,8 +49,8 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def case(public) -> Case:
-    return Case(read_json(public / "10_postprocess.json"), read_npz(public / "10_postprocess.npz"))
+def case(golden) -> Case:
+    return Case(read_json(golden / "10_postprocess.json"), read_npz(golden / "10_postprocess.npz"))
 
 
 def test_masks_are_those_of_the_public_code(case):

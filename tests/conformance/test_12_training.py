@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from torch import nn
 
-from mal.losses.crf import MeanFieldSettings
-from mal.losses.objective import batch_losses, warm_up_factor
-from mal.models.ema import make_teacher, update_teacher
-from tests.conformance.pack import areas, assert_within, network_input, read_json, read_npz, relative
+from tests.conformance.pack import assert_within, network_of, read_json, relative
+from tests.conformance.training_steps import loss_weights, total_loss, train
+from tests.shared_data import has_shared_data
 
 EXACT_STEPS = 4  # afterwards a flipped pixel of a refined mask feeds back
-MOMENTUM = 0.996
-MIL_WEIGHT, CRF_WEIGHT = 4.0, 0.5
+RUNS = [("regression", "default_a")]
+if has_shared_data():
+    RUNS += [("pack", "default_a"), pytest.param(("pack", "stock_schedule"), marks=pytest.mark.slow)]
 
 
 @dataclass(frozen=True)
@@ -34,14 +31,13 @@ class Trajectory:
         return 2e-5 if step < EXACT_STEPS else 1e-3
 
 
-@pytest.fixture(scope="module", params=["default_a", pytest.param("stock_schedule", marks=pytest.mark.slow)])
-def trajectory(public, recipe, request) -> Trajectory:
-    folder: Path = public / "12_training"
-    golden = read_json(folder / f"{request.param}.json")
-    networks = {prefix: recipe.network(golden["arch"], "patch", f"{prefix}.") for prefix in ("student", "teacher")}
-    return Trajectory(
-        request.param, golden, _train(golden, read_npz(folder / f"{request.param}.npz"), networks), networks
-    )
+@pytest.fixture(scope="module", params=RUNS, ids=lambda run: "-".join(run))
+def trajectory(case_sets, request) -> Trajectory:
+    cases, name = case_sets[request.param[0]], request.param[1]
+    golden = read_json(cases.folder / f"12_training/{name}.json")
+    networks = {prefix: network_of(golden["arch"], "patch", f"{prefix}.") for prefix in ("student", "teacher")}
+    steps = train(golden, cases.arrays(f"12_training/{name}.npz"), networks)
+    return Trajectory(name, golden, steps, networks)
 
 
 def test_losses_of_each_box_are_those_of_the_public_code(trajectory):
@@ -60,10 +56,20 @@ def test_the_total_loss_of_each_step_is_that_of_the_public_code(trajectory):
         assert_within("training", f"{when}, total", difference, trajectory.tolerance(index), "relative")
 
 
-def test_loss_weights_rise_as_in_the_public_code(trajectory):
-    for step, expected in zip(trajectory.steps, trajectory.golden["steps"], strict=True):
-        assert step["mil_weight"] == pytest.approx(expected["mil_weight"], rel=1e-12)
-        assert step["crf_weight"] == pytest.approx(expected["crf_weight"], rel=1e-12)
+@pytest.mark.parametrize("name", ["default_a", "stock_schedule"])
+def test_loss_weights_rise_as_in_the_public_code(golden, name):
+    course = read_json(golden / f"12_training/{name}.json")
+    for step in course["steps"]:
+        assert loss_weights(course, step) == pytest.approx((step["mil_weight"], step["crf_weight"]), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["default_a", "stock_schedule"])
+def test_losses_of_boxes_add_up_to_the_total_as_in_the_public_code(golden, name):
+    course = read_json(golden / f"12_training/{name}.json")
+    for step in course["steps"]:
+        boxes = step["mil_raw_per_box"]
+        total = total_loss(sum(boxes), step["crf_raw"], loss_weights(course, step), len(boxes))
+        assert total == pytest.approx(step["total"], rel=1e-5, abs=1e-6)
 
 
 def test_refined_masks_of_the_first_steps_have_as_many_pixels_as_those_of_the_public_code(trajectory):
@@ -85,53 +91,6 @@ def test_weights_after_eight_steps_are_those_of_the_public_code(trajectory, netw
         compared += 1
         assert_within("training", f"{trajectory.name}, {network} weights", float(tensor[index]) - value, tolerance)
     assert compared >= 60
-
-
-def _train(
-    golden: dict[str, Any], batch: dict[str, np.ndarray], networks: dict[str, nn.Module]
-) -> list[dict[str, Any]]:
-    """Run the golden steps with our losses and our teacher, at the rates that the golden run used."""
-    student, teacher = networks["student"].train(), make_teacher(networks["teacher"])
-    networks["teacher"] = teacher
-    optimizer = torch.optim.AdamW(
-        [parameter for parameter in student.parameters() if parameter.requires_grad],
-        betas=(0.9, 0.9),
-        eps=1e-8,
-        weight_decay=5e-4,
-    )
-    images, box_area = network_input(batch["image_u8"]), areas(batch["bbox"])
-    box_mask = torch.from_numpy(batch["mask"])
-    ramps = {name: golden["settings"].get(f"train.loss_{name}_step", steps) for name, steps in RAMP_STEPS.items()}
-    records = []
-    for expected in golden["steps"]:
-        local_step = expected["step"] % golden["steps_per_epoch"]
-        mil_weight, crf_weight = (warm_up_factor(expected["epoch"], local_step, ramps[name]) for name in ("mil", "crf"))
-        with torch.no_grad():
-            teacher_logits = teacher(images, box_area)
-        losses = batch_losses(student(images, box_area), teacher_logits, images, box_mask, MeanFieldSettings())
-        # The public code divides by B + 1e-4; ours takes the mean.
-        mil = MIL_WEIGHT * mil_weight * losses.mil.sum() / (len(images) + 1e-4)
-        crf = CRF_WEIGHT * crf_weight * losses.crf.mean()
-        total = mil + crf
-        optimizer.param_groups[0]["lr"] = expected["lr_used"]
-        optimizer.zero_grad()
-        total.backward()
-        optimizer.step()
-        update_teacher(teacher, student, MOMENTUM)
-        records.append(
-            {
-                "total": total.item(),
-                "mil_raw_per_box": losses.mil.tolist(),
-                "crf_raw": losses.crf.mean().item(),
-                "refined_fg": losses.refined.sum().item(),
-                "mil_weight": mil_weight,
-                "crf_weight": crf_weight,
-            }
-        )
-    return records
-
-
-RAMP_STEPS = {"mil": 1000, "crf": 4000}
 
 
 def _is_key_bias(key: str, index: int, length: int) -> bool:

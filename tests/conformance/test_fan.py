@@ -13,21 +13,25 @@ from torch import Tensor
 from mal.models.backbones.fan import FAN_SIZES
 from mal.models.backbones.registry import build_backbone
 from mal.models.network import MaskNetwork
-from tests.conformance.pack import Recipe, absolute, areas, assert_within, network_input, read_json, read_npz, sampled
+from tests.conformance.pack import (
+    absolute,
+    areas,
+    assert_within,
+    input_sizes,
+    network_input,
+    network_of,
+    read_json,
+    read_npz,
+    sampled,
+)
 
 TINY, TINY_HYBRID, SMALL = "fan_tiny_12_p16_224", "fan_tiny_8_p4_hybrid", "fan_small_12_p16_224"
-FEATURE_CASES = [
-    *[(TINY, size) for size in (64, 224, 256, 512)],
-    *[(TINY_HYBRID, size) for size in (64, 256, 512)],
-    (SMALL, 256),
-]
-CALLED = {"spatial": "features", "pos_embed": "position code"}
 FEATURES_TOLERANCE, LOGITS_TOLERANCE = 2e-4, 1e-3
 
 
 @pytest.mark.parametrize("arch", FAN_SIZES)
-def test_weights_have_the_public_names_shapes_types_and_order(public, arch):
-    manifest = read_json(public / "01_manifests" / f"{arch}.json")
+def test_weights_have_the_public_names_shapes_types_and_order(golden, arch):
+    manifest = read_json(golden / "01_manifests" / f"{arch}.json")
     with torch.device("meta"):
         network = MaskNetwork(build_backbone(arch))
     own = {f"student.{name}": value for name, value in network.state_dict().items()}
@@ -38,19 +42,30 @@ def test_weights_have_the_public_names_shapes_types_and_order(public, arch):
     }
 
 
-@pytest.mark.parametrize(("arch", "size"), FEATURE_CASES)
+@pytest.mark.parametrize("arch", [TINY, TINY_HYBRID, SMALL])
 @torch.no_grad()
-def test_features_are_those_of_the_public_code(public, recipe, arch, size):
-    golden = read_npz(public / "08_backbone" / f"{arch}.npz")
-    backbone = _network(recipe, arch).backbone
-    features = backbone(network_input(golden[f"in{size}_u8"]))
-    positions = backbone.pos_embed((size // 16, size // 16)).T.reshape(1, -1, size // 16, size // 16)
-    for name, value in (("spatial", features), ("pos_embed", positions)):
-        difference = sampled(value, golden, f"in{size}_{name}_s")
-        assert_within("backbone", f"{arch}, {CALLED[name]}", difference, FEATURES_TOLERANCE)
-    if f"in{size}_spatial" in golden:
-        difference = absolute(features, golden[f"in{size}_spatial"])
+def test_the_position_code_is_that_of_the_public_code(golden, arch):
+    arrays = read_npz(golden / f"08_backbone/{arch}.npz")
+    for size in input_sizes(arrays, "pos_embed"):
+        side = size // 16
+        positions = _network(arch).backbone.pos_embed((side, side)).T.reshape(1, -1, side, side)
+        difference = sampled(positions, arrays, f"in{size}_pos_embed_s")
+        assert_within("backbone", f"{arch}, position code", difference, FEATURES_TOLERANCE)
+
+
+@pytest.mark.parametrize("arch", [TINY, TINY_HYBRID, SMALL])
+@torch.no_grad()
+def test_features_are_those_of_the_public_code(cases, arch):
+    arrays = cases.arrays(f"08_backbone/{arch}.npz")
+    sizes = input_sizes(arrays, "spatial")
+    assert sizes
+    for size in sizes:
+        features = _network(arch).backbone(network_input(arrays[f"in{size}_u8"]))
+        difference = sampled(features, arrays, f"in{size}_spatial_s")
         assert_within("backbone", f"{arch}, features", difference, FEATURES_TOLERANCE)
+        if f"in{size}_spatial" in arrays:
+            difference = absolute(features, arrays[f"in{size}_spatial"])
+            assert_within("backbone", f"{arch}, features", difference, FEATURES_TOLERANCE)
 
 
 @dataclass(frozen=True)
@@ -65,10 +80,10 @@ class Student:
 
 
 @pytest.fixture(scope="module", params=[TINY, TINY_HYBRID])
-def student(public, recipe, request) -> Student:
-    golden = read_npz(public / "09_student" / f"{request.param}_256.npz")
+def student(cases, request) -> Student:
+    golden = cases.arrays(f"09_student/{request.param}_256.npz")
     images = network_input(golden["image_u8"])[golden["image_index"]]
-    return Student(request.param, _network(recipe, request.param), golden, images, areas(golden["bboxes"]))
+    return Student(request.param, _network(request.param), golden, images, areas(golden["bboxes"]))
 
 
 @torch.no_grad()
@@ -102,5 +117,5 @@ def test_logits_of_the_single_scale_path_are_those_of_the_public_code(student, m
 
 
 @cache
-def _network(recipe: Recipe, arch: str) -> MaskNetwork:
-    return recipe.network(arch, "patch")
+def _network(arch: str) -> MaskNetwork:
+    return network_of(arch)

@@ -13,7 +13,7 @@ from mal.masks.rle import rle_area
 from mal.metrics.iou import mask_iou
 from mal.models.backbones.vit import Stem
 from tests.checkpoint.foreign_files import FOREIGN_FILES
-from tests.conformance.pack import TINY, Recipe, assert_within, read_json
+from tests.conformance.pack import TINY, assert_within, network_of, read_json
 
 SECTION = "foreign checkpoints"
 # Each layout, its stem, and the golden file; of the conv stem those whose masks do not fill their boxes.
@@ -27,12 +27,10 @@ MIN_IOU = 0.99
 
 
 @pytest.mark.parametrize(("layout", "stem", "expected"), CASES)
-def test_a_checkpoint_of_a_public_program_gives_the_masks_of_that_program(
-    public, recipe, tmp_path, layout, stem, expected
-):
-    golden = read_json(public / "11_end_to_end" / f"expected_{expected}.json")
-    checkpoint = FOREIGN_FILES[layout](_tensors(recipe, stem), tmp_path / "public.ckpt")
-    labels = _label(public / "11_end_to_end", checkpoint, golden["settings"], tmp_path)
+def test_a_checkpoint_of_a_public_program_gives_the_masks_of_that_program(cases, tmp_path, layout, stem, expected):
+    golden = read_json(cases.folder / f"11_end_to_end/expected_{expected}.json")
+    checkpoint = FOREIGN_FILES[layout](_tensors(stem), tmp_path / "public.ckpt")
+    labels = _label(cases.folder / "11_end_to_end", checkpoint, golden["settings"], tmp_path)
     assert [record["id"] for record in labels] == [record["id"] for record in golden["annotations"]]
     pairs = [
         (ours["segmentation"], theirs["segmentation"])
@@ -45,11 +43,11 @@ def test_a_checkpoint_of_a_public_program_gives_the_masks_of_that_program(
         assert_within(SECTION, f"{layout}: 1 - IoU of a mask", 1 - mask_iou(ours, theirs), 1 - MIN_IOU)
 
 
-def _tensors(recipe: Recipe, stem: Stem) -> dict[str, Any]:
+def _tensors(stem: Stem) -> dict[str, Any]:
     return {
         prefix + name: value
         for prefix in ("student.", "teacher.")
-        for name, value in recipe.network(TINY, stem, prefix).state_dict().items()
+        for name, value in network_of(TINY, stem, prefix).state_dict().items()
     }
 
 

@@ -7,8 +7,8 @@ from tests.cli.small_runs import small_data
 from tests.small_networks import small_spec
 
 
-def test_odd_records_of_both_files_are_named_and_told_apart(shared, tmp_path):
-    data = small_data(tmp_path, shared / "data/coco-mini")
+def test_odd_records_of_both_files_are_named_and_told_apart(scenes, tmp_path):
+    data = small_data(tmp_path, scenes)
     for path in (data.boxes, data.truth):
         document = json.loads(path.read_text())
         document["annotations"][0]["iscrowd"] = 1
