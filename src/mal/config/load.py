@@ -9,12 +9,14 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from mal.config.catalog import section_keys, spec_fields
+from mal.config.catalog import section_keys
 from mal.config.fields import Task
 from mal.config.problems import dotted_key, message
+from mal.config.references import resolve_references
 from mal.config.required import check_task_paths
 from mal.config.schema import ExperimentSpec
-from mal.config.source import Origin, SpecSource, add_overrides, put_value, read_spec_file, resolve_references
+from mal.config.source import Origin, SpecSource, add_overrides, put_value, read_spec_file
+from mal.config.stored import stored_values, value_at
 from mal.errors import SpecError
 from mal.files import atomic_file
 
@@ -70,11 +72,14 @@ def save_spec(spec: ExperimentSpec, path: Path) -> None:
 
 def _validated(source: SpecSource) -> ExperimentSpec | None:
     try:
-        return ExperimentSpec.model_validate(_without_empty_sections(source.values))
+        spec = ExperimentSpec.model_validate(_without_empty_sections(source.values))
+        values = spec.model_dump(mode="json")
+        spec.references.update({key: (text, value_at(values, key)) for key, text in source.references.items()})
+        return spec
     except ValidationError as error:
         for detail in error.errors():
             key = dotted_key(detail["loc"])
-            source.report(key, message(key, detail))
+            source.report(key, message(key, detail, as_written=source.references.get(key)))
     return None
 
 
@@ -91,6 +96,9 @@ def _without_empty_sections(values: dict[str, Any], prefix: str = "") -> dict[st
 
 
 def _saved_text(spec: ExperimentSpec) -> str:
-    values = spec.model_dump(exclude={entry.key for entry in spec_fields() if entry.is_secret})
-    heading = "# The spec of this run with every default filled in; secrets are never saved.\n"
+    values = stored_values(spec, is_stored=lambda key, value: True)
+    heading = (
+        "# The spec of this run with every default filled in; secrets are never saved, and of what came from the"
+        " environment the reference.\n"
+    )
     return heading + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)

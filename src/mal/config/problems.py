@@ -35,12 +35,18 @@ def dotted_key(location: Sequence[str | int]) -> str:
     return key
 
 
-def message(key: str, error: Mapping[str, Any]) -> str:
-    """One line for one error of pydantic's ``errors()`` list; a secret's value is never part of it."""
+def message(key: str, error: Mapping[str, Any], *, as_written: str | None = None) -> str:
+    """One line for one error of pydantic's ``errors()`` list; a secret's value is never part of it.
+
+    Args:
+        key: of the field.
+        error: of the list.
+        as_written: what stands in the spec, where the value came from the environment and must not be shown.
+    """
     kind, context = error["type"], error.get("ctx", {})
     field_key = key.partition("[")[0]
     entry = field_by_key().get(field_key)
-    value = "that value" if entry and entry.is_secret else shown(error["input"])
+    value = "that value" if entry and entry.is_secret else as_written or shown(error["input"])
     if kind == "extra_forbidden":
         return f"no such key{line_instead(key, error['input']) or did_you_mean(key)}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
@@ -60,6 +66,8 @@ def message(key: str, error: Mapping[str, Any]) -> str:
         return f"has {context['actual_length']} values; needs at least {context['min_length']}"
     if kind == "too_long":
         return f"has {context['actual_length']} values; needs at most {context['max_length']}"
+    if as_written is not None:
+        return f"{as_written} has no value that fits"
     if kind == "value_error":
         return str(context["error"])
     return str(error["msg"])

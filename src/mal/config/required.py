@@ -63,9 +63,9 @@ def _need(source: SpecSource, key: str, when_absent: str) -> None:
     elif "://" in text and key in URLS_TAKEN:
         return  # asking the other machine takes time and packages
     elif not Path(text).exists():
-        source.report(key, f"no such {wanted}: {text}")
+        source.report(key, f"no such {wanted}: {source.shown(key, text)}")
     elif Path(text).is_dir() != (wanted == "folder"):
-        source.report(key, f"{text} is a {other}; must be a {wanted}")
+        source.report(key, f"{source.shown(key, text)} is a {other}; must be a {wanted}")
 
 
 def _report_absent(source: SpecSource, key: str, when_absent: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PrivateAttr
 
 from mal.config.dataset_config import DatasetConfig
 from mal.config.evaluate_config import EvaluateConfig
@@ -50,6 +50,15 @@ class ExperimentSpec(Section):
     masks: MasksConfig = Field(default_factory=MasksConfig)
     wandb: WandbConfig = Field(default_factory=WandbConfig)
     mlflow: MlflowConfig = Field(default_factory=MlflowConfig)
+    _references: dict[str, tuple[str, Any]] = PrivateAttr(default_factory=dict)
+
+    @property
+    def references(self) -> dict[str, tuple[str, Any]]:
+        """By dotted key what was written in place of a value that came from the environment, and that value.
+
+        What was written is what is saved, as long as the field has the value.
+        """
+        return self._references
 
 
 def task_results_dir(spec: ExperimentSpec, task: Task) -> Path:

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from mal.bounded_yaml import BoundedLoader
 from mal.config.catalog import FieldEntry, field_by_key, section_keys
@@ -59,12 +57,14 @@ class SpecSource:
         values: nested values as written, unchecked.
         origins: dotted key to the place where it was written.
         problems: mistakes found so far.
+        references: by dotted key what was written, where the value came from the environment.
     """
 
     name: str
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    references: dict[str, str] = field(default_factory=dict)
 
     def origin(self, key: str) -> Origin:
         """The place of ``key``, or of the nearest list or section around it that was written."""
@@ -78,6 +78,10 @@ class SpecSource:
         origin = self.origin(key)
         shown_key = "" if origin.label.startswith(f"override {key}") else f"{key}: "
         self.problems.append(Problem(origin.order, f"{origin.label}: {shown_key}{message}"))
+
+    def shown(self, key: str, value: Any) -> str:
+        """A value for a message: as it was written, where it came from the environment."""
+        return self.references.get(key, str(value))
 
     def value(self, key: str) -> Any:
         """The raw value of a dotted key; None where nothing is written."""
@@ -127,21 +131,6 @@ def add_overrides(source: SpecSource, overrides: Sequence[str]) -> None:
                 put_value(source, key, _override_value(text, entry), origin)
             except yaml.YAMLError:
                 source.problems.append(Problem(order, f"{origin.label}: not a valid value; is a bracket missing?"))
-
-
-def resolve_references(source: SpecSource) -> None:
-    """Replaces ``${other.key}`` and ``${oc.env:NAME}``; a field set to ``???`` counts as not given."""
-    while True:
-        try:
-            resolved = OmegaConf.to_container(OmegaConf.create(source.values), resolve=True)
-            break
-        except OmegaConfBaseException as error:
-            key = str(error.full_key or "").partition("[")[0]
-            entry = field_by_key().get(key)
-            reason = str(error).splitlines()[0]
-            source.report(key, "the ${...} in it cannot be read" if entry and entry.is_secret else reason)
-            _drop(source.values, key)  # so that the rest of the spec is still checked
-    source.values = _without_missing(resolved)
 
 
 def _read_text(path: Path) -> str:
@@ -241,14 +230,16 @@ def put_value(source: SpecSource, key: str, value: Any, origin: Origin) -> None:
     source.origins[key] = origin
 
 
-def _drop(values: dict[str, Any], key: str) -> None:
+def drop(values: dict[str, Any], key: str) -> None:
+    """Takes the value of a dotted key away, where there is one."""
     *sections, name = key.split(".")
     for section in sections:
         values = values[section]
-    del values[name]
+    values.pop(name, None)
 
 
-def _without_missing(value: Any) -> Any:
+def without_missing(value: Any) -> Any:
+    """The value without the fields that are set to ``???``, which count as not given."""
     if isinstance(value, dict):
-        return {key: _without_missing(inner) for key, inner in value.items() if inner != "???"}
+        return {key: without_missing(inner) for key, inner in value.items() if inner != "???"}
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,11 @@ def spec_settings(spec: ExperimentSpec) -> dict[str, Any]:
         spec: complete, see `mal.config.precedence.effective_spec`.
     """
     values = spec.model_dump(mode="json")
-    return {entry.key: _value(values, entry.key) for entry in spec_fields() if _decides(entry)}
+    return {
+        entry.key: _identifying(spec, entry.key, _value(values, entry.key))
+        for entry in spec_fields()
+        if _decides(entry)
+    }
 
 
 def _decides(entry: FieldEntry) -> bool:
@@ -73,6 +78,13 @@ def _decides(entry: FieldEntry) -> bool:
     if entry.section == "model":
         return entry.from_checkpoint
     return "inference" in entry.tasks and entry.key not in _OTHER_FIELDS
+
+
+def _identifying(spec: ExperimentSpec, key: str, value: Any) -> Any:
+    """The value; of one that came from the environment, which is not to be kept, a digest."""
+    if not any(written.partition("[")[0] == key for written in spec.references):
+        return value
+    return "sha256 " + hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def changes(before: Identity, now: Identity) -> list[str]:

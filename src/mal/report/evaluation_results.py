@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 
 from mal.bounded_yaml import load_yaml
+from mal.config.references import with_environment
 from mal.data.coco import CocoFile, read_coco
 from mal.data.images import fill_missing_sizes
 from mal.data.json_in import loads
@@ -90,7 +91,7 @@ def _inputs(folder: Path, ann: Path | None, images: Path | None) -> tuple[Path, 
         raise UserError(f"{spec_file}: is not the spec of a run: {one_line(error)}") from error
     found = []
     for given, key, option in ((ann, "val_ann_path", "--ann"), (images, "val_img_dir", "--images")):
-        path = given or (place(dataset[key]) if dataset.get(key) else None)
+        path = given or (place(with_environment(str(dataset[key]))) if dataset.get(key) else None)
         if path is None or not path.exists():
             where = f"{path} (dataset.{key})" if path else f"dataset.{key}"
             raise UserError(f"{spec_file}: {where} is not there; say where it is with {option}")

@@ -13,6 +13,7 @@ import yaml
 
 from mal.bounded_yaml import load_yaml
 from mal.config.catalog import spec_fields
+from mal.config.references import with_environment
 from mal.console import console, task_progress
 from mal.data.box import Box
 from mal.data.coco import CocoFile, read_coco, show
@@ -82,8 +83,8 @@ def results_run(name: str, folder: Path, *, truth: str | None, images: str | Non
     return MeasuredRun(
         name=name,
         path=folder,
-        truth=truth or str(_value(spec, "dataset.val_ann_path") or ""),
-        images=images or str(_value(spec, "dataset.val_img_dir") or ""),
+        truth=truth or with_environment(str(_value(spec, "dataset.val_ann_path") or "")),
+        images=images or with_environment(str(_value(spec, "dataset.val_img_dir") or "")),
         settings={key: value for key in SETTINGS if (value := _value(spec, key)) is not None},
         instances=read_instances(folder / INSTANCES),
         missing=_failed(folder / METRICS),

@@ -9,14 +9,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from mal.config.schema import ExperimentSpec
+from mal.config.stored import stored_values
 from mal.errors import UserError
 
 _FREE_TO_CHANGE = ("teacher_momentum", "vit_dpr", "pretrained", "activation_checkpoint")
 
 
 def saved_spec(spec: ExperimentSpec, stem: str | None) -> dict[str, Any]:
-    """The spec as plain values, secrets left out; where the stem is a choice, it is the one that was built."""
-    values = spec.model_dump(mode="json", exclude={"encryption_key"})
+    """The spec as plain values, secrets left out; where the stem is a choice, it is the one that was built.
+
+    A text that came from the environment is saved as its reference; numbers are saved, and what names the network.
+    """
+    values = stored_values(spec, is_stored=lambda key, value: isinstance(value, str) and not key.startswith("model."))
     if stem is not None:
         values["model"]["stem"] = stem
     return values
