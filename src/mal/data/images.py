@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,7 @@ from mal.data.picture_modes import Pixels, UnusablePixelsError, pixels_of
 from mal.data.tiff_jpeg import require_whole_jpeg_inside
 from mal.errors import UserError, one_line
 from mal.limits import MAX_PICTURE_BYTES
-from mal.places import is_url
+from mal.places import is_url, place_below
 from mal.plain_files import read_up_to
 
 # Reading headers is waiting for a disk, and more so where the disk is somewhere else.
@@ -42,10 +41,10 @@ def image_path(img_dir: Path, file_name: str) -> Path:
         UserError: the name leads out of ``img_dir`` or is no file name.
     """
     if is_url(img_dir):
-        inside = posixpath.normpath(file_name)
-        if "\0" in file_name or inside in (".", "..") or inside.startswith(("/", "../")) or is_url(file_name):
+        found = place_below(img_dir, file_name)
+        if found is None:
             raise _leads_out(img_dir, file_name)
-        return img_dir / inside
+        return found
     folder = Path(os.path.normpath(Path(img_dir).absolute()))
     path = Path(os.path.normpath(folder / file_name))
     if "\0" in file_name or path == folder or not path.is_relative_to(folder):
