@@ -127,3 +127,37 @@ def test_of_the_nasty_file_every_annotation_is_written_or_named(shared, tmp_path
     ]
     count = len(json.loads((nasty / "annotations" / "nasty.json").read_text())["annotations"])
     assert report["written"]["boxes"] + report["written"]["masks"] + len(named) == count
+
+
+@pytest.mark.parametrize(
+    ("to", "broken"),
+    [
+        ("yolo-seg", "mal.formats.yolo_out.polygons_from_rle"),
+        ("labelme", "mal.formats.labelme.mask_from_rle"),
+        ("label-studio", "mal.formats.label_studio.mask_from_rle"),
+        ("png", "mal.formats.png_masks.mask_from_rle"),
+        ("cvat", "mal.formats.coco_out.mask_of"),
+        ("coco", "mal.formats.coco_out.mask_of"),
+    ],
+)
+def test_an_unexpected_error_in_a_writer_names_file_and_record(source, tmp_path, capfd, monkeypatch, to, broken):
+    monkeypatch.setattr(broken, lambda *_: 1 // 0)
+    outcome = run_mal(capfd, "convert", source, tmp_path / "out", "--to", to)
+    assert outcome.exit_code == 1
+    (line,) = outcome.error_lines
+    record = "annotation 5" if to in ("cvat", "coco") else 'image "a.png"'
+    assert line.startswith(f"mal: error: {source}: {record}: unexpected ZeroDivisionError")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unexpected_error_in_a_reader_names_the_file(source, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("mal.tasks.convert.read", lambda *_: 1 // 0)
+    (line,) = run_mal(capfd, "convert", source, tmp_path / "out.json").error_lines
+    assert line.startswith(f"mal: error: {source}: unexpected ZeroDivisionError")
+
+
+@pytest.mark.parametrize("report", ["tasks.json", "tasks.label_config.xml"])
+def test_the_report_does_not_take_the_place_of_the_output(source, tmp_path, capfd, report):
+    command = ["convert", source, tmp_path / "tasks.json", "--to", "label-studio", "--report", tmp_path / report]
+    (line,) = run_mal(capfd, *command).error_lines
+    assert "give the report another name" in line

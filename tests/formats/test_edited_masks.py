@@ -115,6 +115,29 @@ def test_a_moved_box_is_said_and_its_area_follows(name):
     ]
 
 
+def test_a_box_that_was_turned_keeps_its_record_and_gets_the_box_of_its_outline():
+    def turn(out: Path) -> None:
+        tasks = json.loads(out.read_text())
+        tasks[0]["predictions"][0]["result"][0]["value"]["rotation"] = 90
+        out.write_text(json.dumps(tasks))
+
+    content = document(annotation(5, None, bbox=[6, 2, 4, 2]))
+    (record,), tally = there_and_back("label-studio", "masks", content, turn)
+    assert (record["id"], record["bbox"], record["area"]) == (5, [4, 2, 2, 4], 8)
+    assert sum(len(names) for names in tally.changed.values()) == 1
+
+
+def test_a_mask_that_was_emptied_keeps_its_box():
+    def empty(out: Path) -> None:
+        for path in (out / "instances").rglob("*.png"):
+            Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint8)).save(path)
+
+    content = document(annotation(5, np.eye(HEIGHT, WIDTH, dtype=bool)))
+    (record,), tally = there_and_back("png", "masks", content, empty)
+    assert (record["bbox"], record["area"]) == (content["annotations"][0]["bbox"], 0)
+    assert sum(len(names) for names in tally.changed.values()) == 1
+
+
 def test_another_class_is_said_and_takes_no_number_away(tmp_path):
     def other_class(out: Path) -> None:
         content = json.loads((out / "a.json").read_text())

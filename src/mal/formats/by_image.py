@@ -14,6 +14,8 @@ from pycocotools import mask as mask_utils
 
 from mal.data.coco import CocoFile, category_is_known, show
 from mal.data.image_table import ImageRecord
+from mal.data.json_out import without_non_finite
+from mal.data.json_records import JsonRecords
 from mal.errors import UserError, working_on
 from mal.formats.output_names import RefusedName, relative_name
 from mal.formats.tally import Tally
@@ -89,6 +91,27 @@ def class_names(coco: CocoFile) -> list[str]:
     return names
 
 
+def category_records(coco: CocoFile) -> list[Json]:
+    """The records of the usable classes, with all their keys."""
+    records = coco.document.get("categories")
+    listed = records if isinstance(records, (list, JsonRecords)) else ()
+    known = {show(record.get("id")): record for record in listed if isinstance(record, dict)}
+    return [
+        {**known.get(show(category_id), {}), "id": category_id, "name": name}
+        for category_id, name in coco.categories.items()
+    ]
+
+
+def strict(value: Any, coco: CocoFile, tally: Tally) -> Any:
+    """A JSON value of the file as strict JSON has it: null for NaN and infinite numbers, which the tally counts."""
+    if coco.strict_json:
+        return value
+    cleaned, count = without_non_finite(value)
+    if count:
+        tally.lost["NaN and infinite numbers, which are written as null"] += count
+    return cleaned
+
+
 def by_image(
     coco: CocoFile, tally: Tally, images: Path | None = None, *, max_pixels: int | None = None
 ) -> Iterator[AnnotatedImage]:
@@ -124,7 +147,7 @@ def by_image(
             _leave_out(where, [annotation_name(coco, position) for position in positions], str(refusal), tally)
             continue
         found = (_annotation(coco, position, image, names, class_rows, tally) for position in positions)
-        record = coco.document["images"][image.position]
+        record = strict(coco.document["images"][image.position], coco, tally)
         sound = [annotation for annotation in found if annotation is not None]
         yield AnnotatedImage(image, record, file_name, sound, where)
 
@@ -173,7 +196,7 @@ def annotation_name(coco: CocoFile, position: int) -> str:
 def _annotation(
     coco: CocoFile, position: int, image: ImageRecord, names: list[str], class_rows: dict[Any, int], tally: Tally
 ) -> Annotation | None:
-    record = coco.annotations[position]
+    record = strict(coco.annotations[position], coco, tally)
     name = annotation_name(coco, position)
     where = f"{coco.path}: {name} of {image.file_name}"
     category_id = record.get("category_id")

@@ -9,11 +9,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mal.data.coco import CocoFile, category_is_known, is_id, show
-from mal.data.json_out import dumps, without_non_finite
+from mal.data.json_out import dumps
 from mal.data.json_records import JsonRecords
 from mal.errors import working_on
 from mal.files import atomic_file
-from mal.formats.by_image import NO_BOX, NO_SUCH_CATEGORY, Json, annotation_name, mask_of
+from mal.formats.by_image import NO_BOX, NO_SUCH_CATEGORY, Json, annotation_name, mask_of, strict
 from mal.formats.options import WriteOptions
 from mal.formats.tally import Tally
 from mal.masks.polygons import flat, polygons_from_rle
@@ -66,27 +66,23 @@ def write_document(
     for index, (key, value) in enumerate(document.items()):
         file.write((b",\n" if index else b"") + dumps(key) + b": ")
         if key == "annotations":
-            records = _annotations(coco, options, tally, refused, needs_shape=needs_shape)
-            _write_list(file, map(change_annotation, records), coco)
+            records = _annotations(coco, options, tally, refused, change_annotation, needs_shape=needs_shape)
+            _write_list(file, records, coco, tally)
         elif key == "images":
-            _write_list(file, (change_image(record) for record in _images(coco, tally, refused)), coco)
+            _write_list(file, (change_image(record) for record in _images(coco, tally, refused)), coco, tally)
         elif isinstance(value, JsonRecords):
-            _write_list(file, value, coco)
+            _write_list(file, value, coco, tally)
         else:
-            file.write(dumps(_strict(value, coco)))
+            file.write(dumps(strict(value, coco, tally)))
     file.write(b"}\n")
-    tally.classes = len(document.get("categories") or ())
+    tally.classes = len(coco.categories if categories is None else categories)
 
 
-def _write_list(file: BinaryIO, records: Iterable[Any], coco: CocoFile) -> None:
+def _write_list(file: BinaryIO, records: Iterable[Any], coco: CocoFile, tally: Tally) -> None:
     file.write(b"[")
     for number, record in enumerate(records):
-        file.write((b",\n" if number else b"\n") + dumps(_strict(record, coco)))
+        file.write((b",\n" if number else b"\n") + dumps(strict(record, coco, tally)))
     file.write(b"]")
-
-
-def _strict(value: Any, coco: CocoFile) -> Any:
-    return value if coco.strict_json else without_non_finite(value)[0]
 
 
 def _images(coco: CocoFile, tally: Tally, refused: Mapping[Any, str]) -> Iterator[Json]:
@@ -105,7 +101,13 @@ def _images(coco: CocoFile, tally: Tally, refused: Mapping[Any, str]) -> Iterato
 
 
 def _annotations(
-    coco: CocoFile, options: WriteOptions, tally: Tally, refused: Mapping[Any, str], *, needs_shape: bool
+    coco: CocoFile,
+    options: WriteOptions,
+    tally: Tally,
+    refused: Mapping[Any, str],
+    change: Change,
+    *,
+    needs_shape: bool,
 ) -> Iterator[Json]:
     for position, record in enumerate(coco.annotations):
         where = f"{coco.path}: {annotation_name(coco, position)}"
@@ -124,18 +126,17 @@ def _annotations(
         try:
             with working_on(where):
                 result = _with_shape(record, coco, position, options, tally)
+                changed = change(result)
         except ValueError as error:
             tally.broken(where, f"its mask cannot be read: {error}")
             continue
         tally.count(has_mask=bool(result.get("segmentation")))
-        yield result
+        yield changed
 
 
 def _with_shape(record: Json, coco: CocoFile, position: int, options: WriteOptions, tally: Tally) -> Json:
     segmentation = record.get("segmentation")
-    if not segmentation or record.get("iscrowd") == 1:
-        return record
-    if options.shapes == "polygons" and isinstance(segmentation, list):
+    if not segmentation or (options.shapes == "polygons" and isinstance(segmentation, list)):
         return record
     image = coco.images.at(int(coco.table.image_rows[position]))
     if image.id in coco.oversized_images:
@@ -144,6 +145,8 @@ def _with_shape(record: Json, coco: CocoFile, position: int, options: WriteOptio
         raise ValueError("the size of its image is not known; --images DIR takes it from the picture")
     rle = mask_of(record, image)
     assert rle is not None
+    if record.get("iscrowd") == 1:
+        return record
     result = {"area": rle_area(rle)} | record
     if options.shapes == "masks":
         return result | {"segmentation": rle}

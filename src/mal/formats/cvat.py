@@ -9,7 +9,7 @@ from typing import Any
 
 from mal.data.coco import CocoFile, show
 from mal.files import atomic_file
-from mal.formats.by_image import EMPTY_MASK, NO_CLASSES, Json
+from mal.formats.by_image import EMPTY_MASK, NO_CLASSES, Json, category_records
 from mal.formats.coco_out import write_document
 from mal.formats.options import WriteOptions
 from mal.formats.output_names import OutputNames, RefusedName, relative_name
@@ -41,20 +41,17 @@ def write_cvat(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -
     def annotation(record: Json) -> Json:
         number = annotations.of(record.get("id"), once=True)
         if number != record.get("id"):
-            record = record | {"attributes": {**(record.get("attributes") or {}), "id": record.get("id")}}
+            record = record | {"attributes": _attributes(record) | {"id": record.get("id")}}
         category = classes.of(record.get("category_id") if coco.categories else NO_CLASSES)
         ids = {"id": number, "image_id": images.of(record["image_id"]), "category_id": category}
         if _is_empty(record.get("segmentation")):
             record = record | {"segmentation": []}
             tally.changed[EMPTY_MASK].append(f"annotation {show(record.get('id'))}")
+        record = record | ({"attributes": _attributes(record)} if "attributes" in record else {})
         return {"segmentation": [], "bbox": []} | record | ids | {"iscrowd": int(record.get("iscrowd") == 1)}
 
-    names = coco.categories or {NO_CLASSES: NO_CLASSES}
-    known = {show(record.get("id")): record for record in coco.document.get("categories") or () if type(record) is dict}
-    categories = [
-        {**known.get(show(category_id), {}), "id": classes.of(category_id), "name": name}
-        for category_id, name in names.items()
-    ]
+    known = category_records(coco) or [{"id": NO_CLASSES, "name": NO_CLASSES}]
+    categories = [record | {"id": classes.of(record["id"])} for record in known]
     pictures, refused = _pictures(coco, options)
     with (
         atomic_file(out) as file,
@@ -94,9 +91,15 @@ def _pictures(coco: CocoFile, options: WriteOptions) -> tuple[dict[PurePosixPath
     return pictures, refused
 
 
+def _attributes(record: Json) -> Json:
+    """What CVAT calls attributes: an object, whatever else a record has under that key."""
+    attributes = record.get("attributes") or {}
+    return attributes if isinstance(attributes, dict) else {"attributes": attributes}
+
+
 def _is_empty(segmentation: Any) -> bool:
     """Whether it is a mask, written by `write_document` as compressed RLE, without a pixel."""
-    return isinstance(segmentation, dict) and isinstance(segmentation["counts"], str) and not rle_area(segmentation)  # type: ignore[arg-type]
+    return isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), str) and not rle_area(segmentation)  # type: ignore[arg-type]
 
 
 class _Numbers:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from mal.data.coco import CocoFile, show
-from mal.formats.by_image import NO_CLASSES, Json
+from mal.formats.by_image import NO_CLASSES, Json, category_records
 from mal.formats.tally import Tally
 from mal.formats.text_file import text_of
 from mal.formats.xml_file import xml_root
@@ -41,7 +40,7 @@ def config_text(coco: CocoFile, tally: Tally) -> str:
     labels = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in usable)
     elements = _ELEMENTS.items()
     controls = "".join(f'  <{tag} name="{name}" toName="image">\n{labels}  </{tag}>\n' for name, tag in elements)
-    records = json.dumps(list(_records(coco))).replace("--", r"-\u002d")  # which would end the comment
+    records = json.dumps(category_records(coco)).replace("--", r"-\u002d")  # which would end the comment
     image = '  <Image name="image" value="$image" zoom="true"/>\n'
     return f"<View>\n{image}{controls}</View>\n<!-- mal: {records} -->\n"
 
@@ -66,12 +65,6 @@ def classes_beside(tasks: Path, tally: Tally) -> list[Json]:
     known = {record["name"] for record in records}
     labels = [label.get("alias") or label.get("value") or "" for label in xml_root(text.encode(), file).iter("Label")]
     return records + [{"name": name} for name in dict.fromkeys(labels) if name and name not in known]
-
-
-def _records(coco: CocoFile) -> Iterator[Json]:
-    known = {show(record.get("id")): record for record in coco.document.get("categories") or () if type(record) is dict}
-    for category_id, name in coco.categories.items():
-        yield {**known.get(show(category_id), {}), "id": category_id, "name": name}
 
 
 def _parsed(text: str) -> list[Any]:

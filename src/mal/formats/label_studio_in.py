@@ -19,6 +19,7 @@ from mal.formats.outlines_of_shapes import box_around, polygon_record
 from mal.formats.pictures import size_or_picture
 from mal.formats.restore import CARRIED, restored, restored_box
 from mal.formats.tally import Tally
+from mal.masks.rle import rle_from_segmentation
 
 _SAME = 1e-4  # pixels that the side of an unedited box may differ by, after its way through per cents
 _TURNED_IMAGE = "regions on an image that was turned in Label Studio"
@@ -169,6 +170,9 @@ def _read_region(
     else:
         outline = read_outline(shape["value"], size)
         box, more = box_around([outline]), polygon_record([outline], size)
+        if carrier:  # a box of ours that was turned, say
+            rle = rle_from_segmentation(more["segmentation"], size[1], size[0])
+            box, more = restored(carrier, rle, where, tally, label)
     builder.annotation(label, box, more | ({} if carrier else _said(group, shape)))
 
 

@@ -16,7 +16,16 @@ from mal.data.json_out import write_json
 from mal.data.json_records import JsonRecords
 from mal.errors import UserError
 from mal.formats.builder import CocoBuilder
-from mal.formats.by_image import NO_CLASSES, AnnotatedImage, Annotation, Json, by_image, written
+from mal.formats.by_image import (
+    NO_CLASSES,
+    AnnotatedImage,
+    Annotation,
+    Json,
+    by_image,
+    category_records,
+    strict,
+    written,
+)
 from mal.formats.options import ReadOptions, WriteOptions
 from mal.formats.output_names import OutputNames, RefusedName
 from mal.formats.restore import carried, restored
@@ -49,7 +58,8 @@ def write_png(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) ->
                 images.append(_write_image(item, taken, tally))
         others = {key: value for key, value in coco.document.items() if key not in ("images", "annotations")}
         document = {key: list(value) if isinstance(value, JsonRecords) else value for key, value in others.items()}
-        write_json({"document": document, "images": images}, folder / LEGEND)
+        document["categories"] = category_records(coco)
+        write_json({"document": strict(document, coco, tally), "images": images}, folder / LEGEND)
         tally.classes = len(coco.categories)
 
 

@@ -42,10 +42,12 @@ def restored(carrier: Any, rle: Rle, where: str, tally: Tally, category: str | N
     if record is None:
         return box, of_mask
     old = record.pop("bbox", None)
+    if not _is_box(old):
+        old = box
     if carrier.get("mask") == rle_digest(rle):
-        return old or box, of_mask | record
+        return old, of_mask | record
     tally.changed["the mask was edited: its box and area go by the new one"].append(where)
-    return box, record | of_mask
+    return (box if rle_area(rle) else old), record | of_mask  # no mask, no box around it
 
 
 def restored_box(
@@ -56,10 +58,14 @@ def restored_box(
     if record is None:
         return box, {}
     old = record.pop("bbox", None)
-    if old is not None and np.allclose(old, box, rtol=0, atol=tolerance):
+    if _is_box(old) and np.allclose(old, box, rtol=0, atol=tolerance):
         return old, record
     tally.changed["the box was edited: its area goes by the new one"].append(where)
     return box, record | ({"area": box[2] * box[3]} if "area" in record else {})
+
+
+def _is_box(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(type(side) in (int, float) for side in value)
 
 
 def _record(carrier: Any, category: str | None, where: str, tally: Tally) -> Json | None:

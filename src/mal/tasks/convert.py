@@ -9,7 +9,7 @@ from mal.console import console
 from mal.data.coco import CocoFile
 from mal.data.images import fill_missing_sizes
 from mal.data.json_out import write_json
-from mal.errors import UserError
+from mal.errors import UserError, working_on
 from mal.formats.formats import WRITERS, output_format, read
 from mal.formats.label_studio_config import config_file
 from mal.formats.options import ReadOptions, WriteOptions
@@ -53,7 +53,8 @@ def run(
     for path in _files_beside(target, target_format, report):
         check_target(path, source, overwrite=overwrite)
     tally = Tally(skip_broken=skip_broken)
-    coco, images = read(source, source_format, reading, tally)
+    with working_on(str(source)):
+        coco, images = read(source, source_format, reading, tally)
     _require_something(coco, source, tally)
     if images is not None:
         fill_missing_sizes(coco, images)
@@ -74,8 +75,14 @@ def run(
 
 
 def _files_beside(target: Path, target_format: str, report: Path | None) -> list[Path]:
-    """What is written beside the output."""
+    """What is written beside the output.
+
+    Raises:
+        UserError: two files would be one.
+    """
     settings = [config_file(target)] if target_format == "label-studio" else []
+    if report is not None and report.resolve() in {path.resolve() for path in (target, *settings)}:
+        raise UserError(f"--report {report}: OUT is written there; give the report another name")
     return [*settings, *([report] if report is not None else [])]
 
 
