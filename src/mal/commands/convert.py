@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             split=arguments.split,
             one_based=arguments.one_based,
             normalized=arguments.normalized,
+            exif=arguments.exif,
         ),
         writing=WriteOptions(
             shapes=arguments.shapes,
@@ -84,6 +85,13 @@ def _add_reading(parser: CommandParser) -> None:
         "--split",
         metavar="NAME",
         help="part of a YOLO data set: train, val or test (default: all are read, train and val are written)",
+    )
+    group.add_argument(
+        "--exif",
+        choices=("stored", "upright"),
+        default="stored",
+        help="boxes in COCO, CSV and PNG are on photos as they are stored, or as viewers turn them by their EXIF"
+        " orientation (default: %(default)s)",
     )
     group.add_argument(
         "--one-based", action="store_true", help="Pascal VOC boxes count pixels from 1, as those of the challenges do"

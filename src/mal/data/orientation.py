@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+NumberT = TypeVar("NumberT", int, float)
 Exif = Literal["stored", "upright"]
 """Whether boxes and masks are those of the pixels as they are stored, or of the picture as viewers turn it."""
 
@@ -63,8 +64,8 @@ def turned_back(orientation: int) -> int:
     return {6: 8, 8: 6}.get(orientation, orientation)
 
 
-def turned_size(width: int, height: int, orientation: int) -> tuple[int, int]:
-    """The size in pixels after turning."""
+def turned_size(width: NumberT, height: NumberT, orientation: int) -> tuple[NumberT, NumberT]:
+    """A size after turning."""
     return (height, width) if TURNS[orientation][0] else (width, height)
 
 

@@ -90,12 +90,16 @@ def choose_exif(coco: CocoFile, img_dir: Path, exif: Exif) -> list[RecordNote]:
     Returns:
         Notes on records whose size had to change.
     """
-    mark = coco.document.get(MARK)
-    is_marked = isinstance(mark, dict) and mark.get("exif") == "upright"
-    coco.images.exif = "upright" if is_marked else exif
+    coco.images.exif = "upright" if is_marked_upright(coco.document) else exif
     if coco.images.exif == "stored":
         return []
     return upright_sizes(coco, turned_pictures(coco.images, img_dir))
+
+
+def is_marked_upright(document: Mapping[str, Any]) -> bool:
+    """Whether `marked_upright` has marked the document of a COCO file."""
+    mark = document.get(MARK)
+    return isinstance(mark, dict) and mark.get("exif") == "upright"
 
 
 def marked_upright(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def _size(
     file_name: str, rows: list[tuple[Row, int]], columns: Columns, path: Path, options: ReadOptions
 ) -> tuple[int, int] | None:
     if options.images is not None:
-        return picture_size(image_path(options.images, file_name))
+        return picture_size(image_path(options.images, file_name), options.exif)
     row, number = rows[0]
     try:
         return columns.image_size(row)

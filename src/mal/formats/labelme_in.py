@@ -88,7 +88,7 @@ def _size(document: Json, beside: Path, name: str, options: ReadOptions) -> tupl
     """As the file says, or of the picture in ``--images``, or of the one beside the file."""
     size = pixels_or_none(document, "imageWidth", "imageHeight")
     if size is None and options.images is None and beside.is_file():
-        size = picture_size(beside)
+        size = picture_size(beside, "upright")
     if size is None and options.images is not None and not (options.images / name).is_file():
         name = beside.name  # the pictures of all folders may lie in one
     return size_or_picture(size, name, options)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mal.data.orientation import Exif
+
 Shapes = Literal["masks", "polygons"]
 Pictures = Literal["no", "copy", "link"]
 
@@ -19,12 +21,15 @@ class ReadOptions:
         split: the only one to read, as "train"; None reads all.
         one_based: Pascal VOC boxes count pixels from 1 and include the last one.
         normalized: boxes of a table are shares of the width and height of the image.
+        exif: in formats that do not say it, whether boxes and masks are on the pictures as stored or as viewers turn
+            them; and on which COCO and PNG are to have those that come from tools that turn pictures.
     """
 
     images: Path | None = None
     split: str | None = None
     one_based: bool = False
     normalized: bool = False
+    exif: Exif = "stored"
 
 
 @dataclass(frozen=True)

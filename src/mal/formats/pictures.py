@@ -6,8 +6,10 @@ import os
 import shutil
 from pathlib import Path, PurePosixPath
 
+from mal.data import orientation
 from mal.data.images import image_path, opened_picture
 from mal.data.near_names import near_hint
+from mal.data.orientation import Exif
 from mal.errors import UserError
 from mal.formats.options import ReadOptions, WriteOptions
 from mal.formats.output_names import RefusedName
@@ -37,15 +39,14 @@ def pictures_with_stem(folder: Path, stem: str) -> list[Path]:
     return [path for path in (folder / f"{stem}{ending}" for ending in endings) if path.is_file()]
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels as stored, from the header.
+def picture_size(path: Path, exif: Exif) -> tuple[int, int]:
+    """Width and height in pixels, as stored or as viewers turn the picture, from the header.
 
     Raises:
         UserError: it is missing or no picture.
     """
     with opened_picture(path) as picture:
-        width, height = picture.size
-    return width, height
+        return orientation.picture_size(picture, exif)
 
 
 def source_picture(file_name: PurePosixPath, options: WriteOptions) -> Path | None:
@@ -68,7 +69,7 @@ def source_picture(file_name: PurePosixPath, options: WriteOptions) -> Path | No
 
 
 def size_or_picture(size: tuple[int, int] | None, file_name: str, options: ReadOptions) -> tuple[int, int]:
-    """Width and height in pixels: as known, or of the picture itself.
+    """Width and height in pixels: as known, or of the picture itself as viewers show it.
 
     Raises:
         ValueError: it is larger than a mask can be, or not known, and the picture is not there to say it.
@@ -80,7 +81,7 @@ def size_or_picture(size: tuple[int, int] | None, file_name: str, options: ReadO
     if options.images is None:
         raise ValueError("the size of its image is not known: --images DIR takes it from the picture")
     try:
-        return picture_size(image_path(options.images, file_name))
+        return picture_size(image_path(options.images, file_name), "upright")
     except UserError as error:
         raise ValueError(f"the size of its image is not known: {error}") from error
 

@@ -61,7 +61,7 @@ def read_voc(path: Path, options: ReadOptions, tally: Tally) -> tuple[CocoFile, 
         try:
             root = _annotation(file)
             name = _file_name(root, file, images)
-            size = picture_size(images / name) if images is not None else _size(root, file)
+            size = _size_of_picture(root, images / name) if images is not None else _size(root, file)
             found.append((name, size, list(_objects(root, size, file, options, tally))))
         except UserError as error:
             if not tally.skip_broken:
@@ -94,6 +94,12 @@ def _file_name(root: Element, file: Path, images: Path | None) -> str:
     # Some tools write a whole path, of a machine that is not this one.
     name = _text(root, "filename").replace("\\", "/").rpartition("/")[2]
     return named_picture(images or file.parent, name) if name else f"{file.stem}.jpg"
+
+
+def _size_of_picture(root: Element, path: Path) -> tuple[int, int]:
+    """As viewers show it, unless the file says that its boxes are on the picture as it is stored."""
+    declared = _whole(_text(root, "size/width")), _whole(_text(root, "size/height"))
+    return declared if declared == picture_size(path, "stored") else picture_size(path, "upright")
 
 
 def _size(root: Element, file: Path) -> tuple[int, int]:

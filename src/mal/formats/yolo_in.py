@@ -58,7 +58,7 @@ def read_yolo(path: Path, options: ReadOptions, tally: Tally) -> tuple[CocoFile,
     builder.categories({"id": number + 1, "name": name} for number, name in described.names.items())
     for picture in pictures:
         try:
-            size = picture_size(picture.path)
+            size = picture_size(picture.path, "upright")
         except UserError as error:
             tally.broken(f"{described.source}, {picture.path}", str(error))
             continue

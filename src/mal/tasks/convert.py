@@ -7,14 +7,17 @@ from pathlib import Path
 
 from mal.console import console
 from mal.data.coco import CocoFile
-from mal.data.images import fill_missing_sizes
 from mal.data.json_out import write_json
+from mal.data.orientation import Exif
+from mal.data.turned_pictures import is_marked_upright, turned_line, turned_pictures
 from mal.errors import UserError, working_on
 from mal.formats.formats import WRITERS, output_format, read
 from mal.formats.label_studio_config import config_file
 from mal.formats.options import ReadOptions, WriteOptions
+from mal.formats.pictures import pictures_in
 from mal.formats.recognize import input_format
 from mal.formats.tally import Tally
+from mal.formats.turned import TURNING, in_frame, source_exif
 from mal.formats.whole_folder import check_target
 from mal.formats.yolo_splits import SPLITS, adds_a_split
 
@@ -56,13 +59,17 @@ def run(
     with working_on(str(source)):
         coco, images = read(source, source_format, reading, tally)
     _require_something(coco, source, tally)
-    if images is not None:
-        fill_missing_sizes(coco, images)
     writing = replace(writing, images=images)
     _check_pictures(target_format, writing)
+    source_exif(source_format, coco, images, reading.exif)
+    keep_polygons = target_format == "cvat" and writing.shapes == "polygons"
+    wanted = _wanted_exif(source_format, target_format, coco, reading.exif)
+    looked_at = images or _folder_beside(source, source_format)
+    turning = _turning_line(coco, looked_at, wanted, source_format, target_format)
+    coco = in_frame(coco, looked_at, wanted, tally, keep_polygons=keep_polygons or target_format not in TURNING)
     WRITERS[target_format](coco, target, writing, tally)
     console.print(f"{source} ({source_format}) -> {target} ({target_format})")
-    for line in tally.lines():
+    for line in (*tally.lines(), *turning):
         console.print(line)
     if images is not None and reading.images is None:
         console.print(f"the pictures: --images {images}")
@@ -72,6 +79,39 @@ def run(
     if has_nothing:
         console.print(f"nothing of {source} has come to {target}: the lines above say why")
     return 1 if tally.has_broken or has_nothing else 0
+
+
+def _wanted_exif(source_format: str, target_format: str, coco: CocoFile, exif: Exif) -> Exif:
+    """What the boxes of the output are to be on."""
+    if target_format in TURNING:
+        return "upright"
+    if source_format in TURNING:
+        return "upright" if is_marked_upright(coco.document) else exif
+    return coco.images.exif
+
+
+def _folder_beside(source: Path, source_format: str) -> Path | None:
+    """Where the pictures of a source are when nobody says it: LabelMe has them beside its files."""
+    if source_format != "labelme":
+        return None
+    folder = source if source.is_dir() else source.parent
+    return folder if pictures_in(folder) else None
+
+
+def _turning_line(
+    coco: CocoFile, images: Path | None, wanted: Exif, source_format: str, target_format: str
+) -> list[str]:
+    """What to know of pictures that viewers turn, where shapes are not turned with them; at most one line."""
+    if wanted != coco.images.exif and images is None:
+        tool = target_format if target_format in TURNING else source_format
+        return [
+            f"{tool} goes by pictures as viewers show them (EXIF orientation), and without --images nobody has looked"
+            " whether some are turned: their shapes stay as they are"
+        ]
+    if wanted == coco.images.exif == "stored" and images is not None:
+        line = turned_line(coco.images, turned_pictures(coco.images, images), "--exif upright")
+        return [line] if line else []
+    return []
 
 
 def _files_beside(target: Path, target_format: str, report: Path | None) -> list[Path]:
