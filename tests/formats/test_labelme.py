@@ -164,3 +164,14 @@ def test_shapes_called_ignore_are_left_out_and_are_no_class(tmp_path):
 def test_a_shape_without_a_type_is_a_polygon_as_in_the_first_versions(tmp_path):
     (record,) = read(file(tmp_path, {"label": "nut", "points": [[1, 2], [4, 2], [4, 5], [1, 5]]})).annotations
     assert record["area"] == 9
+
+
+def test_a_class_whose_name_is_not_one_line_is_named(tmp_path):
+    categories = [{"id": 3, "name": "nut\nbolt"}, {"id": 4, "name": "gear"}]
+    tally = written(
+        coco_of(tmp_path, document(annotation(5, RING), categories=categories)), tmp_path / "out", "labelme"
+    )
+    assert (tmp_path / "out" / "labels.txt").read_text() == "gear\n"
+    assert list(tally.changed.values()) == [['class "nut\\nbolt"']]
+    names = [record["name"] for record in read_back(tmp_path / "out")["categories"]]
+    assert sorted(names) == ["gear", "nut\nbolt"]

@@ -146,6 +146,11 @@ def test_our_own_reader_reads_what_is_written(tmp_path, capfd, pictures, files):
     assert [record["segmentation"] for record in with_rles(again)] == [before] * 3
 
 
+def test_file_names_that_begin_with_splits_are_told(tmp_path, capfd):
+    outcome = convert(capfd, source(tmp_path, "train/a.png", "valid/b.png"), tmp_path / "out")
+    assert "the folders train, valid of the file names are no splits of it" in outcome.out
+
+
 def test_pictures_that_are_not_there_are_asked_for(tmp_path, capfd):
     assert "trainers need" in convert(capfd, source(tmp_path, "a.png"), tmp_path / "out", pictures="no").out
 

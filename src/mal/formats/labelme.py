@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from mal.data.coco import CocoFile
+from mal.data.coco import CocoFile, show
 from mal.data.image_table import ImageRecord
 from mal.data.json_out import dumps
 from mal.formats.by_image import EMPTY_MASK, AnnotatedImage, Annotation, Json, by_image, class_names, written
@@ -46,9 +46,18 @@ def write_labelme(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally
             with written(item, tally):
                 _write_image(item, taken, out, options, tally)
         names = class_names(coco)
-        (folder / LABELS).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        (folder / LABELS).write_text("".join(f"{name}\n" for name in _lines(names, tally)), encoding="utf-8")
         tally.classes = len(names)
         tally.lost["keys of the file (info, licenses, keys of classes)"] += len(coco.document) - 2
+
+
+def _lines(names: list[str], tally: Tally) -> Iterator[str]:
+    """The names that are one line each; the others are noted."""
+    for name in names:
+        if name.splitlines() == [name]:
+            yield name
+        else:
+            tally.changed[f"its name is not one line, so that {LABELS} lacks the class"].append(f"class {show(name)}")
 
 
 def _write_image(item: AnnotatedImage, taken: OutputNames, out: Path, options: WriteOptions, tally: Tally) -> None:

@@ -22,6 +22,7 @@ from mal.masks.polygons import joined, polygons_from_rle
 Kind = Literal["yolo", "yolo-seg"]
 
 _KEPT = {"id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd"}
+_SPLIT_FOLDERS = {"train", "val", "valid", "validation", "test"}
 _DECIMALS = 8  # of a share of the image: below a thousandth of a pixel at any size that images have
 
 
@@ -39,6 +40,7 @@ def write_yolo(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally, k
     names = class_names(coco)
     validation = _validation_images(coco, options)
     splits: Counter[str] = Counter()
+    folders: set[str] = set()
     with whole_folder(out) as folder:
         taken = OutputNames(folder, [DESCRIPTION])
         for item in by_image(coco, tally, options.images):
@@ -47,13 +49,14 @@ def write_yolo(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally, k
                 _require_no_other(item, out, split, options)
                 _write_image(item, taken, split, options, tally, kind)
                 splits[split] += 1
+                folders.add(item.file_name.parts[0])
         for split in splits:  # also where all labels of a split lie in folders "labels" deeper down
             (folder / "labels" / split).mkdir(parents=True, exist_ok=True)
         document = description(names, splits or [options.split or "train"], out)
         (folder / DESCRIPTION).write_bytes(as_yaml(document))
     tally.classes = len(names)
     tally.lost["ids and other keys of classes"] += len(coco.categories)
-    tally.notes += _notes(splits, document, options)
+    tally.notes += _notes(splits, folders, document, options)
 
 
 def _validation_images(coco: CocoFile, options: WriteOptions) -> set[PurePosixPath]:
@@ -97,7 +100,10 @@ def _label_of(picture: PurePosixPath) -> PurePosixPath:
     return PurePosixPath(*parts).with_suffix(".txt")
 
 
-def _notes(splits: Counter[str], document: dict[str, Any], options: WriteOptions) -> Iterator[str]:
+def _notes(splits: Counter[str], folders: set[str], document: dict[str, Any], options: WriteOptions) -> Iterator[str]:
+    if options.split is None and folders and folders <= _SPLIT_FOLDERS:
+        there = ", ".join(sorted(folders))
+        yield f"the folders {there} of the file names are no splits of it: to keep those, convert each with its --split"
     if options.split is None:
         yield f"images in train: {splits['train']}, in val: {splits['val']}, chosen by their names (--val-share)"
     for split in SPLITS[:2]:
