@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +39,12 @@ def working_on(where: str) -> Iterator[None]:
 def at_fault(error: BaseException) -> str:
     """What `working_on` named, the outermost first, each with a colon after it; empty where it named nothing."""
     return "".join(f"{where}: " for where in error.__dict__.get(_WORKED_ON, ()))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is not enough memory, which is no fault of the file that was read."""
+    said = re.search(r"out of memory|insufficient memory|not enough memory|can't allocate memory", str(error), re.I)
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM or said is not None
 
 
 class DamagedFile(UserError):  # noqa: N818 -- says what is wrong, as UserError says whose

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from mal.checkpoint.store import AtomicCheckpointIO, link_atomically, read_tensors
-from mal.errors import UserError
+from mal.errors import DamagedFile, UserError
 
 
 class Creates:
@@ -154,3 +154,18 @@ def test_the_latest_file_is_a_copy_where_there_are_no_links(tmp_path, monkeypatc
     link_atomically(tmp_path / "first", tmp_path / "latest.pth")
     assert (tmp_path / "latest.pth").read_text() == "first"
     assert (tmp_path / "first").stat().st_nlink == 1
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 4 GB")], ids=str
+)
+def test_low_memory_is_not_told_as_damage(error, tmp_path, monkeypatch):
+    torch.save({"state_dict": {"w": torch.zeros(2)}}, tmp_path / "good.pth")
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("torch.load", fail)
+    with pytest.raises(UserError, match=r"good\.pth: there is not enough memory to read it") as caught:
+        read_tensors(tmp_path / "good.pth")
+    assert not isinstance(caught.value, DamagedFile)

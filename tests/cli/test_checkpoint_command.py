@@ -55,7 +55,7 @@ def test_names_of_metrics_cannot_steer_the_terminal(checkpoint, capfd, monkeypat
     summary = checkpoint_summary(checkpoint, None) | {"metrics": metrics}
     monkeypatch.setattr("mal.tasks.checkpoint_info.checkpoint_summary", lambda *_: summary)
     outcome = run_mal(capfd, "checkpoint", "info", checkpoint)
-    assert r"\x1b[2J\x1b]52;c;ZXZpbA==\x1b\\n[red]1" in outcome.out
+    assert r"\x1b[2J\x1b]52;c;ZXZpbA==\x1b\\n[red]  1" in outcome.out
 
 
 def test_info_tells_whether_a_file_is_as_it_was_written(checkpoint, tmp_path, capfd):
@@ -130,3 +130,11 @@ def test_wrong_usage_ends_with_code_2(arguments):
 def test_help_is_there_for_each_action(arguments, capsys):
     assert main(["checkpoint", *arguments]) == 0
     assert f"usage: mal checkpoint {arguments[0] if len(arguments) > 1 else '[-h]'}" in capsys.readouterr().out
+
+
+def test_info_keeps_long_names_of_figures_apart_from_their_values(checkpoint, capfd, monkeypatch):
+    from mal.checkpoint.summary import checkpoint_summary
+
+    summary = checkpoint_summary(checkpoint) | {"metrics": {"val/mIoU_instances": 0.7238}}
+    monkeypatch.setattr("mal.tasks.checkpoint_info.checkpoint_summary", lambda *_: summary)
+    assert "val/mIoU_instances  0.7238" in run_mal(capfd, "checkpoint", "info", checkpoint).out

@@ -135,3 +135,15 @@ def test_a_pipe_is_read_as_a_whole(tmp_path):
     writer.start()
     assert read_coco(tmp_path / "pipe").document == json.loads(text)
     writer.join()
+
+
+@pytest.mark.parametrize("place", ["mal.data.json_in.loads", "mal.data.coco.document_in_parts"])
+def test_low_memory_is_told_as_what_it_is(place, tmp_path, monkeypatch):
+    (tmp_path / "boxes.json").write_text('{"images": [], "annotations": [], "categories": []}')
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(place, fail)
+    with pytest.raises(UserError, match=r"boxes\.json: there is not enough memory to read it"):
+        read_coco(tmp_path / "boxes.json")

@@ -14,7 +14,7 @@ from lightning.fabric.plugins import CheckpointIO
 from mal.checkpoint.foreign_objects import plain, stand_ins
 from mal.checkpoint.safetensors_file import SUFFIX, read_safetensors
 from mal.checkpoint.sealed_file import checked_reading, sealed_writing
-from mal.errors import DamagedFile, UserError
+from mal.errors import DamagedFile, UserError, out_of_memory
 from mal.file_kinds import said_kind_of
 from mal.files import atomic_file, cannot_write, disk_error, sync_folder
 
@@ -65,6 +65,8 @@ def read_tensors(path: Path, encryption_key: str | None = None) -> dict[str, Any
             raise
         # Damaged bytes make the readers raise nearly any type of error.
         except Exception as error:
+            if out_of_memory(error):
+                raise UserError(f"{path}: there is not enough memory to read it") from error
             if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
                 reason = f"holds {refused[1]}, which is not plain data, so it was not loaded"
                 raise UserError(f"{path}: {reason}") from error

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from mal.data.annotation_table import AnnotationTable
-from mal.data.coco_document import COCO_FILE, Records, document_as_a_whole, document_in_parts, parsed_document
+from mal.data.coco_document import (
+    COCO_FILE,
+    Records,
+    document_as_a_whole,
+    document_in_parts,
+    no_memory,
+    parsed_document,
+)
 from mal.data.image_table import ImageRecord, ImageTable
 from mal.data.json_file import JsonFile, UnparsedError
 from mal.data.json_records import JsonRecords
@@ -71,6 +78,8 @@ def read_coco(path: Path) -> CocoFile:
     if local.is_file():  # and no pipe, which can be read only once
         try:
             return _in_parts(path, JsonFile(local))
+        except MemoryError as error:
+            raise no_memory(path) from error
         except (UnparsedError, OSError):
             pass  # as a whole it is either taken, or named with the place of the damage
     return _as_a_whole(path, *document_as_a_whole(path))

@@ -65,8 +65,15 @@ def parsed_document(raw: bytes, path: Path) -> tuple[Any, bool]:
         if said is not None:
             raise UserError(f"{path} {said}") from error
         raise _damage(raw, path, error) from error
+    except MemoryError as error:
+        raise no_memory(path) from error
     except (RecursionError, ValueError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}") from error
+
+
+def no_memory(path: Path) -> UserError:
+    """The user's error for a sound file that is too large for this machine."""
+    return UserError(f"{path}: there is not enough memory to read it")
 
 
 def _damage(raw: bytes, path: Path, error: UnicodeDecodeError | json.JSONDecodeError) -> UserError:
@@ -86,6 +93,8 @@ def _read_bytes(path: Path) -> bytes:
         raw = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: give the path of a COCO annotation file") from None
+    except MemoryError as error:
+        raise no_memory(path) from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
     raw = raw.removeprefix(json_in.BYTE_ORDER_MARK)

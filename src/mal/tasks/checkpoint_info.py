@@ -11,6 +11,7 @@ from mal.config.secrets import encryption_key_of
 from mal.console import console
 
 FAULTS_SHOWN = 3
+WIDTH = 12  # of the names, where none is longer
 CHECKS = {
     "sha256": "as it was written (SHA-256)",
     "aes-256-gcm": "as it was written (AES-256-GCM)",
@@ -28,8 +29,10 @@ def run(path: Path, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(summary, indent=2))
         return 0
-    for name, text in _lines(summary):
-        console.print(f"{name:<12}{text}")
+    lines = _lines(summary)
+    width = max(WIDTH, *(len(name) + 2 for name, _ in lines))
+    for name, text in lines:
+        console.print(f"{name:<{width}}{text}")
     return 0
 
 
