@@ -129,3 +129,24 @@ def test_no_text_brings_a_secret_into_a_file_or_a_message(one, two, three):
     assert SECRET not in said
     assert SECRET not in str(stored_values(spec, is_stored=lambda key, value: True))
     assert SECRET not in str(saved_spec(spec, None))
+
+
+def test_a_path_that_may_not_be_read_is_one_problem(tmp_path):
+    (tmp_path / "model.pth").touch()
+    overrides = [
+        f"inference.checkpoint={tmp_path}/model.pth",
+        f"inference.img_dir={tmp_path}",
+        f"results_dir={tmp_path}",
+    ]
+    with pytest.raises(SpecError) as caught:
+        load_spec(None, [*overrides, "inference.ann_path=http://x/${oc.env:AWS_SECRET_ACCESS_KEY}"], task="inference")
+    assert len(caught.value.problems) == 1
+
+
+def test_paths_from_the_environment_are_not_shown_where_they_are_missing(monkeypatch, tmp_path):
+    (tmp_path / SECRET).touch()
+    monkeypatch.setenv("MAL_FILE", str(tmp_path / SECRET))
+    with pytest.raises(SpecError) as caught:
+        load_spec(None, ["inference.ann_path=${oc.env:MAL_DATA}", "results_dir=${oc.env:MAL_FILE}"], task="inference")
+    assert SECRET not in str(caught.value)
+    assert "results_dir=${oc.env:MAL_FILE}: ${oc.env:MAL_FILE} cannot be a folder" in str(caught.value)

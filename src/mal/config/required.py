@@ -70,6 +70,8 @@ def _need(source: SpecSource, key: str, when_absent: str) -> None:
 
 def _report_absent(source: SpecSource, key: str, when_absent: str) -> None:
     section_value = source.value(key.rpartition(".")[0])
+    if key in source.reported:
+        return  # what was given could not be read
     if source.value(key) in (None, "") and (section_value is None or isinstance(section_value, dict)):
         source.report(key, when_absent)
 
@@ -79,7 +81,8 @@ def _check_results_dir(source: SpecSource, task: Task) -> None:
     key = f"{task}.results_dir" if own else "results_dir"
     folder = Path(own or _path(source, "results_dir") or DEFAULT_RESULTS_DIR).absolute()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    part = "a part of it" if key in source.references else str(existing)
     if not existing.is_dir():
-        source.report(key, f"{folder} cannot be a folder: {existing} is a file")
+        source.report(key, f"{source.shown(key, folder)} cannot be a folder: {part} is a file")
     elif not os.access(existing, os.W_OK | os.X_OK):
-        source.report(key, f"{folder} cannot be written: no permission for {existing}")
+        source.report(key, f"{source.shown(key, folder)} cannot be written: no permission for {part}")

@@ -57,6 +57,7 @@ class SpecSource:
         values: nested values as written, unchecked.
         origins: dotted key to the place where it was written.
         problems: mistakes found so far.
+        reported: dotted keys that problems were found with.
         references: by dotted key what was written, where the value came from the environment.
     """
 
@@ -64,6 +65,7 @@ class SpecSource:
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    reported: set[str] = field(default_factory=set)
     references: dict[str, str] = field(default_factory=dict)
 
     def origin(self, key: str) -> Origin:
@@ -75,6 +77,7 @@ class SpecSource:
         return Origin((2, 0), self.name)
 
     def report(self, key: str, message: str) -> None:
+        self.reported.add(key)
         origin = self.origin(key)
         shown_key = "" if origin.label.startswith(f"override {key}") else f"{key}: "
         self.problems.append(Problem(origin.order, f"{origin.label}: {shown_key}{message}"))
