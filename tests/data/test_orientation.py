@@ -76,6 +76,18 @@ def test_damaged_exif_is_as_none_or_as_some_orientation(data):
         assert orientation_of(picture) in ORIENTATIONS
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_exif_that_is_cut_off_is_as_none_or_as_it_was(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    content = exif.tobytes()
+    for end in range(len(content)):
+        save = {"exif": content[:end]} if end else {}
+        Image.new("RGB", (3, 2)).save(tmp_path / "a.png", **save)
+        with opened_picture(tmp_path / "a.png") as picture:
+            assert orientation_of(picture) in (1, 6)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_record_of_the_turned_size_is_refused_with_both_sizes_and_the_reason(tmp_path, suffix):
     save_turned(tmp_path / f"a{suffix}", smooth(), 6)

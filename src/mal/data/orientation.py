@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -37,7 +38,7 @@ def orientation_of(picture: Image.Image) -> int:
     exif = Image.Exif()  # Pillow's getexif would decode a PNG for what may follow behind the pixels
     try:
         exif.load(content)
-    except (SyntaxError, ValueError, OSError):  # damaged: no viewer turns the picture
+    except (SyntaxError, ValueError, OSError, struct.error):  # damaged: no viewer turns the picture
         return 1
     return _checked(exif.get(_TAG, 1))
 
