@@ -44,6 +44,11 @@ def test_the_command_line_imports_only_the_standard_library_at_first():
 
 
 @pytest.mark.parametrize("name", MODULES)
+def test_pictures_are_opened_by_one_function_alone(name):
+    assert "Image.open(" not in MODULES[name].read_text(encoding="utf-8"), "use mal.data.picture_file.picture_in"
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_no_file_is_longer_than_400_lines(name):
     assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= 400
 

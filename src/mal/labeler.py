@@ -18,7 +18,6 @@ from mal.config.schema import ExperimentSpec
 from mal.config.secrets import encryption_key_of
 from mal.data.crop_stream import CropBatch, CropSettings, crop_boxes
 from mal.data.loose_boxes import ImageLike, checked_boxes, image_pixels, visible_boxes
-from mal.data.orientation import Exif
 from mal.data.pixels import normalize
 from mal.errors import SpecError, UserError
 from mal.export.onnx_network import OnnxNetwork
@@ -30,6 +29,7 @@ from mal.models.build import crop_settings, mask_cleaning, prediction_mode
 from mal.models.fast import fast_dtype, fast_network
 from mal.models.network import MaskNetwork
 from mal.models.predict import NO_NUMBER, PredictionMode, is_no_number, predict_logits, predict_probs
+from mal.reading import Exif
 from mal.size_bins import size_bin
 
 

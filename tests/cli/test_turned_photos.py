@@ -120,7 +120,7 @@ def test_a_run_does_not_go_on_with_pictures_turned_otherwise(folder, capfd):
     assert label(capfd, "stored_size.json", "photos", "masks.json").exit_code == 1
     outcome = label(capfd, "stored_size.json", "photos", "masks.json", "--exif", "upright")
     assert outcome.exit_code == 1
-    assert "--exif (it was stored, now it is upright)" in outcome.err
+    assert "exif (it was stored, now it is upright)" in outcome.err
 
 
 def test_records_that_fit_only_the_turned_picture_are_refused_with_the_reason(folder, capfd):

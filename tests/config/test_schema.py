@@ -34,6 +34,8 @@ OWN_FIELDS = {
     "model.activation_checkpoint",
     "dataset.border",
     "dataset.exif",
+    "dataset.grey_range",
+    "dataset.max_megapixels",
     "model.stem",
     "model.num_blocks",
     "model.pretrained",

@@ -85,7 +85,7 @@ def test_colours_that_are_not_converted_are_a_fault(tmp_path):
         ("a.png", "P", "palette"),
         ("a.png", "RGBA", "transparency is dropped"),
         ("a.png", "LA", "transparency is dropped"),
-        ("a.png", "I;16", "16 bits of grey"),
+        ("a.png", "I;16", "grey of more than 8 bits"),
     ],
 )
 def test_a_conversion_is_remarked(tmp_path, name, mode, said):

@@ -17,8 +17,9 @@ from mal.data.orientation import (
     turned_pixels,
     turned_size,
 )
-from mal.data.turned_pictures import choose_exif, turned_line, turned_pictures
+from mal.data.turned_pictures import choose_reading, turned_line, turned_pictures
 from mal.errors import UserError
+from mal.reading import Reading
 from tests.data.coco_samples import annotation, coco_file, document
 from tests.data.turned import ORIENTATIONS, SUFFIXES, as_seen, save_turned, smooth
 
@@ -46,7 +47,7 @@ def test_every_format_is_read_as_stored_or_upright_by_the_same_rule(tmp_path, su
     pixels = smooth()
     path = save_turned(tmp_path / f"a{suffix}", pixels, orientation)
     for exif, expected in (("stored", pixels), ("upright", as_seen(pixels, orientation))):
-        found = read_image(path, exif)
+        found = read_image(path, Reading(exif=exif))
         assert found.shape == expected.shape
         assert found.flags.c_contiguous
         assert np.abs(found.astype(int) - expected).mean() < 4
@@ -93,7 +94,7 @@ def test_a_record_of_the_turned_size_is_refused_with_both_sizes_and_the_reason(t
     save_turned(tmp_path / f"a{suffix}", smooth(), 6)
     with pytest.raises(UserError, match=r"is 48 x 32 pixels.* says 32 x 48, its size as viewers turn it.*exif upright"):
         read_record_image(tmp_path, ImageRecord(1, f"a{suffix}", 32, 48, 0))
-    upright = ImageRecord(1, f"a{suffix}", 32, 48, 0, "upright")
+    upright = ImageRecord(1, f"a{suffix}", 32, 48, 0, Reading(exif="upright"))
     assert read_record_image(tmp_path, upright).shape == (48, 32, 3)
 
 
@@ -119,13 +120,13 @@ def test_turned_pictures_are_counted_in_one_line_with_the_option_to_give(turned_
     line = turned_line(turned_coco.images, turned, "--exif upright")
     assert line.startswith("2 of 4 pictures have an EXIF orientation by which viewers turn them (a.jpg)")
     assert line.endswith("give --exif upright")
-    turned_coco.images.exif = "upright"
+    turned_coco.images.reading = Reading(exif="upright")
     assert "are read turned" in turned_line(turned_coco.images, turned, "--exif upright")
     assert turned_line(turned_coco.images, {}, "--exif upright") is None
 
 
 def test_a_record_of_the_stored_size_gets_the_upright_one_where_boxes_are_upright(turned_coco, tmp_path):
-    notes = choose_exif(turned_coco, tmp_path, "upright")
+    notes = choose_reading(turned_coco, tmp_path, Reading(exif="upright"))
     assert [note.image_id for note in notes] == [1]
     assert "48 x 32" in notes[0].reason
     assert "32 x 48" in notes[0].reason
@@ -133,14 +134,14 @@ def test_a_record_of_the_stored_size_gets_the_upright_one_where_boxes_are_uprigh
 
 
 def test_nothing_changes_where_boxes_are_on_the_stored_pictures(turned_coco, tmp_path):
-    assert choose_exif(turned_coco, tmp_path, "stored") == []
+    assert choose_reading(turned_coco, tmp_path, Reading()) == []
     assert turned_coco.images.sizes.tolist() == [[48, 32]] * 4
 
 
 def test_a_missing_size_is_that_of_the_turned_picture_where_boxes_are_upright(tmp_path):
     save_turned(tmp_path / "a.tif", smooth(), 6)
     coco = coco_file(tmp_path, document(annotation(), images=[{"id": 1, "file_name": "a.tif"}]))
-    choose_exif(coco, tmp_path, "upright")
+    choose_reading(coco, tmp_path, Reading(exif="upright"))
     fill_missing_sizes(coco, tmp_path)
     assert coco.images.sizes.tolist() == [[32, 48]]
 
@@ -148,5 +149,5 @@ def test_a_missing_size_is_that_of_the_turned_picture_where_boxes_are_upright(tm
 def test_records_of_a_table_say_what_their_boxes_go_by():
     images = ImageTable([ImageRecord(1, "a.jpg", 3, 2, 0)])
     assert images[1].exif == "stored"
-    images.exif = "upright"
+    images.reading = Reading(exif="upright")
     assert images[1].exif == "upright"

@@ -15,6 +15,8 @@ from mal.data.images import opened_picture, read_image
 from mal.data.picture_file import FORMATS, picture_in
 from mal.errors import UserError
 from mal.formats.pictures import SUFFIXES
+from mal.limits import MAX_IMAGE_PIXELS
+from mal.reading import Reading
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n0 0 9 9 rectfill\nshowpage\n%%EOF\n"
 MEGAPIXELS = r"196 megapixels, where the limit is 178 megapixels: raise it with --max-megapixels"
@@ -24,7 +26,7 @@ def refusal(path) -> str:
     """The error of reading a picture, which must be that of looking at its header."""
     with pytest.raises(UserError) as of_reading:
         read_image(path)
-    with pytest.raises(UserError) as of_header, opened_picture(path):
+    with pytest.raises(UserError) as of_header, opened_picture(path, Reading().max_pixels):
         pass
     assert str(of_reading.value) == str(of_header.value)
     return str(of_reading.value)
@@ -158,7 +160,7 @@ def test_too_little_memory_for_a_jpeg_is_not_told_as_damage(tmp_path, monkeypatc
 def test_a_picture_in_memory_is_opened_like_a_file():
     buffer = io.BytesIO()
     Image.new("L", (16, 12)).save(buffer, "PNG")
-    with picture_in(io.BytesIO(buffer.getvalue()), "the mask") as picture:
+    with picture_in(io.BytesIO(buffer.getvalue()), "the mask", MAX_IMAGE_PIXELS) as picture:
         assert picture.size == (16, 12)
-    with pytest.raises(UserError, match="the mask is a PostScript"), picture_in(io.BytesIO(EPS), "the mask"):
+    with pytest.raises(UserError, match="the mask is a PostScript"), picture_in(io.BytesIO(EPS), "the mask", None):
         pass

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mal.commands.parser import CommandParser, IntermixedParser, output_file, positive_int
+from mal.commands.picture_arguments import add_picture_arguments, reading_asked_for
 from mal.errors import UserError
 from mal.tasks.check_options import CheckOptions, CheckSource, Use
 
@@ -60,20 +61,14 @@ def make_parser(summary: str) -> CommandParser:
         metavar="N",
         help="annotations or images to name for each kind of finding; JSON has them all (default: %(default)s)",
     )
-    parser.add_argument(
-        "--exif",
-        choices=("stored", "upright"),
-        help="boxes are on photos as they are stored, or as viewers turn them by their EXIF orientation (default:"
-        " stored; with -e dataset.exif)",
-    )
+    add_picture_arguments(parser)
     return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Finds out what to check, then imports the task and runs it."""
     sources = _sources(arguments.parser, arguments.experiment_spec, arguments.inputs)
-    if arguments.exif is not None:
-        sources = tuple(replace(source, exif=arguments.exif) for source in sources)
+    sources = tuple(replace(source, reading=reading_asked_for(arguments, source.reading)) for source in sources)
     from mal.tasks import check
 
     return check.run(
@@ -109,7 +104,7 @@ def _sources_of_spec(spec_path: Path, overrides: list[str]) -> tuple[CheckSource
             continue
         if not ann_path or not img_dir:
             raise UserError(f"{spec_path}: give {key} and {folder_key} together, or neither")
-        known = sources.get((ann_path, img_dir), CheckSource(ann_path, img_dir, (), exif=dataset.exif))
+        known = sources.get((ann_path, img_dir), CheckSource(ann_path, img_dir, (), reading=dataset.reading))
         trained = sizes if use == "training" else known.training_sizes
         kept = inference.keep_existing_masks and use == "labelling"
         sources[ann_path, img_dir] = replace(

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from mal.commands.parser import CommandParser, non_negative_int, output_file, positive_int
+from mal.commands.picture_arguments import add_picture_arguments, reading_asked_for
 from mal.errors import UserError
 
 _EXAMPLES = """
@@ -50,13 +51,7 @@ def make_parser(summary: str) -> CommandParser:
         metavar="N",
         help="of a label file: masks in review_queue.csv and .json; 0 writes none (default: %(default)s)",
     )
-    parser.add_argument(
-        "--exif",
-        choices=("stored", "upright"),
-        default="stored",
-        help="boxes and masks of a label file are on photos as they are stored, or as viewers turn them by their EXIF"
-        " orientation (default: what mal has written into the file, else %(default)s)",
-    )
+    add_picture_arguments(parser)
     return parser
 
 
@@ -79,7 +74,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     if results is None:
         return report.of_labels(
-            ann, images, out=arguments.out, pictures=arguments.pictures, review=arguments.review, exif=arguments.exif
+            ann,
+            images,
+            out=arguments.out,
+            pictures=arguments.pictures,
+            review=arguments.review,
+            reading=reading_asked_for(arguments),
         )
     return report.of_evaluation(
         results, out=arguments.out, ann=ann, images=images, train=arguments.train, pictures=arguments.pictures

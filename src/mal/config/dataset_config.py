@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import ValidationInfo, field_validator
 
 from mal.config.fields import PathText, Section, path_field, spec_field
+from mal.reading import DEFAULT_MEGAPIXELS, Reading
 
 
 class DatasetConfig(Section):
@@ -58,6 +59,24 @@ class DatasetConfig(Section):
         " are stored, or the upright picture that viewers show.",
         flag="--exif",
     )
+    grey_range: Literal["full", "used"] = spec_field(
+        "full",
+        "What becomes black and white where a picture has grey of more than 8 bits: the ends of the full range (full),"
+        " or the smallest and the largest value that it uses itself (used), as for 12 bits in a file of 16.",
+        flag="--grey-range",
+    )
+    max_megapixels: float = spec_field(
+        DEFAULT_MEGAPIXELS,
+        "Pictures with more million pixels are refused, since each takes 3 MB of memory for a million in every process"
+        " that reads pictures.",
+        flag="--max-megapixels",
+        ge=0.001,
+    )
+
+    @property
+    def reading(self) -> Reading:
+        """How pictures are read."""
+        return Reading.of(self.exif, self.grey_range, self.max_megapixels)
 
     @field_validator("max_obj_size")
     @classmethod

@@ -12,16 +12,17 @@ import numpy.typing as npt
 from mal.data.boxes import Boxes, select_boxes, training_boxes
 from mal.data.coco import CocoFile, read_coco
 from mal.data.crop_stream import CropBatch, CropSettings, CropStream
+from mal.data.dim_pictures import dim_line
 from mal.data.images import fill_missing_sizes, image_path
 from mal.data.near_names import near_hint
 from mal.data.notes import RecordNote
 from mal.data.nothing_to_train_on import nothing_to_train_on
-from mal.data.orientation import Exif
 from mal.data.train_boxes import EpochSampler, TrainBatch, TrainBoxes, collate
-from mal.data.turned_pictures import choose_exif, turned_line, turned_pictures
+from mal.data.turned_pictures import choose_reading, turned_line, turned_pictures
 from mal.data.watched_loader import WatchedLoader
 from mal.errors import UserError
 from mal.places import place
+from mal.reading import AS_STORED, Reading
 
 
 class AnnotatedImages:
@@ -30,8 +31,8 @@ class AnnotatedImages:
     Args:
         ann_path: COCO file, or its URL.
         img_dir: folder of the images, or its URL.
-        exif: whether boxes and masks are on the pictures as stored or as viewers turn them; a label file that was made
-            of turned pictures says so itself.
+        reading: how the pictures are read, so what boxes and masks go by; a label file that was made of turned pictures
+            says so itself.
 
     Attributes:
         coco: the file.
@@ -42,18 +43,22 @@ class AnnotatedImages:
         UserError: the file is no COCO file.
     """
 
-    def __init__(self, ann_path: str | Path, img_dir: str | Path, *, exif: Exif = "stored") -> None:
+    def __init__(self, ann_path: str | Path, img_dir: str | Path, *, reading: Reading = AS_STORED) -> None:
         self.coco: CocoFile = read_coco(place(ann_path))
         self.img_dir = place(img_dir)
         self.notes: list[RecordNote] = [
             *self.coco.notes,
-            *choose_exif(self.coco, self.img_dir, exif),
+            *choose_reading(self.coco, self.img_dir, reading),
             *fill_missing_sizes(self.coco, self.img_dir),
         ]
 
     def turned_line(self, option: str = "dataset.exif=upright") -> str | None:
         """How many pictures viewers turn, as of `mal.data.turned_pictures.turned_line`; None where there are none."""
         return turned_line(self.coco.images, turned_pictures(self.coco.images, self.img_dir), option)
+
+    def dim_line(self) -> str | None:
+        """How many pictures are nearly black for what is taken as their range; None where none is."""
+        return dim_line(self.coco.images, self.img_dir)
 
     @cached_property
     def boxes_to_label(self) -> Boxes:

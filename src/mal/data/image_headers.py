@@ -12,6 +12,7 @@ from typing import cast
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
+from mal.data.dim_pictures import OPTION, is_deep, is_dim
 from mal.data.image_table import ImageRecord, ImageTable
 from mal.data.images import HEADER_THREADS, image_path, opened_picture, read_record_image, require_size
 from mal.data.orientation import orientation_of, picture_size, turned_size
@@ -23,8 +24,6 @@ _END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _TAIL = 64  # bytes: some cameras pad their files
 _CONVERTED = {
     "CMYK": "has four inks (CMYK): converted to RGB",
-    "I;16": "has 16 bits of grey: scaled to 8 bits over the full range",
-    "I;16B": "has 16 bits of grey: scaled to 8 bits over the full range",
     "P": "has a palette: its colours are used",
     "PA": "has a palette and transparency: its colours are used, transparency is dropped",
     "LA": "is partly transparent: transparency is dropped",
@@ -81,11 +80,15 @@ def _finding(row: int, image: ImageRecord, img_dir: Path, *, deep: bool) -> Imag
     fault, orientation = None, 1
     try:
         path = image_path(img_dir, image.file_name)
-        with opened_picture(path) as picture:
+        with opened_picture(path, image.reading.max_pixels) as picture:
             orientation = orientation_of(picture)
             remarks += _remarks(picture, image)
             if deep or picture.mode not in CERTAIN_MODES or _may_be_cut_off(picture):
-                read_record_image(img_dir, image)
+                pixels = read_record_image(img_dir, image)
+                if is_deep(picture) and is_dim(pixels, image.reading):
+                    remarks.append(
+                        f"uses less than a tenth of its 16 bits of grey, so that it is nearly black: {OPTION}"
+                    )
             require_size(image, path, picture)
     except UserError as error:
         fault = str(error)
@@ -105,6 +108,11 @@ def _may_be_cut_off(picture: Image.Image) -> bool:
 
 
 def _remarks(picture: Image.Image, image: ImageRecord) -> Iterator[str]:
+    if is_deep(picture) or picture.mode == "F":
+        scale = "the range that it uses" if image.reading.grey_range == "used" else "the full range"
+        yield f"has grey of more than 8 bits: scaled to 8 bits over {scale}"
+    if picture.mode.startswith("RGB") and ";16" in str(cast(ImageFile, picture).tile):
+        yield "has 16 bits a channel: the upper 8 are used"
     if picture.mode in _CONVERTED:
         yield _CONVERTED[picture.mode]
     if getattr(picture, "is_animated", False):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from mal.data.json_column import JsonColumn
-from mal.data.orientation import Exif
+from mal.reading import AS_STORED, Exif, Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,10 @@ class ImageRecord:
     Attributes:
         id: as in the file; numbers and strings never match each other.
         file_name: as in the file, relative to the image folder.
-        width, height: pixels, as ``exif`` says; both 0 while unknown, because the record has no valid size (see
+        width, height: pixels, as ``reading.exif`` says; both 0 while unknown, because the record has no valid size (see
             `mal.data.images.fill_missing_sizes`).
         position: index in the file's ``images`` list.
-        exif: whether size, boxes and masks are those of the stored pixels or of the picture as viewers turn it.
+        reading: how its picture is read; size, boxes and masks are those of the pixels that this gives.
     """
 
     id: int | str
@@ -30,7 +30,12 @@ class ImageRecord:
     width: int
     height: int
     position: int
-    exif: Exif = "stored"
+    reading: Reading = AS_STORED
+
+    @property
+    def exif(self) -> Exif:
+        """Whether its size is that of the stored pixels or of the picture as viewers turn it."""
+        return self.reading.exif
 
     @property
     def has_size(self) -> bool:
@@ -47,11 +52,11 @@ class ImageTable(Mapping[int | str, ImageRecord]):
     Attributes:
         sizes: (N, 2) int64, width and height of each row in pixels, 0 while unknown.
         positions: (N,) int64, index of each row in the file's ``images`` list.
-        exif: of every record; may be set until the first is asked for.
+        reading: of every record; may be set until the first is asked for.
     """
 
     def __init__(self, records: Collection[ImageRecord] = ()) -> None:
-        self.exif: Exif = "stored"
+        self.reading = AS_STORED
         self._rows: dict[int | str, int] = {record.id: row for row, record in enumerate(records)}
         self._ids = JsonColumn()
         for record in records:
@@ -61,6 +66,15 @@ class ImageTable(Mapping[int | str, ImageRecord]):
         names = [record.file_name.encode() for record in records]
         self._names = b"".join(names)
         self._name_ends = np.cumsum([0, *map(len, names)])
+
+    @property
+    def exif(self) -> Exif:
+        """What sizes, boxes and masks of every record go by."""
+        return self.reading.exif
+
+    @exif.setter
+    def exif(self, exif: Exif) -> None:
+        self.reading = replace(self.reading, exif=exif)
 
     def __getitem__(self, image_id: int | str) -> ImageRecord:
         return self.at(self._rows[image_id])
@@ -85,7 +99,7 @@ class ImageTable(Mapping[int | str, ImageRecord]):
         start, end = self._name_ends[row : row + 2]
         width, height = self.sizes[row].tolist()
         name = self._names[start:end].decode()
-        return ImageRecord(self._ids[row], name, width, height, int(self.positions[row]), self.exif)
+        return ImageRecord(self._ids[row], name, width, height, int(self.positions[row]), self.reading)
 
     def set_size(self, image_id: int | str, width: int, height: int) -> None:
         """Give a record the size in pixels that the file lacks."""

@@ -18,7 +18,7 @@ from mal.data.image_table import ImageRecord
 from mal.data.jpeg import decode_jpeg, is_out_of_memory
 from mal.data.near_names import near_hint_in
 from mal.data.notes import RecordNote
-from mal.data.orientation import Exif, orientation_of, picture_size, turn_after_decoding, turned_pixels, turned_size
+from mal.data.orientation import orientation_of, picture_size, turn_after_decoding, turned_pixels, turned_size
 from mal.data.picture_file import not_enough_memory, opened_file, picture_in
 from mal.data.picture_modes import Pixels, UnusablePixelsError, pixels_of
 from mal.data.tiff_jpeg import require_whole_jpeg_inside
@@ -26,6 +26,7 @@ from mal.errors import UserError, one_line
 from mal.limits import MAX_PICTURE_BYTES
 from mal.places import is_url, place_below
 from mal.plain_files import read_up_to
+from mal.reading import AS_STORED, Reading
 
 # Reading headers is waiting for a disk, and more so where the disk is somewhere else.
 HEADER_THREADS = 8
@@ -57,14 +58,13 @@ def _leads_out(img_dir: Path, file_name: str) -> UserError:
     return UserError(f"image file name {show(file_name)} leads out of the image folder {img_dir}: refused{hint}")
 
 
-def read_image(path: Path, exif: Exif = "stored") -> Pixels:
+def read_image(path: Path, reading: Reading = AS_STORED) -> Pixels:
     """Decode one picture.
 
     Args:
         path: a file in one of `mal.data.picture_file.FORMATS`, whatever its name ends with. Grey,
             palette, CMYK and 16-bit pictures are converted, alpha is dropped.
-        exif: pixels as they are stored, as COCO's sizes and boxes go by; or upright, as viewers turn them by their
-            EXIF orientation. The same for every format.
+        reading: how.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -75,9 +75,9 @@ def read_image(path: Path, exif: Exif = "stored") -> Pixels:
     with opened_file(path) as file:
         content = read_up_to(file, MAX_PICTURE_BYTES, f"image {path}")
     try:
-        with picture_in(io.BytesIO(content), f"image {path}") as image:
-            turn = turn_after_decoding(image, exif)
-            return turned_pixels(_decoded(image, content), turn)
+        with picture_in(io.BytesIO(content), f"image {path}", reading.max_pixels) as image:
+            turn = turn_after_decoding(image, reading.exif)
+            return turned_pixels(_decoded(image, content, reading), turn)
     except UserError:
         raise
     except UnusablePixelsError as error:
@@ -89,24 +89,24 @@ def read_image(path: Path, exif: Exif = "stored") -> Pixels:
         raise UserError(f"image {path} is damaged or cannot be decoded: {one_line(error)}") from error
 
 
-def _decoded(image: Image.Image, content: bytes) -> Pixels:
+def _decoded(image: Image.Image, content: bytes, reading: Reading) -> Pixels:
     if image.format in _JPEG_FORMATS:
         pixels = decode_jpeg(content, "CMYK" if image.mode == "CMYK" else "RGB")
         if pixels is not None and image.mode != "CMYK":  # four inks are converted by Pillow alone
             return pixels
     require_whole_jpeg_inside(image, content)
     image.load()
-    return pixels_of(image)
+    return pixels_of(image, reading.grey_range)
 
 
 def read_record_image(img_dir: Path, record: ImageRecord) -> Pixels:
-    """`read_image` for a COCO record, as its ``exif`` says; its size (when it has one) must be the picture's own.
+    """`read_image` for a COCO record, as its ``reading`` says; its size (when it has one) must be the picture's own.
 
     Raises:
         UserError: as in `image_path` and `read_image`, or the sizes differ: boxes for another size would be misplaced.
     """
     path = image_path(img_dir, record.file_name)
-    pixels = read_image(path, record.exif)
+    pixels = read_image(path, record.reading)
     if record.has_size and pixels.shape[:2] != (record.height, record.width):
         with opened_picture(path) as picture:
             require_size(record, path, picture)
@@ -164,11 +164,15 @@ def fill_missing_sizes(coco: CocoFile, img_dir: Path) -> list[RecordNote]:
 
 
 @contextmanager
-def opened_picture(path: Path) -> Iterator[Image.Image]:
+def opened_picture(path: Path, max_pixels: int | None = None) -> Iterator[Image.Image]:
     """A picture of which only the header is read, so that its size, mode and format are known.
+
+    Args:
+        path: of the picture.
+        max_pixels: how many it may have, for whoever will decode it; None takes any number.
 
     Raises:
         UserError: as of `read_image`, as far as the header tells.
     """
-    with opened_file(path) as file, picture_in(file, f"image {path}") as image:
+    with opened_file(path) as file, picture_in(file, f"image {path}", max_pixels) as image:
         yield image

@@ -12,8 +12,8 @@ from PIL import Image
 from mal.data.box import Box
 from mal.data.image_table import ImageRecord
 from mal.data.images import read_image
-from mal.data.orientation import Exif
 from mal.data.picture_modes import pixels_of
+from mal.reading import Exif, Reading
 
 ImageLike = str | Path | Image.Image | npt.NDArray[np.uint8]
 
@@ -30,7 +30,7 @@ def image_pixels(image: ImageLike, exif: Exif = "stored") -> npt.NDArray[np.uint
         ValueError: the array is no image.
     """
     if isinstance(image, str | Path):
-        return read_image(Path(image), exif)
+        return read_image(Path(image), Reading(exif=exif))
     if isinstance(image, Image.Image):
         return pixels_of(image)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mal.reading import Exif
+
 NumberT = TypeVar("NumberT", int, float)
-Exif = Literal["stored", "upright"]
-"""Whether boxes and masks are those of the pixels as they are stored, or of the picture as viewers turn it."""
 
 _TAG = 274
 _WIDTH_TAG, _HEIGHT_TAG = 256, 257  # of TIFF

@@ -55,7 +55,7 @@ def not_enough_memory(path: Path) -> UserError:
     )
 
 
-def picture_in(file: BinaryIO, called: str, max_pixels: int = MAX_IMAGE_PIXELS) -> Image.Image:
+def picture_in(file: BinaryIO, called: str, max_pixels: int | None) -> Image.Image:
     """The picture in a file, of which only the header is read.
 
     Pillow tells formats by their content, and some of its readers start other programs: so its `Image.open`, which asks
@@ -64,18 +64,18 @@ def picture_in(file: BinaryIO, called: str, max_pixels: int = MAX_IMAGE_PIXELS) 
     Args:
         file: must stay open as long as the picture is used.
         called: what the picture is called in errors.
-        max_pixels: how many it may have.
+        max_pixels: how many it may have; None takes any number, for whoever does not decode it.
 
     Raises:
         UserError: it is no picture of a format that is read, its header is damaged, or it has more pixels.
     """
-    if Image.MAX_IMAGE_PIXELS is not None and max_pixels > _PILLOW_REFUSES * Image.MAX_IMAGE_PIXELS:
+    if max_pixels and Image.MAX_IMAGE_PIXELS and max_pixels > _PILLOW_REFUSES * Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels  # some of Pillow's readers ask too, and later again
     head = file.read(HEAD_BYTES)
     try:
         picture = _identified(file, head)
     except Image.DecompressionBombError:
-        raise _too_large(called, "more", max_pixels) from None
+        raise _too_large(called, "too many pixels", max_pixels or MAX_IMAGE_PIXELS) from None
     except MemoryError:
         raise
     # Headers are parsed here, and damaged ones raise nearly every built-in error.
@@ -85,7 +85,7 @@ def picture_in(file: BinaryIO, called: str, max_pixels: int = MAX_IMAGE_PIXELS) 
         told = said_kind(head, "a picture", "picture")
         raise UserError(f"{called} {told or 'is not a picture that can be read, or its first bytes are damaged'}")
     width, height = picture.size
-    if width * height > max_pixels:
+    if max_pixels and width * height > max_pixels:
         raise _too_large(called, f"{width} x {height} pixels, {width * height / 1e6:.4g} megapixels", max_pixels)
     if picture.format == "TIFF":
         picture.info.pop("xmp", None)  # Pillow would turn a TIFF by it where the TIFF's own tag is missing

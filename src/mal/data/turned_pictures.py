@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from mal.data.coco import CocoFile, show
 from mal.data.image_table import ImageTable
 from mal.data.images import HEADER_THREADS, image_path, opened_picture
 from mal.data.notes import RecordNote
-from mal.data.orientation import Exif, orientation_of, picture_size, turned_size
+from mal.data.orientation import orientation_of, picture_size, turned_size
 from mal.errors import UserError
+from mal.reading import Reading
 
 MARK = "mal"  # key of a COCO document for what only this program knows of it
 
@@ -82,15 +83,16 @@ def upright_sizes(coco: CocoFile, turned: Mapping[int, TurnedPicture]) -> list[R
     return notes
 
 
-def choose_exif(coco: CocoFile, img_dir: Path, exif: Exif) -> list[RecordNote]:
-    """Say for a whole file what its boxes and masks go by; call it before sizes are filled in.
+def choose_reading(coco: CocoFile, img_dir: Path, reading: Reading) -> list[RecordNote]:
+    """Say for a whole file how its pictures are read, and what boxes and masks go by; before sizes are filled in.
 
     A file that `marked_upright` has marked goes by the turned pictures whatever is said.
 
     Returns:
         Notes on records whose size had to change.
     """
-    coco.images.exif = "upright" if is_marked_upright(coco.document) else exif
+    is_marked = is_marked_upright(coco.document)
+    coco.images.reading = replace(reading, exif="upright") if is_marked else reading
     if coco.images.exif == "stored":
         return []
     return upright_sizes(coco, turned_pictures(coco.images, img_dir))

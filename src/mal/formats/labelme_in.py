@@ -170,7 +170,7 @@ def _picture_mask(shape: Json, size: tuple[int, int]) -> Rle:
 def _decoded(text: str, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """The pixels of a mask that is a PNG picture in base64, no larger than the image."""
     try:
-        with picture_in(io.BytesIO(base64.b64decode(text, validate=True)), "the mask") as picture:
+        with picture_in(io.BytesIO(base64.b64decode(text, validate=True)), "the mask", None) as picture:
             if picture.width <= size[0] and picture.height <= size[1]:
                 return np.asarray(picture if picture.mode in _MASK_MODES else picture.convert("L")) > 0
     except Exception as error:

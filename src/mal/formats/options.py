@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mal.data.orientation import Exif
+from mal.reading import Exif
 
 Shapes = Literal["masks", "polygons"]
 Pictures = Literal["no", "copy", "link"]

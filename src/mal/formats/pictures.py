@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from mal.data import orientation
 from mal.data.images import image_path, opened_picture
 from mal.data.near_names import near_hint
-from mal.data.orientation import Exif
 from mal.errors import UserError
 from mal.formats.options import ReadOptions, WriteOptions
 from mal.formats.output_names import RefusedName
 from mal.limits import MAX_MASK_PIXELS
+from mal.reading import Exif
 
 SUFFIXES = frozenset(
     (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp", ".pgm")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -148,9 +149,9 @@ def _check_indexed(item: Json, folder: Path, tally: Tally) -> None:
     path = image_path(folder, item["indexed"])
     if not path.is_file():
         return
-    with Image.open(path) as picture:
-        pixels = np.asarray(picture)
-    if _digest(pixels) != item.get("indexed_digest"):
+    size = (item["image"]["width"], item["image"]["height"])
+    pixels = _pixels_of_size(path, size)
+    if pixels is None or _digest(pixels) != item.get("indexed_digest"):
         tally.changed["the picture was edited, but only those in instances/ are read"].append(item["indexed"])
 
 
@@ -158,8 +159,13 @@ def _read_annotation(entry: Json, folder: Path, size: tuple[int, int], tally: Ta
     if entry["file"] is None:
         record = dict(entry["record"])
         return record.pop("bbox"), record
-    with opened_picture(image_path(folder, entry["file"])) as picture:
-        mask = np.asarray(picture) > 0
-    if mask.shape != (size[1], size[0]):
-        raise ValueError(f"{entry['file']} has {mask.shape[1]} x {mask.shape[0]} pixels, its image {size}")
-    return restored(entry, rle_from_mask(mask), entry["file"], tally)
+    pixels = _pixels_of_size(image_path(folder, entry["file"]), size)
+    if pixels is None:
+        raise ValueError(f"{entry['file']} has another size than its image, {size[0]} x {size[1]}")
+    return restored(entry, rle_from_mask(pixels > 0), entry["file"], tally)
+
+
+def _pixels_of_size(path: Path, size: tuple[int, int]) -> npt.NDArray[Any] | None:
+    """The pixels of a picture; None, and nothing decoded, where it has another width and height."""
+    with opened_picture(path) as picture:
+        return np.asarray(picture) if picture.size == size else None

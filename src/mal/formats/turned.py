@@ -10,17 +10,18 @@ from typing import Any
 
 from mal.data.coco import CocoFile, indexed, is_id
 from mal.data.images import fill_missing_sizes
-from mal.data.orientation import TURNS, Exif, turned_back, turned_pixels, turned_size
+from mal.data.orientation import TURNS, turned_back, turned_pixels, turned_size
 from mal.data.turned_pictures import (
     MARK,
     TurnedPicture,
-    choose_exif,
+    choose_reading,
     is_marked_upright,
     marked_upright,
     turned_pictures,
 )
 from mal.formats.tally import Tally
 from mal.masks.rle import mask_from_rle, rle_from_mask, rle_from_segmentation
+from mal.reading import Exif, Reading
 
 Json = dict[str, Any]
 
@@ -44,7 +45,7 @@ def source_exif(name: str, coco: CocoFile, images: Path | None, exif: Exif) -> E
     if name in TURNING:
         coco.images.exif = "upright"
     elif images is not None:
-        choose_exif(coco, images, exif)
+        choose_reading(coco, images, Reading(exif=exif))
     else:
         coco.images.exif = "upright" if is_marked_upright(coco.document) else exif
     if images is not None:

@@ -21,6 +21,7 @@ _OTHER_FIELDS = {
     "results_dir",
     "strategy",
     "dataset.num_workers_per_gpu",
+    "dataset.max_megapixels",
     "inference.num_gpus",
     "inference.gpu_ids",
     "inference.num_nodes",

@@ -15,13 +15,13 @@ from mal.config.references import with_environment
 from mal.data.coco import CocoFile, read_coco
 from mal.data.images import fill_missing_sizes
 from mal.data.json_in import loads
-from mal.data.orientation import Exif
-from mal.data.turned_pictures import choose_exif
+from mal.data.turned_pictures import choose_reading
 from mal.errors import UserError, one_line
 from mal.masks.rle import Rle, rle_from_segmentation
 from mal.metrics.instance_file import read_instances
 from mal.metrics.predictions import read_predictions
 from mal.places import place
+from mal.reading import Reading
 from mal.report.evaluation_tiles import evaluation_tiles, story
 from mal.report.findings import Findings, MaskPair
 from mal.report.instances import Instances, instances_of
@@ -44,9 +44,9 @@ def read_evaluation(
         UserError: the folder holds no evaluation, or files do not belong together.
     """
     metrics = _json(folder / METRICS)
-    ann_path, img_dir, exif = _inputs(folder, ann, images)
+    ann_path, img_dir, reading = _inputs(folder, ann, images)
     coco = read_coco(ann_path)
-    choose_exif(coco, img_dir, exif)
+    choose_reading(coco, img_dir, reading)
     fill_missing_sizes(coco, img_dir)
     instances = _instances(folder / INSTANCES, coco)
     curves = _curves(metrics, train)
@@ -82,7 +82,7 @@ def _json(path: Path) -> Any:
         raise UserError(f"{path}: is not JSON: {error}") from error
 
 
-def _inputs(folder: Path, ann: Path | None, images: Path | None) -> tuple[Path, Path, Exif]:
+def _inputs(folder: Path, ann: Path | None, images: Path | None) -> tuple[Path, Path, Reading]:
     spec_file = folder / "spec.yaml"
     try:
         spec = load_yaml(spec_file.read_text(encoding="utf-8")) if spec_file.is_file() else {}
@@ -96,7 +96,7 @@ def _inputs(folder: Path, ann: Path | None, images: Path | None) -> tuple[Path, 
             where = f"{path} (dataset.{key})" if path else f"dataset.{key}"
             raise UserError(f"{spec_file}: {where} is not there; say where it is with {option}")
         found.append(path)
-    return found[0], found[1], "upright" if dataset.get("exif") == "upright" else "stored"
+    return found[0], found[1], Reading.of_saved(dataset)
 
 
 def _instances(path: Path, coco: CocoFile) -> Instances:

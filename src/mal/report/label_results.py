@@ -9,10 +9,10 @@ import numpy as np
 
 from mal.data.coco import CocoFile, category_name, read_coco
 from mal.data.images import fill_missing_sizes
-from mal.data.orientation import Exif
-from mal.data.turned_pictures import choose_exif
+from mal.data.turned_pictures import choose_reading
 from mal.errors import UserError
 from mal.masks.rle import rle_from_segmentation
+from mal.reading import AS_STORED, Reading
 from mal.report.findings import Findings, MaskPair, Tile
 from mal.report.instances import Column, Instances, instances_of
 from mal.report.page import share_text
@@ -20,14 +20,14 @@ from mal.report.page import share_text
 LOW_SCORE = 0.5
 
 
-def read_labels(ann: Path, images: Path, exif: Exif = "stored") -> tuple[Findings, CocoFile]:
+def read_labels(ann: Path, images: Path, reading: Reading = AS_STORED) -> tuple[Findings, CocoFile]:
     """The masks of a label file, with what it says of each: ``mask_score``, ``iou`` and the ``mal`` mark; and the file.
 
     Raises:
         UserError: it is no COCO file, or no annotation in it has a mask.
     """
     coco = read_coco(ann)
-    choose_exif(coco, images, exif)
+    choose_reading(coco, images, reading)
     fill_missing_sizes(coco, images)
     instances = _instances(coco)
     if not len(instances):

@@ -18,7 +18,7 @@ from mal.data.image_headers import ImageFinding, check_images
 from mal.data.images import fill_missing_sizes
 from mal.data.json_out import write_json
 from mal.data.notes import RecordNote
-from mal.data.turned_pictures import choose_exif
+from mal.data.turned_pictures import choose_reading
 from mal.errors import UserError
 from mal.labelling.existing_masks import has_mask_to_keep, notes_beside_kept
 from mal.labelling.label_report import label_report
@@ -97,7 +97,7 @@ def check_source(source: CheckSource, *, deep: bool = False, show_progress: bool
     coco = read_coco(place(source.annotations))
     if not img_dir.is_dir():
         raise UserError(f"{source.images}: {'is a file; must be a folder' if img_dir.exists() else 'no such folder'}")
-    notes = [*choose_exif(coco, img_dir, source.exif), *fill_missing_sizes(coco, img_dir)]
+    notes = [*choose_reading(coco, img_dir, source.reading), *fill_missing_sizes(coco, img_dir)]
     boxes, box_notes = select_boxes(coco)
     findings: list[ImageFinding] = []
     looked_at = check_images(coco.images, img_dir, deep=deep)

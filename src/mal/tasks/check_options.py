@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mal.reading import AS_STORED, Reading
+
 Use = Literal["training", "validation", "labelling"]
 
 
@@ -18,7 +20,7 @@ class CheckSource:
         images: path or URL of the folder.
         uses: what a run would do with it.
         keep_existing_masks: whether labelling leaves annotations that have a mask as they are.
-        exif: whether boxes and masks are on the pictures as they are stored or as viewers turn them.
+        reading: how the pictures are read, so what boxes and masks are on.
         training_sizes: ``dataset.min_obj_size`` and ``max_obj_size`` in square pixels, where it is trained on.
     """
 
@@ -26,7 +28,7 @@ class CheckSource:
     images: str
     uses: tuple[Use, ...]
     keep_existing_masks: bool = False
-    exif: Literal["stored", "upright"] = "stored"
+    reading: Reading = AS_STORED
     training_sizes: tuple[float, float] | None = None
 
 

@@ -13,6 +13,7 @@ from mal.errors import UserError
 from mal.files import atomic_file
 from mal.metrics.comparison import compare, largest_changes
 from mal.metrics.matched_boxes import MatchedBoxes, match_boxes, paired_boxes
+from mal.reading import AS_STORED
 from mal.report.compare_page import compare_page
 from mal.report.comparison_words import class_note
 from mal.tasks import evaluate
@@ -79,7 +80,7 @@ def _measured_runs(options: CompareOptions) -> tuple[int, list[MeasuredRun]]:
         images = images or (dataset.val_img_dir if dataset else None) or ""
         if not truth:
             raise UserError("label files are held against true masks: set dataset.val_ann_path, or give --truth")
-        source = AnnotatedImages(truth, images, exif=dataset.exif if dataset else "stored")
+        source = AnnotatedImages(truth, images, reading=dataset.reading if dataset else AS_STORED)
         runs |= {each.name: label_run(each.name, each.path, source, images=images) for each in labels}
     exit_code = 0
     for contender in options.contenders:

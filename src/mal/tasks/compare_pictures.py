@@ -51,7 +51,7 @@ def _source(run: MeasuredRun) -> AnnotatedImages:
         raise UserError(f"nobody knows where the pictures of {run.name} are; give --truth and --images")
     if not place(run.images).is_dir():
         raise UserError(f"{run.images}: no such folder; give the pictures of {run.name} with --images")
-    return AnnotatedImages(run.truth, run.images, exif=run.settings.get("dataset.exif", "stored"))
+    return AnnotatedImages(run.truth, run.images, reading=run.reading)
 
 
 def _masks(runs: Sequence[MeasuredRun], matched: MatchedBoxes, rows: Sequence[int]) -> list[dict[int, Rle]]:

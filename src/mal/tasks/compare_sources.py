@@ -26,13 +26,15 @@ from mal.metrics.classes import ClassNumbers
 from mal.metrics.instance_file import Instance, instances, read_instances
 from mal.metrics.instance_table import InstanceTable, instance_row, joined
 from mal.metrics.predictions import read_predictions
+from mal.reading import AS_STORED, Reading
 from mal.tasks.evaluate import INSTANCES, METRICS, PREDICTIONS
 from mal.tasks.in_background import ENCODERS, done_in_background
 
+_OF_PICTURES = ("dataset.exif", "dataset.grey_range")
 SETTINGS = tuple(
     entry.key
     for entry in spec_fields()
-    if (entry.from_checkpoint and "evaluate" in entry.tasks and entry.section != "model") or entry.key == "dataset.exif"
+    if (entry.from_checkpoint and "evaluate" in entry.tasks and entry.section != "model") or entry.key in _OF_PICTURES
 )
 """Fields of the spec that change masks without changing the network."""
 
@@ -52,6 +54,7 @@ class MeasuredRun:
         instances: a row for each box that has a true mask and one of this run.
         missing: how many boxes with a true mask have none of this run.
         masks: the masks of some boxes, by their positions in the list of annotations.
+        reading: how it has read the pictures.
     """
 
     name: str
@@ -62,6 +65,7 @@ class MeasuredRun:
     instances: list[Instance]
     missing: int
     masks: Masks
+    reading: Reading = AS_STORED
 
 
 def results_run(name: str, folder: Path, *, truth: str | None, images: str | None) -> MeasuredRun:
@@ -86,6 +90,7 @@ def results_run(name: str, folder: Path, *, truth: str | None, images: str | Non
         truth=truth or with_environment(str(_value(spec, "dataset.val_ann_path") or "")),
         images=images or with_environment(str(_value(spec, "dataset.val_img_dir") or "")),
         settings={key: value for key in SETTINGS if (value := _value(spec, key)) is not None},
+        reading=Reading.of_saved(_value(spec, "dataset") or {}),
         instances=read_instances(folder / INSTANCES),
         missing=_failed(folder / METRICS),
         masks=lambda positions: _predicted(folder / PREDICTIONS, positions),
@@ -121,6 +126,7 @@ def label_run(name: str, path: Path, source: AnnotatedImages, *, images: str) ->
         path=path,
         truth=str(source.coco.path),
         images=images,
+        reading=source.coco.images.reading,
         settings={},
         instances=list(instances(source.coco, table, classes)),
         missing=len(boxes) - len(table),

@@ -8,7 +8,6 @@ from pathlib import Path
 from mal.console import console
 from mal.data.coco import CocoFile
 from mal.data.json_out import write_json
-from mal.data.orientation import Exif
 from mal.data.turned_pictures import is_marked_upright, turned_line, turned_pictures
 from mal.errors import UserError, working_on
 from mal.formats.formats import WRITERS, output_format, read
@@ -20,6 +19,7 @@ from mal.formats.tally import Tally
 from mal.formats.turned import TURNING, in_frame, source_exif
 from mal.formats.whole_folder import check_target
 from mal.formats.yolo_splits import SPLITS, adds_a_split
+from mal.reading import Exif
 
 _YOLO = ("yolo", "yolo-seg")
 _WITH_PICTURES = ("yolo", "yolo-seg", "labelme", "cvat")

@@ -95,10 +95,11 @@ def _annotations_with_masks(spec: ExperimentSpec) -> AnnotatedImages:
     assert dataset.val_img_dir
     if not dataset.load_mask:
         raise UserError("dataset.load_mask is false: evaluation compares with the masks of dataset.val_ann_path")
-    source = AnnotatedImages(dataset.val_ann_path, dataset.val_img_dir, exif=dataset.exif)
+    source = AnnotatedImages(dataset.val_ann_path, dataset.val_img_dir, reading=dataset.reading)
     if not source.boxes_to_label.has_mask.any():
         raise UserError(f"{source.coco.path}: no annotation has a mask to compare with")
     tell(source.turned_line)
+    tell(source.dim_line)
     return source
 
 

@@ -117,8 +117,9 @@ def label_file(
     assert spec.inference.img_dir
     assert spec.inference.checkpoint
     check_output_path(Path(spec.inference.ann_path), places.labels)
-    source = AnnotatedImages(spec.inference.ann_path, spec.inference.img_dir, exif=spec.dataset.exif)
+    source = AnnotatedImages(spec.inference.ann_path, spec.inference.img_dir, reading=spec.dataset.reading)
     tell(partial(source.turned_line, exif_option))
+    tell(source.dim_line)
     record = places.shards / RECORD_NAME
     early = {} if restart else early_settings(record)
     held = load_networks(spec.inference.checkpoint, effective_spec(spec, early).spec, "inference")
@@ -146,7 +147,7 @@ def label_file(
         min_score=inference.min_score,
         overwrite=overwrite,
         restart=restart,
-        ended=partial(_write_page, places, source.img_dir),
+        ended=partial(_write_page, places, source),
         begun=lambda: save_spec(spec, places.spec) if places.spec and not processes.rank else None,
         resolve=smaller_in_front(source, load_mask=inference.load_mask) if spec.masks.no_overlap else None,
     )
@@ -154,10 +155,10 @@ def label_file(
         return run_job(job, processes, _engine(held, processes), status)
 
 
-def _write_page(places: LabelPlaces, img_dir: Path, is_new: bool) -> None:
+def _write_page(places: LabelPlaces, source: AnnotatedImages, is_new: bool) -> None:
     if places.page is not None:
-        out = places.page
-        after_a_run(lambda: report.of_labels(places.labels, img_dir, out=out, only_missing=not is_new))
+        write = partial(report.of_labels, places.labels, source.img_dir, out=places.page)
+        after_a_run(lambda: write(only_missing=not is_new, reading=source.coco.images.reading))
 
 
 def _alone(spec: ExperimentSpec) -> Processes:

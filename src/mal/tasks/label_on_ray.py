@@ -83,7 +83,7 @@ class ChunkLabeler:
         alone = spec.model_copy(update={"inference": inference.model_copy(update=_ONE_DEVICE)})
         self._spec, self._done = alone, done
         self._folder = tempfile.TemporaryDirectory(prefix="mal-")
-        self._source = AnnotatedImages(inference.ann_path, inference.img_dir, exif=spec.dataset.exif)
+        self._source = AnnotatedImages(inference.ann_path, inference.img_dir, reading=spec.dataset.reading)
         self._boxes, _ = boxes_to_label(self._source, keep_existing_masks=inference.keep_existing_masks)
         self._plan = BoxChunks(self._boxes, inference.batch_size)
         self._unfinished = self._plan.unfinished(done)

@@ -13,10 +13,11 @@ from PIL import Image
 
 from mal.config.schema import ExperimentSpec
 from mal.console import console
+from mal.data.dim_pictures import OPTION, is_deep, is_dim
 from mal.data.images import opened_picture, read_image
 from mal.data.json_out import write_json
 from mal.data.loose_boxes import checked_boxes, visible_boxes
-from mal.data.orientation import Exif, orientation_of
+from mal.data.orientation import orientation_of
 from mal.data.picture_modes import Pixels
 from mal.data.turned_pictures import marked_upright
 from mal.errors import UserError
@@ -25,6 +26,7 @@ from mal.labelling.label import Label, reason_to_doubt
 from mal.masks.overlap import without_overlap
 from mal.masks.rle import empty_rle, rle_area
 from mal.models.predict import NO_NUMBER
+from mal.reading import Reading
 from mal.report.overlay import draw_overlay
 from mal.tasks.photo import Photo, Xywh
 
@@ -94,12 +96,12 @@ def _check_outputs(inputs: Sequence[Path], photos: Sequence[Photo], out: Path | 
 
 def _labelled(photo: Photo, labeler: MaskAutoLabeler, spec: ExperimentSpec, *, several: bool) -> LabelledPhoto:
     try:
-        image = read_image(photo.path, spec.dataset.exif)
+        image = read_image(photo.path, spec.dataset.reading)
     except UserError as error:
         if several:
             console.print(f"failed: {error}")
         return LabelledPhoto(photo, None, [None] * len(photo.boxes), [str(error)] * len(photo.boxes))
-    _tell_turned(photo.path, spec.dataset.exif)
+    _warn_of_header(photo.path, image, spec.dataset.reading)
     labels, reasons = _labels(image, photo.boxes, labeler, spec)
     for number, (label, reason) in enumerate(zip(labels, reasons, strict=True), start=1):
         which = f"{photo.path}, box {number}" if several else f"box {number}"
@@ -111,14 +113,16 @@ def _labelled(photo: Photo, labeler: MaskAutoLabeler, spec: ExperimentSpec, *, s
     return LabelledPhoto(photo, (width, height), labels, reasons)
 
 
-def _tell_turned(path: Path, exif: Exif) -> None:
+def _warn_of_header(path: Path, image: Pixels, reading: Reading) -> None:
     with opened_picture(path) as picture:
-        orientation = orientation_of(picture)
+        orientation, deep = orientation_of(picture), is_deep(picture)
+    if deep and is_dim(image, reading):
+        console.print(f"warning: {path} uses less than a tenth of its 16 bits of grey and is nearly black; {OPTION}")
     if orientation == 1:
         return
     what = (
         "read turned, as viewers show it"
-        if exif == "upright"
+        if reading.exif == "upright"
         else "read as it is stored: boxes measured in a viewer lie elsewhere; --exif upright reads it as they do"
     )
     console.print(f"warning: {path} has EXIF orientation {orientation}, {what}")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mal.console import console
-from mal.data.orientation import Exif
 from mal.errors import UserError
+from mal.reading import AS_STORED, Reading
 from mal.report.evaluation_results import read_evaluation
 from mal.report.findings import Findings
 from mal.report.label_results import read_labels
@@ -55,7 +55,7 @@ def of_labels(
     pictures: int = PICTURES,
     review: int = REVIEW,
     only_missing: bool = False,
-    exif: Exif = "stored",
+    reading: Reading = AS_STORED,
 ) -> int:
     """Write the report of a label file, and the masks that a person should see first as a table and as a COCO file.
 
@@ -66,7 +66,7 @@ def of_labels(
         pictures: masks that are shown as pictures.
         review: how many masks the review queue holds; 0 writes none.
         only_missing: whether files that are there stay as they are.
-        exif: whether boxes and masks are on the pictures as stored or as viewers turn them, unless the file says it.
+        reading: how the pictures are read; that boxes and masks are on turned ones, the file may say itself.
 
     Returns:
         Exit code 0.
@@ -74,7 +74,7 @@ def of_labels(
     Raises:
         UserError: the file holds no masks, or the page cannot be written.
     """
-    findings, coco = read_labels(ann, images, exif)
+    findings, coco = read_labels(ann, images, reading)
     page = out or ann.with_name(f"{ann.stem}_{PAGE}")
     _write(findings, page, pictures, only_missing=only_missing)
     rows = review_rows(findings.instances, review)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from mal.config.schema import ExperimentSpec
 from mal.console import console, tell
@@ -41,11 +43,12 @@ def read_inputs(spec: ExperimentSpec, seed: int) -> TrainingInputs:
     dataset = spec.dataset
     assert dataset.train_ann_path is not None
     assert dataset.train_img_dir is not None
-    source = AnnotatedImages(dataset.train_ann_path, dataset.train_img_dir, exif=dataset.exif)
+    source = AnnotatedImages(dataset.train_ann_path, dataset.train_img_dir, reading=dataset.reading)
     boxes = source.boxes_to_train_on(min_obj_size=dataset.min_obj_size, max_obj_size=dataset.max_obj_size)
     read, images = len(source.coco.annotations), len(boxes.images)
     console.print(f"{len(boxes)} of {read} boxes in {images} images to train on")
     tell(source.turned_line)
+    tell(source.dim_line)
     training = TrainBoxes(
         boxes,
         source.img_dir,
@@ -68,14 +71,19 @@ def _of_validation(note: RecordNote) -> RecordNote:
     return replace(note, reason=f"in the validation file: {note.reason}")
 
 
+def _line_of_validation(make_line: Callable[[], str | None]) -> str | None:
+    return f"validation: {line}" if (line := make_line()) else None
+
+
 def _validation(spec: ExperimentSpec) -> AnnotatedImages | None:
     dataset = spec.dataset
     if not (dataset.load_mask and dataset.val_ann_path and dataset.val_img_dir):
         console.print("no validation: it takes dataset.val_ann_path, val_img_dir and load_mask=true")
         return None
-    source = AnnotatedImages(dataset.val_ann_path, dataset.val_img_dir, exif=dataset.exif)
+    source = AnnotatedImages(dataset.val_ann_path, dataset.val_img_dir, reading=dataset.reading)
     if source.boxes_to_label.has_mask.any():
-        tell(lambda: f"validation: {line}" if (line := source.turned_line()) else None)
+        for make_line in (source.turned_line, source.dim_line):
+            tell(partial(_line_of_validation, make_line))
         return source
     console.print(f"no validation: {source.coco.path} holds no masks to compare with")
     return None

@@ -1,0 +1,26 @@
+"""The options of commands without a spec that say how pictures are read: those of the spec's fields."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from mal.commands.spec_flags import add_spec_flags, values_given
+from mal.reading import AS_STORED, Reading
+
+_FIELDS = ("dataset.exif", "dataset.grey_range", "dataset.max_megapixels")
+
+
+def add_picture_arguments(group: Any) -> None:
+    """Add --exif, --grey-range and --max-megapixels to a parser or a group; `reading_asked_for` makes them one."""
+    add_spec_flags(group, _FIELDS)
+
+
+def reading_asked_for(arguments: argparse.Namespace, otherwise: Reading = AS_STORED) -> Reading:
+    """How to read pictures, as the options say; what they leave open is as in ``otherwise``."""
+    given = values_given(arguments)
+    return Reading.of(
+        given.get("dataset.exif", otherwise.exif),
+        given.get("dataset.grey_range", otherwise.grey_range),
+        given.get("dataset.max_megapixels", otherwise.max_pixels / 1e6),
+    )
