@@ -99,10 +99,18 @@ def _check_paths(values: Mapping[str, Any]) -> None:
             _check_path(flag, Path(values[key]), is_folder=key.endswith("_dir"))
 
 
+def _require_coco(path: Path) -> None:
+    from mal.formats.other_format import require_coco
+
+    require_coco(path, "--ann ")
+
+
 def _check_path(flag: str, path: Path, *, is_folder: bool) -> None:
     wanted, other = ("folder", "file") if is_folder else ("file", "folder")
     if not path.exists():
         raise UserError(f"{flag} {path}: no such {wanted}")
+    if flag == "--ann":
+        _require_coco(path)
     if path.is_dir() != is_folder:
         raise UserError(f"{flag} {path}: is a {other}; must be a {wanted}")
 

@@ -64,8 +64,16 @@ def _need(source: SpecSource, key: str, when_absent: str) -> None:
         return  # asking the other machine takes time and packages
     elif not Path(text).exists():
         source.report(key, f"no such {wanted}: {source.shown(key, text)}")
+    elif key.endswith("ann_path") and (said := _other_format(text, source.shown(key, text))) is not None:
+        source.report(key, f"{source.shown(key, text)} {said}")
     elif Path(text).is_dir() != (wanted == "folder"):
         source.report(key, f"{source.shown(key, text)} is a {other}; must be a {wanted}")
+
+
+def _other_format(text: str, shown: str) -> str | None:
+    from mal.formats.other_format import other_format  # heavy, and of no use to who only reads a spec
+
+    return other_format(text, shown)
 
 
 def _report_absent(source: SpecSource, key: str, when_absent: str) -> None:

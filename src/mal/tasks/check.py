@@ -20,6 +20,7 @@ from mal.data.json_out import write_json
 from mal.data.notes import RecordNote
 from mal.data.turned_pictures import choose_reading
 from mal.errors import UserError
+from mal.formats.other_format import require_coco
 from mal.labelling.existing_masks import has_mask_to_keep, notes_beside_kept
 from mal.labelling.label_report import label_report
 from mal.labelling.positions import Positions
@@ -64,6 +65,7 @@ def run(options: CheckOptions) -> int:
     results, refusals = [], []
     for source in options.sources:
         try:
+            require_coco(source.annotations)
             results.append(summary(check_source(source, deep=options.deep, show_progress=not options.as_json)))
         except UserError as error:
             refusals.append(str(error))
