@@ -28,6 +28,7 @@ from mal.limits import MAX_IMAGE_PIXELS
 from mal.masks.rle import Rle, empty_rle, rle_from_segmentation, rle_from_window
 
 _SAME = 1e-6  # pixels that the side of an unedited box may differ by, after sums and differences of corners
+_NEAR = 10  # times the longer side of an image, as for polygons
 _NO_CLASSES = ("__ignore__", "_background_")  # what LabelMe's own converters leave out
 _POLYGONS = ("polygon", "rotation", "quadrilateral", "oriented_rectangle")
 _MASK_MODES = ("1", "L", "P")  # whose values are those of the file
@@ -183,6 +184,8 @@ def _circle(points: list[tuple[float, float]], size: tuple[int, int]) -> Rle:
     if len(points) != 2:
         raise ValueError(f"a circle has two points, this one has {len(points)}")
     (x, y), on_line = points
+    if max(abs(value) for point in points for value in point) > _NEAR * max(size):
+        raise ValueError("the circle holds a value that is not near the image")
     radius = math.dist(points[0], on_line)
     x0, x1 = (int(min(max(edge, 0), size[0])) for edge in (x - radius, x + radius + 1))
     y0, y1 = (int(min(max(edge, 0), size[1])) for edge in (y - radius, y + radius + 1))
