@@ -79,7 +79,7 @@ def test_a_folder_with_one_coco_file_is_answered_with_that_file(tmp_path, monkey
     (tmp_path / "train").mkdir()
     (tmp_path / "train/_annotations.coco.json").write_text(json.dumps(document()))
     outcome = run_mal(capfd, "check", "train", "train")
-    assert "train is a folder: give train/_annotations.coco.json in it" in outcome.err
+    assert "train is a folder: give _annotations.coco.json in it" in outcome.err
 
 
 def test_a_list_of_results_is_told_as_before(tmp_path, monkeypatch, capfd):

@@ -24,6 +24,8 @@ def test_a_folder_annotations_without_xml_is_no_voc(tmp_path, capsys):
     (tmp_path / "in/Annotations/1.txt").write_text("0 0.5 0.5 0.1 0.1\n")
     assert "no VOC files" in failed(capsys, tmp_path / "in", tmp_path / "o.json")
     assert "no VOC files" in failed(capsys, tmp_path / "in", tmp_path / "o.json", "--from", "voc")
+    (tmp_path / "in/obj.names").write_text("nut\n")
+    assert "no VOC files" in failed(capsys, tmp_path / "in", tmp_path / "o.json")
     assert not (tmp_path / "o.json").exists()
 
 

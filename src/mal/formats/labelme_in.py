@@ -57,7 +57,7 @@ def read_labelme(path: Path, options: ReadOptions, tally: Tally) -> CocoFile:
         try:
             _read_file(file, folder, options, builder, tally)
         except ValueError as error:
-            tally.broken(str(file), f"not a LabelMe file: {error}")
+            tally.broken(str(file), str(error))
     return builder.build(path, tally)
 
 
@@ -75,6 +75,8 @@ def _read_file(file: Path, folder: Path, options: ReadOptions, builder: CocoBuil
         tally.broken(str(file), str(error).removeprefix(f"{file} "))
         return
     document = an_object(content, "the top level")
+    if "shapes" not in document:
+        raise ValueError("not a LabelMe file: the key 'shapes' is missing")
     shapes = list_at(document, "shapes")
     record = dict(document[CARRIED]) if isinstance(document.get(CARRIED), dict) else {}
     picture = PurePosixPath(text_at(document, "imagePath").replace("\\", "/"))

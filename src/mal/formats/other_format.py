@@ -37,11 +37,15 @@ def other_format(path: str | Path, shown: str | None = None) -> str | None:
     try:
         name = input_format(Path(path))
         if name == "coco":
-            return f"is a folder: give {coco_file_in(Path(path))} in it" if Path(path).is_dir() else None
+            return _file_of_folder(Path(path)) if Path(path).is_dir() else None
     except UserError:  # nothing that is known, or several things: the reader says what is missing
         return None
     line = shlex.join(["mal", "convert", shown or str(path), "boxes.json"])
     return f"is {_NAMES[name]}, not a COCO file: `{line}` makes one, boxes.json, to give in its place"
+
+
+def _file_of_folder(folder: Path) -> str:
+    return f"is a folder: give {coco_file_in(folder).relative_to(folder)} in it"
 
 
 def require_coco(path: str | Path, option: str = "") -> None:
@@ -60,7 +64,7 @@ def require_coco(path: str | Path, option: str = "") -> None:
 
 
 def _is_plainly_coco(path: Path) -> bool:
-    """Whether the beginning of a file says it, so that a large one is not gone through for it."""
+    """Whether the beginning of a file says it, so that a large one is not gone through; an empty list too."""
     if path.suffix.lower() != ".json" or not path.is_file():
         return False
     try:
@@ -68,4 +72,5 @@ def _is_plainly_coco(path: Path) -> bool:
             head = file.read(HEAD_BYTES)
     except OSError:  # the reader says why
         return True
-    return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and b'"images"' in head
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    return (text.startswith(b"{") and b'"images"' in head) or b"".join(text.split()) == b"[]"

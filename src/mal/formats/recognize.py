@@ -40,7 +40,7 @@ _JSON_MIN = JsonKind(None, "Label Studio's JSON_MIN", "export it as JSON")
 _RESULTS = JsonKind(
     None,
     "a detector's results in COCO's form (image_id, bbox, score)",
-    "it needs the COCO file of the images, in whose place of annotations they go",
+    "it needs the COCO file of the images, with the list in it as annotations",
 )
 _CREATE_ML = JsonKind(None, "CreateML's JSON", "export the data set as COCO")
 _DATUMARO = JsonKind(None, "Datumaro's JSON", "export the data set as COCO")
@@ -121,8 +121,8 @@ def _formats_of_folder(path: Path) -> set[str]:
     found = {"yolo"} if _may_be_yolo(path) else set()
     found |= {xml_format(file) for file in islice((path / "Annotations").rglob("*.xml"), 1)}
     found |= {xml_format(file) for file in islice(sorted(path.glob("*.xml")), 1)}
-    if (path / "Annotations").is_dir() and not found:
-        raise UserError(f"{path}: no VOC files in {path / 'Annotations'}, and nothing else that is known beside it")
+    if (path / "Annotations").is_dir() and not (found - {"yolo"}) and not _has_labels(path):
+        raise UserError(f"no VOC files in {path / 'Annotations'}: an XML file for each image is expected there")
     kinds = {kind.format for kind in map(_kind_or_none, islice(_json_files(path), _JSON_FILES_ASKED)) if kind}
     if "labelme" in kinds:
         found.add("labelme")
@@ -133,9 +133,13 @@ def _formats_of_folder(path: Path) -> set[str]:
 
 
 def _may_be_yolo(path: Path) -> bool:
-    if any(path.glob("*.yaml")) or any(path.glob("*.yml")) or any(path.glob("*.data")):
-        return True
-    return (path / "labels").is_dir() or has_names_beside(path)
+    return _has_labels(path) or has_names_beside(path)
+
+
+def _has_labels(path: Path) -> bool:
+    """Whether a folder says where the labels of YOLO are, or has them."""
+    is_described = any(any(path.glob(pattern)) for pattern in ("*.yaml", "*.yml", "*.data"))
+    return is_described or (path / "labels").is_dir()
 
 
 def _json_files(folder: Path) -> list[Path]:
