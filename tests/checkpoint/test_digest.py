@@ -51,7 +51,7 @@ def test_a_file_of_another_program_has_no_digest_and_is_read(tmp_path):
     assert read_tensors(tmp_path / "b.pth")["epoch"] == 3
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_byte_can_be_changed_unseen(written, tmp_path, data):
     content = bytearray(written.read_bytes())
@@ -61,7 +61,7 @@ def test_no_byte_can_be_changed_unseen(written, tmp_path, data):
         read_tensors(tmp_path / "b.pth")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_file_that_is_cut_off_is_damaged(written, tmp_path, data):
     content = written.read_bytes()

@@ -86,7 +86,9 @@ def test_a_checkpoint_without_names_is_refused(tmp_path):
         read_tensors(tmp_path / "list.pth")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_a_damaged_file_is_read_or_refused_in_one_line(good, data):
     content = bytearray(good.read_bytes())

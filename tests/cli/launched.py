@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import torch
 
-SECONDS_FOR_ALL = 120.0
+SECONDS_FOR_ALL = 600.0
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from tests.small_disk import fill, small_disk
 pytestmark = pytest.mark.slow
 
 KILLS = 4  # of each kind
-PATIENCE = 120.0  # seconds; only a run that hangs takes them
+PATIENCE = 600.0  # seconds; only a run that hangs takes them
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tests.cli.small_runs import SmallData, small_data, write_spec
 pytestmark = pytest.mark.slow
 
 STOPS = [kill] * 10 + [terminate, interrupt_group]
-PATIENCE = 120.0  # seconds; only a run that hangs takes them
+PATIENCE = 600.0  # seconds; only a run that hangs takes them
 NUM_BOXES = 60
 
 

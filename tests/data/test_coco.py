@@ -182,7 +182,7 @@ def test_whatever_is_damaged_every_annotation_is_accounted_for(tmp_path, images,
 
 
 @given(st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 def test_a_file_with_changed_bytes_is_read_or_refused(tmp_path, data):
     raw = bytearray(json.dumps(document(annotation(), annotation(id=11))).encode())
     for _ in range(data.draw(st.integers(1, 4))):

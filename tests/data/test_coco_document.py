@@ -53,7 +53,7 @@ def small_pieces(request, monkeypatch):
 
 
 @given(content=documents, indent=st.sampled_from([None, 1]), ascii_only=st.booleans())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 def test_a_document_read_in_parts_is_the_document(small_pieces, tmp_path, content, indent, ascii_only):
     document, strict = read(tmp_path, json.dumps(content, indent=indent, ensure_ascii=ascii_only))
     assert list(document) == list(content)

@@ -139,7 +139,7 @@ def test_missing_files_and_folders_are_named(tmp_path):
 
 
 @given(data=st.data(), kind=st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF"]))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
 def test_changed_bytes_give_a_picture_or_a_clear_error(tmp_path, data, kind):
     buffer = io.BytesIO()

@@ -126,7 +126,7 @@ def test_a_process_killed_while_it_waits_is_said_to_have_read_nothing(tmp_path):
     batches = iter(loader)
     next(batches)
     wait_until(lambda: all(loader.board.position(worker) is None for worker in range(2)))
-    time.sleep(0.3)  # all that was asked of it is read by now
+    assert wait_until(lambda: has_read_all(loader))
     os.kill(loader._iterator._workers[1].pid, signal.SIGKILL)
     with pytest.raises(UserError, match=r"^a loader process was killed between two images \(SIGKILL\)"):
         list(batches)
@@ -247,11 +247,18 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def wait_until(is_true: Callable[[], bool], seconds: float = 10) -> bool:
+def wait_until(is_true: Callable[[], bool], seconds: float = 120) -> bool:
     limit = time.monotonic() + seconds
     while not is_true() and time.monotonic() < limit:
         time.sleep(0.02)
     return is_true()
+
+
+def has_read_all(loader: WatchedLoader) -> bool:
+    """Whether the processes have delivered all that was asked of them."""
+    iterator = loader._iterator
+    kept = sum(len(task) == 2 for task in iterator._task_info.values())  # that came before their turn
+    return iterator._worker_result_queue.qsize() + kept == iterator._tasks_outstanding
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -272,7 +279,7 @@ def test_a_main_process_that_ends_amid_an_epoch_ends_its_loader_processes_and_sa
     begin = "import sys; from pathlib import Path; from tests.data.test_watched_loader import begin_an_epoch;"
     act = "batches, workers = begin_an_epoch(Path(sys.argv[1])); print(*workers)"
     main = subprocess.run(
-        [sys.executable, "-c", begin + act, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", begin + act, str(tmp_path)], capture_output=True, text=True, timeout=600, check=False
     )
     assert (main.returncode, main.stderr) == (0, "")
     assert not any(is_running(int(pid)) for pid in main.stdout.split())

@@ -22,7 +22,7 @@ from tests.report.made_up import made_up
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-PATIENCE = 20_000  # milliseconds
+PATIENCE = 120_000  # milliseconds
 WIDTHS = (390, 820, 1440)
 
 pytestmark = pytest.mark.slow

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from itertools import chain, repeat
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -66,11 +67,12 @@ def test_a_new_run_starts_its_bar_at_nothing(tmp_path):
     assert start.done == 0
 
 
-def test_a_line_tells_epoch_step_figures_rate_and_time_left(tmp_path, screen):
+def test_a_line_tells_epoch_step_figures_rate_and_time_left(tmp_path, screen, monkeypatch):
+    looks = chain([100.0], repeat(102.0))  # at the start, and whenever it is looked at afterwards
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: next(looks)))
     fit(tmp_path, TrainingProgress(StatusLog(tmp_path)))
     lines = screen.getvalue().splitlines()
-    assert lines[0].startswith("training: 4/20 boxes  ")
-    assert " boxes/s  0:00 left  epoch 1/2  step 1  loss " in lines[0]
+    assert lines[0].startswith("training: 4/20 boxes  2.0 boxes/s  0:08 left  epoch 1/2  step 1  loss ")
     assert lines[0].endswith("  lr 0.1")
     assert lines[3].startswith("epoch 1/2: loss ")
     assert lines[3].endswith("val/mIoU 0.5")
