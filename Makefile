@@ -20,10 +20,10 @@ PYTHON := $(VENV)/bin/python
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test lint format bench gpu-check ray-check spec-page clean
+.PHONY: help setup browser demo test lint format bench gpu-check ray-check clients-check spec-page clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make the virtual environment (the others do this by themselves)
 	@scripts/setup-venv.sh
@@ -37,7 +37,7 @@ browser: $(SETUP)
 
 test: $(SETUP) $(BROWSER) ## run all tests, with coverage
 	@echo "==> Running all tests (those that need a GPU are skipped without one)"
-	$(PYTHON) -m pytest --cov --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
+	$(PYTHON) -m pytest --cov --cov-report=term --cov-fail-under=90 -m "not clients" $(PYTEST_ARGS)
 
 lint: $(SETUP) ## check format, style and types
 	$(PYTHON) -m ruff format --check .
@@ -58,6 +58,10 @@ gpu-check: $(SETUP) ## on a machine with CUDA: the GPU tests, then the benchmark
 ray-check: $(SETUP) ## install Ray, then label on a cluster of two workers and kill one (a few minutes)
 	$(PYTHON) -m pip install --quiet -e '.[ray]'
 	$(PYTHON) -m pytest -m ray
+
+clients-check: $(SETUP) ## install the programs that read what we write (8 GB, under .venv-clients/), and ask each of them
+	@PYTHON=$(PYTHON) scripts/setup-clients.sh
+	$(PYTHON) -m pytest -m clients
 
 spec-page: $(SETUP) ## write docs/spec.md anew from the schema
 	@printf '%s\n\n' '# The spec' 'Every field of a spec, as the schema in `src/mal/config/` declares it. `mal spec` prints the same as YAML to start from, and `mal spec --json-schema` as a JSON Schema for editors.' 'A default that reads *or the checkpoint'"'"'s* belongs to a field that decides masks: where neither command line nor spec gives it, labelling and evaluation take the value that the checkpoint holds.' > docs/spec.md
