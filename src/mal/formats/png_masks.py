@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mal.data import json_in
-from mal.data.coco import CocoFile
+from mal.data.coco import CocoFile, show
 from mal.data.images import image_path, opened_picture
 from mal.data.json_out import write_json
 from mal.data.json_records import JsonRecords
@@ -76,7 +76,7 @@ def read_png(path: Path, _: ReadOptions, tally: Tally) -> CocoFile:
         document, images = dict(legend["document"]), list(legend["images"])
         builder = CocoBuilder()
         categories = list(document.pop("categories", ()))
-        names = {record["id"]: str(record["name"]) for record in categories}
+        names = {show(record["id"]): str(record["name"]) for record in categories}
         builder.categories(categories)
         for item in images:
             record = dict(item["image"])
@@ -84,7 +84,7 @@ def read_png(path: Path, _: ReadOptions, tally: Tally) -> CocoFile:
             builder.image(record.pop("file_name"), size, record)
             _check_indexed(item, path, tally)
             for entry in item["annotations"]:
-                name = names.get(entry["record"].get("category_id"), NO_CLASSES)
+                name = names.get(show(entry["record"].get("category_id")), NO_CLASSES)
                 builder.annotation(name, *_read_annotation(entry, path, size, tally))
     except UserError as error:
         raise UserError(f"{legend_path}: {error}") from error
