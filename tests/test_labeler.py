@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import mal
-from mal.errors import UserError
+from mal.errors import BoxWarning, UserError
 from mal.labeler import MaskAutoLabeler, best_device
 from mal.masks.cleaning import MaskCleaning
 from mal.masks.rle import mask_from_rle
@@ -210,3 +210,16 @@ def test_a_turned_file_gives_the_masks_of_the_picture_turned_for_good(labeler, t
     boxes = [[10, 12, 70, 66]]
     assert np.array_equal(labeler.label(path, boxes, exif="upright"), labeler.label(as_seen(noise, orientation), boxes))
     assert np.array_equal(labeler.label(path, boxes), labeler.label(noise, boxes))
+
+
+def test_boxes_in_shares_of_the_image_are_a_warning_and_change_nothing(labeler, image):
+    with pytest.warns(BoxWarning, match="1 of 1 boxes lie in the upper left corner of the image of 70 x 50 pixels"):
+        masks = labeler.label(image, [[0.1, 0.1, 0.8, 0.9]])
+    with pytest.warns(BoxWarning):
+        (mask,) = labeler.label_instances(image, [[0.1, 0.1, 0.8, 0.9]])
+    assert (masks[0] == mask.full()).all()
+
+
+def test_a_box_given_by_its_width_and_height_is_an_error_that_says_how_to_give_it(labeler, image):
+    with pytest.raises(ValueError, match=r"it is x, y, x \+ width, y \+ height"):
+        labeler.label(image, [[30, 20, 10, 10]])

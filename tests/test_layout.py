@@ -53,6 +53,20 @@ def test_no_file_is_longer_than_400_lines(name):
     assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= 400
 
 
+def test_outlines_are_filled_and_runs_decoded_at_one_place():
+    calls = {
+        name: {
+            node.attr
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Attribute)
+        }
+        & {"frPyObjects", "annToRLE", "annToMask", "merge"}
+        for name, path in MODULES.items()
+        if "pycocotools" in path.read_text(encoding="utf-8")
+    }
+    assert [name for name, found in calls.items() if found] == ["mal.masks.rle"]
+
+
 def _modules_in(*packages: str) -> list[str]:
     return [name for name in MODULES if _is_in(name, packages)]
 

@@ -47,6 +47,10 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM or said is not None
 
 
+class BoxWarning(UserWarning):
+    """Boxes that a program gave look like something else than corners in pixels."""
+
+
 class DamagedFile(UserError):  # noqa: N818 -- says what is wrong, as UserError says whose
     """A file is cut off, was changed since it was written, or is not what its name says."""
 

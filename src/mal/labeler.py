@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,9 @@ from mal.config.load import spec_from_values
 from mal.config.schema import ExperimentSpec
 from mal.config.secrets import encryption_key_of
 from mal.data.crop_stream import CropBatch, CropSettings, crop_boxes
-from mal.data.loose_boxes import ImageLike, checked_boxes, image_pixels, visible_boxes
+from mal.data.loose_boxes import ImageLike, checked_boxes, image_pixels, visible_boxes, what_is_odd
 from mal.data.pixels import normalize
-from mal.errors import SpecError, UserError
+from mal.errors import BoxWarning, SpecError, UserError
 from mal.export.onnx_network import OnnxNetwork
 from mal.held_networks import AnyNetwork, held_networks
 from mal.masks.cleaning import AS_IT_IS, MaskCleaning, Thresholds, finished_mask
@@ -191,11 +192,15 @@ class MaskAutoLabeler:
         Returns:
             (N, H, W) bool. The mask of a box that lies outside the image is empty.
 
+        Warns:
+            BoxWarning: the boxes look like shares or per cent of the image, or like corners with x and y added to them.
+
         Raises:
             UserError: the image cannot be read, or the network gives values that are not numbers for a box.
             ValueError: a box is not a box.
         """
         pixels, boxes = image_pixels(image, exif), checked_boxes(boxes_xyxy)
+        _warn_of(boxes, pixels)
         masks = np.zeros((len(boxes), *pixels.shape[:2]), dtype=np.bool_)
         for index, pasted in self._masks_by_index(pixels, boxes, batch_size):
             if pasted is None:
@@ -212,8 +217,9 @@ class MaskAutoLabeler:
             N masks; None for a box that lies outside the image, or at which the network fails: its values are not
             numbers.
         """
-        boxes = checked_boxes(boxes_xyxy)
-        found = dict(self._masks_by_index(image_pixels(image, exif), boxes, batch_size))
+        pixels, boxes = image_pixels(image, exif), checked_boxes(boxes_xyxy)
+        _warn_of(boxes, pixels)
+        found = dict(self._masks_by_index(pixels, boxes, batch_size))
         return [found.get(index) for index in range(len(boxes))]
 
     @torch.inference_mode()
@@ -303,6 +309,12 @@ def whole(masks: Iterable[PastedMask | None]) -> Iterator[PastedMask]:
         if mask is None:
             raise UserError(f"a box has no mask: {NO_NUMBER}")
         yield mask
+
+
+def _warn_of(boxes: npt.NDArray[np.float64], pixels: npt.NDArray[np.uint8]) -> None:
+    odd = what_is_odd(boxes, width=pixels.shape[1], height=pixels.shape[0])
+    if odd:
+        warnings.warn(odd, BoxWarning, stacklevel=3)
 
 
 def _checked_spec(values: Mapping[str, Any]) -> ExperimentSpec:

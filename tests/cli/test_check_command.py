@@ -40,6 +40,37 @@ def test_a_sound_file_is_called_good(folder, capfd):
     assert "nut" in outcome.out
 
 
+SOUND = ([2, 10, 20, 40], [30, 45, 20, 17], [50, 40, 18, 30], [75, 25, 16, 33], [28, 20, 9, 14], [60, 26, 14, 16])
+OTHER_CONVENTIONS = {
+    "x0 y0 x1 y1": lambda x, y, w, h: [x, y, x + w, y + h],
+    "normalised": lambda x, y, w, h: [x / 100, y / 80, w / 100, h / 80],
+}
+
+
+@pytest.mark.parametrize("looks", OTHER_CONVENTIONS)
+def test_boxes_of_another_convention_are_to_be_looked_at_and_change_no_exit_code(folder, capfd, looks):
+    boxes = [annotation(id=id, bbox=OTHER_CONVENTIONS[looks](*box)) for id, box in enumerate(SOUND)]
+    outcome = run_mal(capfd, "check", write(*boxes), "photos")
+    assert outcome.exit_code == 0
+    assert "good" not in outcome.out
+    assert "look at these before a run; all 6 annotations would be labelled" in outcome.out
+    assert looks in outcome.out.split("look at these")[1]
+
+
+def test_boxes_of_another_convention_are_told_in_json_too(folder, capfd):
+    boxes = [annotation(id=id, bbox=OTHER_CONVENTIONS["normalised"](*box)) for id, box in enumerate(SOUND)]
+    exit_code, document = checked(capfd, write(*boxes), "photos")
+    (reason,) = document["files"][0]["look_at"]
+    assert (exit_code, "all 6 boxes lie within 0..1" in reason) == (0, True)
+
+
+def test_boxes_of_the_picture_before_it_was_made_smaller_are_named_as_outside(folder, capfd):
+    boxes = [annotation(id=id, bbox=[2 * side for side in box]) for id, box in enumerate(SOUND)]
+    outcome = run_mal(capfd, "check", write(*boxes), "photos")
+    assert outcome.exit_code == 1
+    assert "4 of 6 annotations would get no mask" in outcome.out
+
+
 def test_an_annotation_that_would_get_no_mask_is_named_with_what_to_do(folder, capfd):
     file = write(annotation(), annotation(id=11, bbox=None), annotation(id=12, bbox=[-5, 0, 20, 20]))
     outcome = run_mal(capfd, "check", file, "photos")
@@ -192,3 +223,28 @@ def test_names_in_the_file_cannot_steer_the_terminal(folder, capfd):
     outcome = run_mal(capfd, "check", write(annotation(), images=images), "photos")
     assert not set(outcome.out + outcome.err) & set("\x1b\u202e")
     assert "[red].png" in outcome.out
+
+
+SQUARE, BELOW = [[10, 20, 40, 20, 40, 60, 10, 60]], [[10, 120, 40, 120, 40, 160]]
+
+
+def test_deep_says_how_many_masks_say_nothing_of_their_box(folder, capfd):
+    corner = [[10, 20, 18, 20, 18, 28, 10, 28]]
+    shapes = [SQUARE, BELOW, corner, BELOW]
+    file = write(*(annotation(id=id, segmentation=shape) for id, shape in enumerate(shapes)))
+    outcome = run_mal(capfd, "check", file, "photos", "--deep")
+    assert outcome.exit_code == 0
+    assert "look at these before a run; all 4 annotations would be labelled" in outcome.out
+    assert "2 boxes like annotation 1: its mask has no pixel" in outcome.out
+    assert "1 boxes like annotation 2: its mask does not fit its box" in outcome.out
+    assert "4 of the boxes have one in the file, 1 to compare with" in " ".join(outcome.out.split())
+
+
+def test_a_file_of_which_no_mask_is_left_to_compare_with_is_not_good(folder, capfd):
+    file = write(*(annotation(id=id, segmentation=BELOW) for id in range(3)))
+    outcome = run_mal(capfd, "check", file, "photos", "--deep")
+    assert outcome.exit_code == 1
+    assert "good" not in outcome.out
+    assert "evaluation would not start" in outcome.out
+    exit_code, document = checked(capfd, file, "photos", "--deep")
+    assert (exit_code, document["files"][0]["boxes"]["masks_that_fit"]) == (1, 0)

@@ -70,6 +70,12 @@ def test_info_tells_whether_a_file_is_as_it_was_written(checkpoint, tmp_path, ca
     assert "ours.pth: damaged: it was changed since it was written" in line
 
 
+def test_long_names_of_figures_stand_apart_from_their_values(checkpoint, capfd, monkeypatch):
+    facts = checkpoint_summary(checkpoint) | {"metrics": {"val/mIoU_instances": 0.7238}}
+    monkeypatch.setattr("mal.tasks.checkpoint_info.checkpoint_summary", lambda *_: facts)
+    assert "val/mIoU_instances  0.7238" in run_mal(capfd, "checkpoint", "info", checkpoint).out
+
+
 def test_info_as_json_is_json(checkpoint, capfd):
     summary = json.loads(run_mal(capfd, "checkpoint", "info", checkpoint, "--json").out)
     assert (summary["arch"], summary["epoch"], summary["encrypted"]) == ("vit-deit-tiny/16", 9, False)

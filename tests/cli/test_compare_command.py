@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mal.cli import main
-from mal.masks.rle import rle_from_window
+from mal.masks.rle import empty_rle, rle_from_window
 from mal.tasks.compare_options import CompareOptions, Contender
 from tests.cli.small_runs import run_mal
 from tests.export.exported import small_checkpoint
@@ -123,6 +123,27 @@ def test_boxes_that_one_file_lacks_are_counted_and_left_out(folder, capfd):
     assert result(folder)["boxes"] == 4
     assert "2 boxes with a true mask have no mask in b" in outcome.out
     assert "2 of the 6 boxes of a are not in all runs and are left out" in outcome.out
+
+
+def test_a_true_mask_without_a_pixel_takes_no_part_and_is_counted(folder, capfd):
+    document = coco(masks_of_width(20, 20, 20, 20, 20, 20))
+    document["annotations"][0]["segmentation"] = empty_rle(SIDE, SIDE)
+    (folder / "truth.json").write_text(json.dumps(document))
+    outcome = run_mal(capfd, "compare", "a.json", "b.json", "--truth", "truth.json")
+    assert outcome.exit_code == 0
+    assert result(folder)["boxes"] == 5
+    assert result(folder)["figures"]["miou_instances"]["values"]["a"] == pytest.approx(0.5)
+    assert "truth.json: in no figure: 1 boxes like annotation 100: its mask has no pixel" in outcome.out
+    assert "have no mask in" not in outcome.out
+
+
+def test_true_masks_of_which_none_is_left_are_an_error(folder, capfd):
+    document = coco([empty_rle(SIDE, SIDE)] * 6)
+    (folder / "truth.json").write_text(json.dumps(document))
+    outcome = run_mal(capfd, "compare", "a.json", "b.json", "--truth", "truth.json")
+    assert outcome.exit_code == 1
+    (line,) = outcome.error_lines
+    assert "truth.json: no mask is left to compare with (6 boxes like annotation 100: its mask has no pixel" in line
 
 
 def test_a_box_that_labelling_failed_on_counts_as_not_labelled(folder, capfd):

@@ -193,3 +193,28 @@ def test_the_area_of_a_box_is_that_of_its_visible_part():
     cut = Box(0, 1, image, 1, xyxy=(90, 10, 100, 30), xywh=(90, 10, 500, 20))
     assert inside.area == 1024
     assert cut.area == 200
+
+
+@pytest.mark.parametrize("iscrowd", ["1", "0", 2, -1, None, [], 0.5])
+def test_iscrowd_that_is_neither_0_nor_1_is_told_and_the_box_is_labelled(tmp_path, iscrowd):
+    boxes, (note,) = selected(tmp_path, annotation(iscrowd=iscrowd))
+    assert len(boxes) == 1
+    assert (note.action, note.position) == ("warned", 0)
+    assert f"iscrowd is {json.dumps(iscrowd)}, neither 0 nor 1" in note.reason
+
+
+@pytest.mark.parametrize(("iscrowd", "is_labelled"), [(True, False), (1.0, False), (False, True), (0.0, True)])
+def test_iscrowd_may_be_written_as_a_truth_value_or_a_float(tmp_path, iscrowd, is_labelled):
+    boxes, notes = selected(tmp_path, annotation(iscrowd=iscrowd))
+    assert len(boxes) == is_labelled
+    assert not [note for note in notes if note.action == "warned"]
+
+
+def test_boxes_that_look_like_another_convention_are_told_before_all_else(tmp_path):
+    bare = annotation(id=9, bbox=None)
+    shares = [annotation(id=id, bbox=[0.1 * id, 0.2, 0.3, 0.4]) for id in range(3)]
+    boxes, (first, second) = selected(tmp_path, bare, *shares)
+    assert len(boxes) == 3
+    assert (first.action, first.position, first.image_id) == ("warned", None, None)
+    assert "all 3 boxes lie within 0..1" in first.reason
+    assert second.action == "skipped"

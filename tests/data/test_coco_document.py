@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 
 import pytest
@@ -76,9 +77,36 @@ def test_a_list_of_objects_and_others_is_read_too(tmp_path):
     assert document == {"a": [{"x": 1}, 3]}
 
 
-def test_of_a_doubled_key_the_last_value_counts(tmp_path):
-    document, _ = read_more(tmp_path, '"a": [{"x": 1}], "b": 0, "a": [{"x": 2, "x": 3}]')
-    assert {key: parsed(value) for key, value in document.items()} == {"a": [{"x": 3}], "b": 0}
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '{"images": [], "annotations": [{"id": 1}], "annotations": [{"id": 2}]}',
+            'the key "annotations" is twice in the object of "images", "annotations": keep one of them',
+        ),
+        (
+            '{"images": [], "annotations": [{"id": 1}, {"id": 7, "bbox": [1], "bbox": [2]}]}',
+            'the key "bbox" is twice in the record with id 7',
+        ),
+        (
+            '{"images": [], "annotations": [{"id": 7, "segmentation": {"size": [1, 1], "counts": "", "counts": ""}}]}',
+            'the key "counts" is twice in the record with id 7',
+        ),
+        (
+            '{"images": [{"file_name": "a", "file_name": "b"}], "annotations": []}',
+            'the key "file_name" is twice in the object of "file_name"',
+        ),
+        (
+            '{"images": [], "annotations": [], "info": {"a": 1, "a": 1}}',
+            'the key "a" is twice in the object of "a"',
+        ),
+    ],
+)
+def test_a_key_twice_in_an_object_is_an_error_that_names_the_record(tmp_path, text, said):
+    with pytest.raises(UserError, match=re.escape(said)) as caught:
+        read(tmp_path, text)
+    assert str(tmp_path / "boxes.json") in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_nan_in_one_record_is_read_and_told(tmp_path):

@@ -72,3 +72,9 @@ def test_the_value_named_keeps_as_many_as_said_and_at_least_half(small, large):
     kept = [area > int(said[2]) if said[1] == "min_obj_size" else area < int(said[2]) for area in of_field]
     assert (sum(kept), len(kept)) == (int(said[3]), int(said[4]))
     assert 2 * sum(kept) >= len(kept) >= max(len(small), len(large))
+
+
+def test_boxes_in_shares_of_the_image_are_said_to_be_that(tmp_path):
+    said = reason(tmp_path, *[annotation(id=id, bbox=[0.1, 0.2, 0.3, 0.4]) for id in range(3)])
+    assert "3 are at most 2 pixels wide or high" in said
+    assert "all 3 boxes lie within 0..1: bbox looks normalised" in said

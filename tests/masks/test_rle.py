@@ -101,6 +101,57 @@ def test_a_damaged_segmentation_is_refused_with_a_reason(segmentation):
         rle_from_segmentation(segmentation, 4, 4)
 
 
+def zigzag(points: int, side: float) -> list[float]:
+    """An outline that goes from one end of a picture to the other with each of its points."""
+    return [value for number in range(points) for value in (side * (number % 2), side * number / points)]
+
+
+def test_outlines_that_would_take_gigabytes_are_refused_before_they_are_filled():
+    with pytest.raises(ValueError, match="longer than 5,000,000 pixels"):
+        rle_from_segmentation([zigzag(10_000, 1000.0)], 1000, 1000)
+
+
+def test_many_outlines_are_bounded_together(monkeypatch):
+    monkeypatch.setattr("mal.masks.rle.MAX_OUTLINE_LENGTH", 50_000)
+    outline = zigzag(60, 100.0)
+    assert rle_area(rle_from_segmentation([outline] * 8, 100, 100)) > 0
+    with pytest.raises(ValueError, match="longer than 50,000 pixels"):
+        rle_from_segmentation([outline] * 9, 100, 100)
+
+
+def test_an_outline_of_many_points_is_filled_as_long_as_it_is_short():
+    angles = np.linspace(0, 2 * np.pi, 100_000, endpoint=False)
+    circle = (500 + 400 * np.stack([np.cos(angles), np.sin(angles)], axis=1)).ravel().tolist()
+    assert rle_area(rle_from_segmentation([circle], 1000, 1000)) == pytest.approx(np.pi * 400**2, rel=0.01)
+
+
+@given(
+    st.integers(1, 3000),
+    st.lists(st.lists(st.floats(-9000, 9000), min_size=6, max_size=8).filter(lambda xy: not len(xy) % 2), max_size=3),
+)
+def test_any_outlines_are_a_mask_or_refused(side, polygons):
+    try:
+        rle = rle_from_segmentation(polygons, side, side)
+    except ValueError:
+        return
+    assert 0 <= rle_area(rle) <= side * side
+
+
+def test_images_with_more_pixels_than_runs_can_count_have_no_masks():
+    square = [0, 0, 60_000, 0, 60_000, 60_000, 0, 60_000]
+    for segmentation in ([square], {"size": [70_000, 70_000], "counts": [4_900_000_000]}):
+        with pytest.raises(ValueError, match="an image of 70000 x 70000 pixels has more than the 2,147,483,647"):
+            rle_from_segmentation(segmentation, 70_000, 70_000)
+    with pytest.raises(ValueError, match="2,147,483,647"):
+        empty_rle(70_000, 70_000)
+
+
+@pytest.mark.parametrize("counts", ["0" * 1000, "0" * 18, [0] * 1000, [*[0] * 17, 16]])
+def test_an_rle_has_at_most_a_run_for_each_pixel(counts):
+    with pytest.raises(ValueError, match="more runs than its image has pixels, 16"):
+        rle_from_segmentation({"size": [4, 4], "counts": counts}, 4, 4)
+
+
 @given(st.text(alphabet=[chr(c) for c in range(48, 112)], max_size=12))
 def test_any_text_as_counts_is_a_mask_of_the_right_size_or_refused(text):
     try:

@@ -11,6 +11,7 @@ from lightning import Callback
 
 from mal import console
 from mal.console import PlainConsole
+from mal.data.notes import RecordNote
 from mal.training import progress
 from mal.training.progress import TrainingProgress, boxes_done
 from mal.training.status import StatusLog
@@ -115,3 +116,16 @@ def test_a_box_that_cannot_be_read_is_named_once(tmp_path, screen):
         shown.on_validation_epoch_end(SimpleNamespace(world_size=1), None)
     assert screen.getvalue() == "  not validated on: annotation 17: a.jpg: damaged\n"
     assert len(entries(tmp_path, "annotation 17")) == 1
+
+
+def test_masks_that_say_nothing_are_counted_once_in_a_run(tmp_path, screen):
+    truth = SimpleNamespace(notes={})
+    shown = TrainingProgress(StatusLog(tmp_path), truth)
+    for position in range(3):
+        reason = f"its mask has no pixel in its image of {position} x 80"
+        truth.notes[position] = RecordNote(position, 10 + position, 1, "warned", reason)
+    for _ in range(2):
+        shown.on_validation_epoch_end(SimpleNamespace(world_size=1), None)
+    said = "3 boxes like annotation 10: its mask has no pixel in its image of 0 x 80"
+    assert screen.getvalue() == f"  not validated on: {said}\n"
+    assert len(entries(tmp_path, said)) == 1

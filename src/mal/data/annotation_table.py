@@ -28,25 +28,29 @@ class AnnotationTable:
         image_rows: (N,) int64, row in ``images``; -1 where the image is not there.
         xywh: (N, 4) float64, the box as the file has it; NaN where it has none with a finite place and extent.
         is_group: (N,) bool, whether ``iscrowd`` is 1.
+        is_odd_group: (N,) bool, whether ``iscrowd`` is there and neither 0 nor 1.
         has_mask: (N,) bool, whether the file has a mask for it, readable or not.
     """
 
     def __init__(self, annotations: Iterable[Any] = (), images: ImageTable = _NO_IMAGES) -> None:
         self.ids, self.category_ids = JsonColumn(), JsonColumn()
         image_rows, numbers = array("q"), array("d")
-        is_group, has_mask = bytearray(), bytearray()
+        is_group, is_odd_group, has_mask = bytearray(), bytearray(), bytearray()
         for entry in annotations:
             record = entry if isinstance(entry, dict) else {}
             self.ids.append(record.get("id"))
             self.category_ids.append(record.get("category_id"))
             image_rows.append(images.row(record.get("image_id")))
             numbers += _numbers(record.get("bbox"))
-            is_group.append(record.get("iscrowd") == 1)
+            is_crowd = record.get("iscrowd", 0)
+            is_group.append(is_crowd == 1)
+            is_odd_group.append(is_crowd not in (0, 1))
             has_mask.append(bool(record.get("segmentation")))
         self.image_rows = np.array(image_rows, np.int64)
         self.xywh = np.array(numbers, np.float64).reshape(-1, 4)
         self.xywh[~_is_box(self.xywh)] = np.nan
         self.is_group = np.array(is_group, np.bool_)
+        self.is_odd_group = np.array(is_odd_group, np.bool_)
         self.has_mask = np.array(has_mask, np.bool_)
 
     def __len__(self) -> int:

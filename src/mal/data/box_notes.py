@@ -64,6 +64,9 @@ def _oddities(coco: CocoFile, record: dict[str, Any], position: int, first_posit
         reasons.append("category_id is missing or null: kept without a class")
     elif not category_is_known(coco, category_id):
         reasons.append(f'category_id {show(category_id)} is not in "categories": kept as it is')
+    is_crowd = record.get("iscrowd", 0)
+    if is_crowd not in (0, 1):
+        reasons.append(f"iscrowd is {show(is_crowd)}, neither 0 nor 1: taken as 0, a single object")
     return reasons
 
 

@@ -9,12 +9,13 @@ import numpy.typing as npt
 
 from mal.data.annotation_table import AnnotationTable
 from mal.data.box import Box, Boxes
+from mal.data.box_conventions import BoxSuspicion, suspicion
 from mal.data.box_notes import ROUNDING, notes_on
 from mal.data.coco import CocoFile, is_id
 from mal.data.json_column import JsonColumn
 from mal.data.notes import RecordNote
 
-__all__ = ["Box", "Boxes", "RecordNote", "select_boxes", "training_boxes"]
+__all__ = ["Box", "Boxes", "RecordNote", "box_suspicion", "select_boxes", "training_boxes"]
 
 SizeRule = Literal["thin", "small", "large"]
 
@@ -23,18 +24,20 @@ def select_boxes(coco: CocoFile) -> tuple[Boxes, list[RecordNote]]:
     """Choose what can be labelled.
 
     Returns:
-        Boxes sorted by image, then by position; and notes in file order. An annotation without a box has exactly one
-        "skipped", "failed" or "passed" note; a clipped one is a box and has a "clipped" note; "warned" notes come on
-        top.
+        Boxes sorted by image, then by position; and notes: that of `box_suspicion`, then those on records in file
+        order. An annotation without a box has exactly one "skipped", "failed" or "passed" note; a clipped one is a box
+        and has a "clipped" note; "warned" notes come on top.
     """
     table = coco.table
-    xyxy, overhang = _clip(table, coco)
+    xyxy, overhang = _clip(table, _image_sizes(coco))
     has_extent = (xyxy[:, :2] < xyxy[:, 2:]).all(axis=1)  # not where a number is NaN
     usable = has_extent & ~table.is_group
     first_positions = _first_positions(table.ids)
-    plain = usable & (overhang <= ROUNDING) & _is_plain_class(table.category_ids, coco)
+    plain = usable & ~table.is_odd_group & (overhang <= ROUNDING) & _is_plain_class(table.category_ids, coco)
     plain &= first_positions == np.arange(len(table))
-    notes = [
+    suspected = box_suspicion(coco)
+    notes = [RecordNote(None, None, None, "warned", str(suspected))] if suspected else []
+    notes += [
         note
         for position in np.flatnonzero(~plain).tolist()
         for note in notes_on(coco, position, first_position=int(first_positions[position]))
@@ -44,12 +47,24 @@ def select_boxes(coco: CocoFile) -> tuple[Boxes, list[RecordNote]]:
     return Boxes(table, coco.images, positions, xyxy[positions]), notes
 
 
-def _clip(table: AnnotationTable, coco: CocoFile) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Boxes limited to their images, (N, 4) as x0 y0 x1 y1, and how far each reaches out, (N,); NaN without one."""
-    sizes = np.full((len(table), 2), np.nan)
-    known = table.image_rows >= 0
-    sizes[known] = coco.images.sizes[table.image_rows[known]]
+def box_suspicion(coco: CocoFile) -> BoxSuspicion | None:
+    """What the boxes of a file look like if not like x, y, width and height in pixels."""
+    return suspicion(coco.table.xywh, _image_sizes(coco))
+
+
+def _image_sizes(coco: CocoFile) -> npt.NDArray[np.float64]:
+    """Width and height of each annotation's image, (N, 2); NaN where they are not known."""
+    sizes = np.full((len(coco.table), 2), np.nan)
+    known = coco.table.image_rows >= 0
+    sizes[known] = coco.images.sizes[coco.table.image_rows[known]]
     sizes[sizes == 0] = np.nan
+    return sizes
+
+
+def _clip(
+    table: AnnotationTable, sizes: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Boxes limited to their images, (N, 4) as x0 y0 x1 y1, and how far each reaches out, (N,); NaN without one."""
     start, end = table.xywh[:, :2], table.xywh[:, :2] + table.xywh[:, 2:]
     overhang = np.concatenate([-start, end - sizes], axis=1).max(axis=1)
     return np.concatenate([np.maximum(start, 0), np.minimum(end, sizes)], axis=1), overhang

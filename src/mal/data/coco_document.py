@@ -51,7 +51,7 @@ def document_as_a_whole(path: Path) -> tuple[Any, bool]:
     """The value of a file, parsed at once; and whether it is strict JSON, without NaN and Infinity.
 
     Raises:
-        UserError: the file is missing, empty or not JSON (with line and column).
+        UserError: the file is missing, empty or not JSON (with line and column); or a key is twice in an object.
     """
     return parsed_document(_read_bytes(path), path)
 
@@ -60,6 +60,8 @@ def parsed_document(raw: bytes, path: Path) -> tuple[Any, bool]:
     """As `document_as_a_whole`, of the bytes of a file that messages call ``path``."""
     try:
         return json_in.loads(raw)
+    except json_in.DoubledKeyError as error:
+        raise UserError(f"{path}: {error}") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         said = said_kind(raw[:HEAD_BYTES], "a JSON file", "json", "text")
         if said is not None:

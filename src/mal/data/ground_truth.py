@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from mal.data.box import Box
-from mal.data.coco import CocoFile
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from mal.data.box import Box, Boxes
+from mal.data.box_tables import note_groups
+from mal.data.coco import CocoFile, show
 from mal.data.notes import RecordNote
-from mal.masks.rle import Rle, rle_from_segmentation
+from mal.masks.rle import Rle, rle_area, rle_extent, rle_from_segmentation
+
+LEAST_FIT = 0.25
+"""IoU of a mask's extent with its box below which the two are of different objects: of 7,585 masks of six public sets
+the lowest fit is 0.36; a box around the hidden part of its object too may have less than half."""
+
+_NO_PART = "it takes no part in the evaluation"
 
 
 class GroundTruth:
@@ -15,24 +27,78 @@ class GroundTruth:
         coco: the annotation file.
 
     Attributes:
-        notes: the boxes that were asked for and have no readable mask, each named once.
+        notes: the boxes that were asked for and have no mask that says anything about them, each named once.
+        unreadable: which of them have a mask that cannot be read.
     """
 
     def __init__(self, coco: CocoFile) -> None:
         self._annotations = coco.annotations
         self.notes: dict[int, RecordNote] = {}
+        self.unreadable: set[int] = set()
 
     def rle(self, box: Box) -> Rle | None:
-        """The true mask of a box at full image size; None, and a note, where the file has none."""
+        """The true mask of a box at full image size.
+
+        None, and a note, where the file has none, where it cannot be read or has no pixel, and where it hardly touches
+        the box that the file has for it.
+        """
         segmentation = self._annotations[box.position].get("segmentation")
         if not segmentation:
-            self._note(box, "no mask in the file: its box is used, it takes no part in the evaluation")
+            self._note(box, f"no mask in the file: its box is used, {_NO_PART}")
             return None
         try:
-            return rle_from_segmentation(segmentation, box.image.height, box.image.width)
+            rle = rle_from_segmentation(segmentation, box.image.height, box.image.width)
         except ValueError as error:
             self._note(box, f"mask not readable: {error}")
+            self.unreadable.add(box.position)
             return None
+        fault = _fault(rle, box)
+        if fault:
+            self._note(box, fault + (", and its polygons look normalised" if _is_normalised(segmentation) else ""))
+        return None if fault else rle
+
+    def has_any(self, boxes: Boxes) -> bool:
+        """Whether some box has a true mask; looks for the first, and notes those before it that have none."""
+        return any(self.rle(box) is not None for box in boxes.take(np.flatnonzero(boxes.has_mask)))
 
     def _note(self, box: Box, reason: str) -> None:
         self.notes[box.position] = RecordNote(box.position, box.annotation_id, box.image.id, "warned", reason)
+
+
+def reasons(notes: Iterable[RecordNote]) -> list[str]:
+    """Notes of `GroundTruth` in few lines: of each kind how many there are, and the first."""
+    return [
+        f"{group.count} boxes like annotation {show(group.example_id)}: {group.example}" for group in note_groups(notes)
+    ]
+
+
+def _fault(rle: Rle, box: Box) -> str:
+    """Why a mask is no truth for its box; empty where it is one."""
+    if not rle_area(rle):
+        return f"its mask has no pixel in its image of {box.image.width} x {box.image.height}: {_NO_PART}"
+    if _fit(rle, box) < LEAST_FIT:
+        extent = [round(side) for side in rle_extent(rle)]
+        return f"its mask does not fit its box, it reaches over {extent}, its bbox is {list(box.xywh)}: {_NO_PART}"
+    return ""
+
+
+def _fit(rle: Rle, box: Box) -> float:
+    """IoU of a mask's extent with the box of the file, 0..1; sides that are up to a pixel apart count as the same."""
+    size = (box.image.width, box.image.height)
+    corners = np.clip(_corners(box.xywh), 0, (*size, *size))
+    extent = _corners(rle_extent(rle))
+    extent = np.clip(corners, extent - 1, extent + 1)
+    shared = np.minimum(corners[2:], extent[2:]) - np.maximum(corners[:2], extent[:2])
+    intersection = np.maximum(shared, 0).prod()
+    areas = (corners[2:] - corners[:2]).prod() + (extent[2:] - extent[:2]).prod()
+    return float(intersection / (areas - intersection))
+
+
+def _corners(xywh: tuple[float, float, float, float]) -> np.ndarray:
+    x, y, width, height = xywh
+    return np.array([x, y, x + width, y + height])
+
+
+def _is_normalised(segmentation: Any) -> bool:
+    """Whether all coordinates of polygons lie within 0..1."""
+    return isinstance(segmentation, list) and all(0 <= value <= 1 for polygon in segmentation for value in polygon)

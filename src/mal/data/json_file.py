@@ -63,9 +63,12 @@ class JsonFile:
 
         Raises:
             UnparsedError: it is no JSON.
+            UserError: a key is twice in an object.
         """
         try:
             value, strict = json_in.loads(text)
+        except json_in.DoubledKeyError as error:
+            raise UserError(f"{self.path}: {error}") from error
         except (ValueError, RecursionError) as error:
             raise UnparsedError(str(error)) from error
         self.strict_json &= strict

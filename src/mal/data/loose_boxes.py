@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from mal.data.box import Box
+from mal.data.box_conventions import suspicion
 from mal.data.image_table import ImageRecord
 from mal.data.images import read_image
 from mal.data.picture_modes import pixels_of
@@ -52,8 +53,30 @@ def checked_boxes(boxes_xyxy: ArrayLike) -> npt.NDArray[np.float64]:
     bad = ~np.isfinite(boxes).all(1) | (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
     if bad.any():
         index = int(np.flatnonzero(bad)[0])
-        raise ValueError(f"boxes_xyxy[{index}] is not a box with x0 < x1 and y0 < y1: {boxes[index].tolist()}")
+        raise ValueError(
+            f"boxes_xyxy[{index}] is not a box with x0 < x1 and y0 < y1: {boxes[index].tolist()}"
+            " (of x, y, width, height it is x, y, x + width, y + height)"
+        )
     return boxes
+
+
+def what_is_odd(boxes_xyxy: npt.NDArray[np.float64], *, width: int, height: int) -> str:
+    """One line on boxes that do not look like corners in pixels of the image; empty where there is nothing to say."""
+    xywh = np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
+    found = suspicion(xywh, np.broadcast_to([width, height], (len(xywh), 2)))
+    if found is None:
+        return ""
+    start = f"boxes_xyxy: {found.boxes} of {found.of} boxes"
+    if found.convention == "corners":
+        return (
+            f"{start} reach out of the image of {width} x {height} pixels, but would not with x1 - x0 and y1 - y0 for"
+            " x1 and y1: they were corners, it seems, before x and y were added; they are used as given"
+        )
+    unit = "shares of its width and height" if found.convention == "shares" else "per cent of its width and height"
+    return (
+        f"{start} lie in the upper left corner of the image of {width} x {height} pixels: they look like {unit};"
+        " they are used as pixels"
+    )
 
 
 def visible_boxes(boxes_xyxy: npt.NDArray[np.float64], *, width: int, height: int) -> list[Box]:

@@ -28,3 +28,8 @@ class RecordNote:
     image_id: Any
     action: Action
     reason: str
+
+    @property
+    def is_on_file(self) -> bool:
+        """Whether it concerns the whole file, or an entry of it without an image."""
+        return self.position is None and self.image_id is None

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from mal.data.box_tables import left_out_records
-from mal.data.boxes import Boxes, broken_size_rules, size_rules
+from mal.data.boxes import Boxes, box_suspicion, broken_size_rules, size_rules
 from mal.data.coco import CocoFile, show
 from mal.data.notes import RecordNote
 
@@ -42,7 +42,8 @@ def nothing_to_train_on(
     reasons = "; ".join(f"{broken.count(name)} {rule}" for name, rule in size_rules(**limits).items() if name in broken)
     small = sorted(box.area for box, rule in zip(boxes, broken, strict=True) if rule == "small")
     large = sorted(box.area for box, rule in zip(boxes, broken, strict=True) if rule == "large")
-    return f"{start}: all {len(boxes)} boxes are left out for their size ({reasons}); {_advice(small, large)}"
+    advice = box_suspicion(coco) or _advice(small, large)
+    return f"{start}: all {len(boxes)} boxes are left out for their size ({reasons}); {advice}"
 
 
 def _advice(small: list[float], large: list[float]) -> str:

@@ -1,4 +1,7 @@
-"""COCO run-length encoding: {"size": [H, W], "counts": "ascii"}, runs in column-major order, zeros first."""
+"""COCO run-length encoding: {"size": [H, W], "counts": "ascii"}, runs in column-major order, zeros first.
+
+The only door to the C library that fills outlines and decodes runs: it trusts what it is given, so all is bounded here.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,10 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as mask_utils
+
+from mal.limits import MAX_MASK_PIXELS, MAX_OUTLINE_LENGTH
+
+_LONGEST_COUNT = 7  # characters of a run's length: five bits each, and 32 of them
 
 
 class Rle(TypedDict):
@@ -95,6 +102,12 @@ def rle_digest(rle: Rle) -> str:
     return hashlib.sha256(f"{height} {width} ".encode() + changes.tobytes()).hexdigest()
 
 
+def rle_extent(rle: Rle) -> tuple[float, float, float, float]:
+    """The smallest box around all foreground pixels, x, y, width, height; zeros of an empty mask."""
+    x, y, width, height = mask_utils.toBbox(rle).tolist()
+    return x, y, width, height
+
+
 def rle_from_segmentation(segmentation: Any, height: int, width: int) -> Rle:
     """Read an annotation's ``segmentation``: polygons, uncompressed RLE or compressed RLE.
 
@@ -103,8 +116,9 @@ def rle_from_segmentation(segmentation: Any, height: int, width: int) -> Rle:
         height, width: the image's size in pixels, which an RLE must share.
 
     Raises:
-        ValueError: it is none of these or is damaged; the text says what is wrong with it.
+        ValueError: it is none of these, is damaged or asks for too much; the text says what is wrong with it.
     """
+    _require_countable(height, width)
     if isinstance(segmentation, list):
         return _from_polygons(segmentation, height, width)
     if not isinstance(segmentation, dict) or "counts" not in segmentation:
@@ -112,8 +126,11 @@ def rle_from_segmentation(segmentation: Any, height: int, width: int) -> Rle:
     if segmentation.get("size") != [height, width]:
         raise ValueError(f"the RLE has size {segmentation.get('size')}, its image has [{height}, {width}]")
     counts = segmentation["counts"]
-    if isinstance(counts, str):
+    most = height * width + 1  # a run for each pixel, and one without any before them
+    if isinstance(counts, str) and len(counts) <= _LONGEST_COUNT * most:
         counts = _decompress(counts)
+    if isinstance(counts, str | list) and len(counts) > most:
+        raise ValueError(f"the RLE has more runs than its image has pixels, {height * width}")
     if not isinstance(counts, list) or not all(type(count) is int and count >= 0 for count in counts):
         raise ValueError("the RLE's counts are not a text or a list of whole numbers")
     if sum(counts) != height * width:
@@ -121,7 +138,15 @@ def rle_from_segmentation(segmentation: Any, height: int, width: int) -> Rle:
     return _compress(counts, height, width)
 
 
+def _require_countable(height: int, width: int) -> None:
+    if height * width > MAX_MASK_PIXELS:
+        raise ValueError(
+            f"an image of {width} x {height} pixels has more than the {MAX_MASK_PIXELS:,} that a mask can have"
+        )
+
+
 def _compress(counts: list[int], height: int, width: int) -> Rle:
+    _require_countable(height, width)
     encoded = mask_utils.frPyObjects({"size": [height, width], "counts": counts}, height, width)
     return {"size": [height, width], "counts": encoded["counts"].decode("ascii")}
 
@@ -150,12 +175,24 @@ def _decompress(text: str) -> list[int]:
 def _from_polygons(polygons: list[Any], height: int, width: int) -> Rle:
     if not polygons:
         raise ValueError("segmentation is an empty list")
-    limit = 10 * max(height, width)
+    limit, length = 10 * max(height, width), 0.0
     for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise ValueError("a polygon is not a list of at least three x, y pairs")
-        # Far-off points make the C library allocate without bound; `not <=` catches NaN too.
+        # `not <=` catches NaN too.
         if not all(type(value) in (int, float) and abs(value) <= limit for value in polygon):
             raise ValueError("a polygon holds a value that is not a number near the image")
+        length += _outline_length(polygon)
+        if length > MAX_OUTLINE_LENGTH:
+            raise ValueError(
+                f"its outlines are longer than {MAX_OUTLINE_LENGTH:,} pixels, which would take gigabytes to fill;"
+                " an RLE may be as detailed"
+            )
     merged = mask_utils.merge(mask_utils.frPyObjects(polygons, height, width))
     return {"size": [height, width], "counts": merged["counts"].decode("ascii")}
+
+
+def _outline_length(polygon: list[float]) -> float:
+    """Pixels that the C library allocates for: the longer side of each edge."""
+    points = np.array(polygon, np.float64).reshape(-1, 2)
+    return float(np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum())

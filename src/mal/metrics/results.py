@@ -135,6 +135,11 @@ class EvaluationFigures(Figures):
     model_minus_box: Differences | None = figure("the model against the filled box; null without a box")
     model_minus_ellipse: Differences | None = figure("the model against the ellipse; null without a box")
     failed: Count = figure("number of boxes whose image could not be read; they are in no figure")
+    no_truth: Count = figure(
+        "number of boxes whose mask in the file is none, as it cannot be read, has no pixel or does not fit the box;"
+        " they are in no figure",
+        default=0,
+    )
     clustering: Clustering | None = figure("with `evaluate.comp_clustering` only", default=None)
 
     def as_json(self) -> dict[str, Any]:

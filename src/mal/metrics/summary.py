@@ -115,7 +115,8 @@ def evaluation_figures(
         summaries: by method.
         mask_ap: by method, of `mal.metrics.average_precision`.
         class_names: by the numbers that the table uses.
-        others: what `EvaluationFigures` has besides: ``checkpoint``, ``images``, ``failed``, ``clustering``.
+        others: what `EvaluationFigures` has besides: ``checkpoint``, ``images``, ``failed``,
+            ``no_truth``, ``clustering``.
     """
     methods = {method: _method_figures(summary, mask_ap[method], class_names) for method, summary in summaries.items()}
     against = {f"{MODEL}_minus_{other}": _differences(summaries[MODEL], summaries[other]) for other in METHODS[1:]}

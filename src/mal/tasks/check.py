@@ -12,8 +12,9 @@ import numpy as np
 
 from mal.console import console, task_progress
 from mal.data.box_tables import NO_CLASS
-from mal.data.boxes import Boxes, broken_size_rules, select_boxes
+from mal.data.boxes import Boxes, box_suspicion, broken_size_rules, select_boxes
 from mal.data.coco import CocoFile, category_name, read_coco
+from mal.data.ground_truth import GroundTruth, reasons
 from mal.data.image_headers import ImageFinding, check_images
 from mal.data.images import fill_missing_sizes
 from mal.data.json_out import write_json
@@ -41,6 +42,7 @@ class CheckedFile:
         coco: the file.
         boxes: what would be labelled, those of unreadable images included.
         notes: what a run would say of the records, less those of ``coco`` itself.
+        truth: what was found out about the masks of ``boxes``; None where nobody looked at them.
         report: what ``inference_report.json`` would say if the network labels every box.
         findings: pictures that are not plain ones.
     """
@@ -49,6 +51,7 @@ class CheckedFile:
     coco: CocoFile
     boxes: Boxes
     notes: list[RecordNote]
+    truth: GroundTruth | None
     report: dict[str, Any]
     findings: list[ImageFinding]
 
@@ -109,8 +112,10 @@ def check_source(source: CheckSource, *, deep: bool = False, show_progress: bool
     boxes = boxes.take(np.flatnonzero(~kept[boxes.positions]))
     failed = _failures(boxes, findings)
     labelled = set(boxes.positions.tolist()) - {note.position for note in failed}
-    notes = [*notes_beside_kept([*notes, *box_notes], kept), *failed, *(_mask_notes(coco, boxes) if deep else [])]
-    return CheckedFile(source, coco, boxes, notes, label_report(coco, labelled, notes, Positions(kept)), findings)
+    truth = _truth(coco, boxes) if deep else None
+    notes = [*notes_beside_kept([*notes, *box_notes], kept), *failed, *(truth.notes.values() if truth else ())]
+    report = label_report(coco, labelled, notes, Positions(kept))
+    return CheckedFile(source, coco, boxes, notes, truth, report, findings)
 
 
 def _with_progress(looked_at: Iterable[_Looked], total: int) -> Iterator[_Looked]:
@@ -131,26 +136,24 @@ def _failures(boxes: Boxes, findings: Sequence[ImageFinding]) -> list[RecordNote
     return sorted(notes, key=lambda note: note.position or 0)
 
 
-def _mask_notes(coco: CocoFile, boxes: Boxes) -> list[RecordNote]:
-    """The notes of a run with ``load_mask`` on masks of the file that cannot be read."""
-    from mal.data.ground_truth import GroundTruth
-
+def _truth(coco: CocoFile, boxes: Boxes) -> GroundTruth:
+    """All masks that boxes have, each read once, as a run does that compares with them."""
     truth = GroundTruth(coco)
     for box in boxes.take(np.flatnonzero(boxes.has_mask)):
         truth.rle(box)
-    return list(truth.notes.values())
+    return truth
 
 
 def summary(checked: CheckedFile) -> dict[str, Any]:
     """All of it as plain JSON values."""
     coco, boxes, counts = checked.coco, checked.boxes, checked.report["counts"]
     with_boxes = set(np.unique(boxes.image_rows).tolist())
-    trained_on = _trained_on(checked)
+    trained_on, masks_that_fit = _trained_on(checked), _masks_that_fit(checked)
     return {
         "annotations": checked.source.annotations,
         "images": checked.source.images,
         "used_for": list(checked.source.uses),
-        "ok": not counts["skipped"] and not counts["failed"] and trained_on != 0,
+        "ok": not counts["skipped"] and not counts["failed"] and trained_on != 0 and masks_that_fit != 0,
         "counts": counts,
         "image_counts": {
             "images": len(coco.images),
@@ -161,13 +164,14 @@ def summary(checked: CheckedFile) -> dict[str, Any]:
         },
         "boxes": {
             "with_masks": int(boxes.has_mask.sum()),
+            "masks_that_fit": masks_that_fit,
             "classes": _class_counts(coco, boxes),
             "sizes": dict(zip(SIZE_NAMES, _size_counts(boxes), strict=True)),
             "trained_on": trained_on,
         },
         "strict_json": coco.strict_json,
         "exif": coco.images.exif,
-        "look_at": [line for line in (_turned_line(checked, with_boxes),) if line],
+        "look_at": _worth_a_look(checked, with_boxes),
         "records": checked.report["records"],
         "pictures": [
             {
@@ -193,6 +197,20 @@ def _turned_line(checked: CheckedFile, with_boxes: Collection[int]) -> str | Non
         " are taken as drawn on the pictures as they are stored: if they were drawn in a viewer, --exif upright"
         " (dataset.exif=upright) takes them so"
     )
+
+
+def _worth_a_look(checked: CheckedFile, with_boxes: Collection[int]) -> list[str]:
+    """What may be wrong with the file as a whole, although a run would go through."""
+    suspected, turned = box_suspicion(checked.coco), _turned_line(checked, with_boxes)
+    lines = [str(suspected)] if suspected else []
+    lines += reasons(checked.truth.notes.values()) if checked.truth else []
+    return [*lines, turned] if turned else lines
+
+
+def _masks_that_fit(checked: CheckedFile) -> int | None:
+    """Boxes whose mask a run can compare with; None where nobody looked at the masks, or none can be read."""
+    truth, count = checked.truth, int(checked.boxes.has_mask.sum())
+    return count - len(truth.notes) if truth and count > len(truth.unreadable) else None
 
 
 def _class_counts(coco: CocoFile, boxes: Boxes) -> dict[str, int]:

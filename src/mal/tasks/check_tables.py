@@ -54,6 +54,8 @@ def advice_lines(result: Mapping[str, Any], *, deep: bool) -> Iterator[str]:
             f"  {counts['skipped']} for their records: mend those in {result['annotations']}; labelling would keep"
             " them, say why, and give those an empty mask that have none"
         )
+    if result["boxes"]["masks_that_fit"] == 0:
+        yield "evaluation would not start: no mask of the file can be compared with"
     if result["boxes"]["trained_on"] == 0:
         yield "training would not start: dataset.min_obj_size and max_obj_size leave no box to train on"
     yield from (f"  {line}" for line in result["look_at"])
@@ -84,6 +86,8 @@ def _overview(result: Mapping[str, Any]) -> Table:
         if boxes["with_masks"]
         else "none in the file",
     }
+    if boxes["masks_that_fit"] is not None:
+        rows["masks"] += f", {boxes['masks_that_fit']} to compare with"
     if boxes["trained_on"] is not None:
         rows["training"] = f"would use {boxes['trained_on']} boxes, as dataset.min_obj_size and max_obj_size say"
     if not result["strict_json"]:

@@ -18,7 +18,7 @@ from mal.console import console, task_progress
 from mal.data.box import Box
 from mal.data.coco import CocoFile, read_coco, show
 from mal.data.datamodule import AnnotatedImages
-from mal.data.ground_truth import GroundTruth
+from mal.data.ground_truth import GroundTruth, reasons
 from mal.data.json_in import loads
 from mal.errors import UserError, one_line
 from mal.masks.rle import Rle, rle_from_segmentation
@@ -120,7 +120,14 @@ def label_run(name: str, path: Path, source: AnnotatedImages, *, images: str) ->
         return {position: rle for position, rle in read.items() if isinstance(rle, dict)}
 
     classes = ClassNumbers(source.coco, boxes)
-    table = _measured(name, labels, source.coco, [box for box in boxes if box.position in found], found, classes)
+    truth = GroundTruth(source.coco)
+    table = _measured(name, labels, source.coco, truth, boxes, found, classes)
+    if not len(table) and len(truth.notes) == len(boxes):
+        raise UserError(
+            f"{source.coco.path}: no mask is left to compare with ({'; '.join(reasons(truth.notes.values()))})"
+        )
+    for reason in reasons(truth.notes.values()):
+        console.print(f"{source.coco.path}: in no figure: {reason}")
     return MeasuredRun(
         name=name,
         path=path,
@@ -129,7 +136,7 @@ def label_run(name: str, path: Path, source: AnnotatedImages, *, images: str) ->
         reading=source.coco.images.reading,
         settings={},
         instances=list(instances(source.coco, table, classes)),
-        missing=len(boxes) - len(table),
+        missing=len(boxes) - len(truth.notes) - len(table),
         masks=masks,
     )
 
@@ -181,15 +188,16 @@ def _measured(
     name: str,
     labels: CocoFile,
     truths: CocoFile,
+    truth: GroundTruth,
     boxes: Sequence[Box],
     places: dict[int, int],
     classes: ClassNumbers,
 ) -> InstanceTable:
-    truth = GroundTruth(truths)
     problems: list[str] = []
 
     def row(box: Box) -> InstanceTable | None:
-        true, label = truth.rle(box), _label(labels, places[box.position], truths, box.position)
+        true, place = truth.rle(box), places.get(box.position)
+        label = _label(labels, place, truths, box.position) if place is not None else None
         if isinstance(label, str):
             problems.append(f"annotation {show(box.annotation_id)}: {label}")
         if true is None or not isinstance(label, dict):

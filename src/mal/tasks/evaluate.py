@@ -11,6 +11,7 @@ from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec
 from mal.console import console, tell
 from mal.data.datamodule import AnnotatedImages
+from mal.data.ground_truth import GroundTruth, reasons
 from mal.data.json_out import write_json
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
@@ -98,6 +99,11 @@ def _annotations_with_masks(spec: ExperimentSpec) -> AnnotatedImages:
     source = AnnotatedImages(dataset.val_ann_path, dataset.val_img_dir, reading=dataset.reading)
     if not source.boxes_to_label.has_mask.any():
         raise UserError(f"{source.coco.path}: no annotation has a mask to compare with")
+    truth = GroundTruth(source.coco)
+    if not truth.has_any(source.boxes_to_label):
+        raise UserError(
+            f"{source.coco.path}: no mask is left to compare with ({'; '.join(reasons(truth.notes.values()))})"
+        )
     tell(source.turned_line)
     tell(source.dim_line)
     return source
@@ -124,6 +130,8 @@ def _box_noise(
 
 def _show_notes(found: Pass, source: AnnotatedImages, status: StatusLog) -> None:
     show_notes([*source.notes, *found.notes], status)
+    for reason in reasons(found.notes):
+        console.print(f"  in no figure: {reason}")
     for box, reason in found.failures:
         console.print(f"  failed: annotation {box.annotation_id}: {reason}")
         status.write(f"annotation {box.annotation_id}: {reason}", level="error")
@@ -133,6 +141,7 @@ def _write_results(
     checkpoint: str, found: Pass, source: AnnotatedImages, classes: ClassNumbers, folder: Path, status: StatusLog
 ) -> EvaluationFigures:
     start = time.monotonic()
+    has_mask = source.coco.table.has_mask
     mask_ap, notes = mask_precisions(source.coco, found.table, classes, folder / PREDICTIONS)
     show_notes(notes, status)
     figures = evaluation_figures(
@@ -143,6 +152,7 @@ def _write_results(
         images=len(np.unique(found.table["image"])),
         failed=len(found.failures),
         clustering=_clustering(found),
+        no_truth=sum(bool(has_mask[note.position]) for note in found.notes if note.position is not None),
     )
     write_instances(instances(source.coco, found.table, classes), folder / INSTANCES)
     write_classes(figures, classes, folder / CLASSES)

@@ -38,7 +38,7 @@ class Pass:
     Attributes:
         table: a row for each box with a true mask.
         failures: boxes whose image could not be read, or at which a network failed, with the reason.
-        notes: boxes that have no readable mask.
+        notes: boxes that have no true mask, or one that says nothing about them.
         vectors: the network's instance vectors, where they were asked for.
         seconds: the time it took, from the first batch to the last row.
         seconds_measuring: how much of it went into comparing masks; with a GPU, threads did so at the same time.

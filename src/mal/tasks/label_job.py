@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mal.console import console
 from mal.data.box import Boxes
+from mal.data.boxes import box_suspicion
 from mal.data.datamodule import AnnotatedImages
 from mal.data.ground_truth import GroundTruth
 from mal.data.notes import Action, RecordNote
@@ -135,6 +136,8 @@ def _run_alone(job: LabelJob, processes: Processes, engine: Engine, status: Stat
             _complete(job)
         return 0
     job.begun()
+    if suspected := box_suspicion(job.source.coco):
+        console.print(f"{job.source.coco.path}: {suspected}")
     work = _work(job, run, processes)
     if not work.done.all():
         engine(job, work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 
 from mal.config.schema import ExperimentSpec
 from mal.console import console
+from mal.data.box_conventions import suspicion
 from mal.data.dim_pictures import OPTION, is_deep, is_dim
 from mal.data.images import opened_picture, read_image
 from mal.data.json_out import write_json
@@ -20,7 +22,7 @@ from mal.data.loose_boxes import checked_boxes, visible_boxes
 from mal.data.orientation import orientation_of
 from mal.data.picture_modes import Pixels
 from mal.data.turned_pictures import marked_upright
-from mal.errors import UserError
+from mal.errors import BoxWarning, UserError
 from mal.labeler import MaskAutoLabeler
 from mal.labelling.label import Label, reason_to_doubt
 from mal.masks.overlap import without_overlap
@@ -102,6 +104,9 @@ def _labelled(photo: Photo, labeler: MaskAutoLabeler, spec: ExperimentSpec, *, s
             console.print(f"failed: {error}")
         return LabelledPhoto(photo, None, [None] * len(photo.boxes), [str(error)] * len(photo.boxes))
     _warn_of_header(photo.path, image, spec.dataset.reading)
+    suspected = suspicion(np.array(photo.boxes), np.array([image.shape[1::-1]] * len(photo.boxes)))
+    if suspected is not None:
+        console.print(f"warned: {photo.path}: {suspected}")
     labels, reasons = _labels(image, photo.boxes, labeler, spec)
     for number, (label, reason) in enumerate(zip(labels, reasons, strict=True), start=1):
         which = f"{photo.path}, box {number}" if several else f"box {number}"
@@ -132,7 +137,9 @@ def _labels(
     image: Pixels, boxes: Sequence[Xywh], labeler: MaskAutoLabeler, spec: ExperimentSpec
 ) -> tuple[list[Label | None], list[str]]:
     height, width = image.shape[:2]
-    masks = labeler.label_instances(image, _xyxy(boxes), batch_size=spec.inference.batch_size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BoxWarning)  # said already, in the words of the options
+        masks = labeler.label_instances(image, _xyxy(boxes), batch_size=spec.inference.batch_size)
     rles = [mask.rle() if mask else empty_rle(width, height) for mask in masks]
     if spec.masks.no_overlap:
         rles = without_overlap(rles, [-box_width * box_height for _, _, box_width, box_height in boxes])

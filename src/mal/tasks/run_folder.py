@@ -62,7 +62,8 @@ def run_folder(spec: ExperimentSpec, task: Task, *, keep_spec: bool = True) -> I
 
 
 def show_notes(notes: Sequence[RecordNote], status: StatusLog) -> None:
-    """Name the first records that need a person's eye; all of them go to the status file."""
+    """Name the first records that need a person's eye, what concerns a whole file first; all go to the status file."""
+    notes = sorted(notes, key=lambda note: not note.is_on_file)
     for note in notes:
         status.write(_line(note), level="warning")
     for note in notes[:NOTES_SHOWN]:

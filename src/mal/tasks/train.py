@@ -141,7 +141,7 @@ def _callbacks(spec: ExperimentSpec, inputs: TrainingInputs, folder: Path, statu
         health,
         StepLog(),
         *pictures,
-        TrainingProgress(status),
+        TrainingProgress(status, inputs.evaluator.truth if inputs.evaluator else None),
         LastEpochValidation(),
         TrainingSummary(folder, status),
         files,

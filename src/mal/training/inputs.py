@@ -9,6 +9,7 @@ from functools import partial
 from mal.config.schema import ExperimentSpec
 from mal.console import console, tell
 from mal.data.datamodule import AnnotatedImages
+from mal.data.ground_truth import GroundTruth, reasons
 from mal.data.notes import RecordNote
 from mal.data.train_boxes import TrainBoxes
 from mal.metrics.evaluator import Evaluator
@@ -81,9 +82,11 @@ def _validation(spec: ExperimentSpec) -> AnnotatedImages | None:
         console.print("no validation: it takes dataset.val_ann_path, val_img_dir and load_mask=true")
         return None
     source = AnnotatedImages(dataset.val_ann_path, dataset.val_img_dir, reading=dataset.reading)
-    if source.boxes_to_label.has_mask.any():
+    truth = GroundTruth(source.coco)
+    if truth.has_any(source.boxes_to_label):
         for make_line in (source.turned_line, source.dim_line):
             tell(partial(_line_of_validation, make_line))
         return source
-    console.print(f"no validation: {source.coco.path} holds no masks to compare with")
+    why = f" ({'; '.join(reasons(truth.notes.values()))})" if truth.notes else ""
+    console.print(f"no validation: {source.coco.path} holds no masks to compare with{why}")
     return None

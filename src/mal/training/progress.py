@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mal.console import TaskProgress, console, task_progress
 from mal.data.crop_stream import CropBatch
+from mal.data.ground_truth import GroundTruth, reasons
 from mal.data.train_boxes import TrainBatch
 from mal.training.status import StatusLog
 from mal.training.step_log import train_figures
@@ -22,10 +23,16 @@ SECONDS_BETWEEN_FIGURES = 0.5  # to read one makes a GPU wait
 
 
 class TrainingProgress(Callback):
-    """Shows steps, losses, rate and time left; a line for every epoch and every validation."""
+    """Shows steps, losses, rate and time left; a line for every epoch and every validation.
 
-    def __init__(self, status: StatusLog) -> None:
+    Args:
+        status: where the same goes as lines of JSON.
+        truth: the masks that validations compare with; None where there are none.
+    """
+
+    def __init__(self, status: StatusLog, truth: GroundTruth | None = None) -> None:
         self.status = status
+        self._truth = truth
         self._exit = ExitStack()
         self._progress: TaskProgress | None = None
         self._figures: Mapping[str, float | Tensor] = {}
@@ -91,16 +98,24 @@ class TrainingProgress(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Name the boxes that this or any other process could not validate on, once in a run."""
-        parts = [self._failures]
+        notes = self._truth.notes if self._truth else {}
+        parts = [(self._failures, notes)]
         if trainer.world_size > 1:
-            parts = [[] for _ in range(trainer.world_size)]
-            torch.distributed.all_gather_object(parts, self._failures)
-        for position, text in sorted(failure for part in parts for failure in part):
+            parts = [([], {}) for _ in range(trainer.world_size)]
+            torch.distributed.all_gather_object(parts, (self._failures, notes))
+        for position, text in sorted(failure for failures, _ in parts for failure in failures):
             if position not in self._failed:
                 self._failed.add(position)
-                self.status.write(f"not validated on: {text}", level="warning")
-                console.print(f"  not validated on: {text}")
+                self._tell_not_validated(text)
+        new = {place: note for _, notes in parts for place, note in notes.items() if place not in self._failed}
+        self._failed |= set(new)
+        for reason in reasons(new.values()):
+            self._tell_not_validated(reason)
         self._failures = []
+
+    def _tell_not_validated(self, text: str) -> None:
+        self.status.write(f"not validated on: {text}", level="warning")
+        console.print(f"  not validated on: {text}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note that the figures of this epoch are new, and how long the validations to come will take."""
