@@ -101,13 +101,28 @@ def test_a_mask_without_a_pixel_is_named_and_changes_no_mean(folder, capfd, segm
     assert "in no figure: 1 boxes like annotation 1: its mask has no pixel" in outcome.out
 
 
-def test_masks_that_do_not_fit_their_boxes_are_named_and_so_is_what_the_boxes_look_like(folder, capfd):
-    swapped = [record(row["id"], [x, y, x + w, y + h], segmentation=outline(x, y, w, h))
-               for row, (x, y, w, h) in zip(records(), BOXES, strict=True)]  # fmt: skip
-    outcome, metrics = evaluated(capfd, swapped)
-    assert metrics["no_truth"] == 4
-    assert "in no figure: 4 boxes like annotation 2: its mask does not fit its box" in outcome.out
-    assert "warned: 4 of 6 boxes reach out of their image as x, y, width, height, none as x0, y0, x1, y1" in outcome.out
+def test_masks_of_boxes_that_are_two_corners_are_of_no_use_and_the_reason_is_told(folder, capfd):
+    write(
+        [
+            record(row["id"], [x, y, x + w, y + h], segmentation=outline(x, y, w, h))
+            for row, (x, y, w, h) in zip(records(), BOXES, strict=True)
+        ]
+    )
+    outcome = run_mal(capfd, "evaluate", "-e", "spec.yaml")
+    assert outcome.exit_code == 1
+    (line,) = outcome.error_lines
+    assert "4 of 6 boxes reach out of their image as x, y, width, height, none as x0, y0, x1, y1" in line
+    assert "6 boxes like annotation 1: its mask does not fit its box" in line
+    outcome = run_mal(capfd, "check", "--deep", "truth.json", "photos")
+    assert outcome.exit_code == 1
+    assert "good" not in outcome.out
+
+
+def test_masks_that_do_not_fit_their_boxes_are_named_and_change_no_mean(folder, capfd):
+    _, without = evaluated(capfd, records()[1:])
+    outcome, metrics = evaluated(capfd, [record(1, BOXES[0], segmentation=outline(*BOXES[5])), *records()[1:]])
+    assert metrics["model"] == without["model"]
+    assert "in no figure: 1 boxes like annotation 1: its mask does not fit its box" in outcome.out
 
 
 @pytest.mark.parametrize("command", ["evaluate", "evaluate --box-noise"])

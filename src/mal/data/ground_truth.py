@@ -9,6 +9,7 @@ import numpy as np
 
 from mal.data.box import Box, Boxes
 from mal.data.box_tables import note_groups
+from mal.data.boxes import box_suspicion
 from mal.data.coco import CocoFile, show
 from mal.data.notes import RecordNote
 from mal.masks.rle import Rle, rle_area, rle_extent, rle_from_segmentation
@@ -16,6 +17,9 @@ from mal.masks.rle import Rle, rle_area, rle_extent, rle_from_segmentation
 LEAST_FIT = 0.25
 """IoU of a mask's extent with its box below which the two are of different objects: of 7,585 masks of six public sets
 the lowest fit is 0.36; a box around the hidden part of its object too may have less than half."""
+
+BETTER_AS_CORNERS = 0.3
+"""How much better a mask fits its box's four numbers as x0 y0 x1 y1 where they are two corners and no x, y, w, h."""
 
 _NO_PART = "it takes no part in the evaluation"
 
@@ -72,24 +76,34 @@ def reasons(notes: Iterable[RecordNote]) -> list[str]:
     ]
 
 
+def why_none(coco: CocoFile, truth: GroundTruth) -> str:
+    """Why a file has no mask to compare with, in brackets as the end of a line."""
+    suspected = box_suspicion(coco)
+    why = [*([str(suspected)] if suspected else []), *reasons(truth.notes.values())]
+    return f" ({'; '.join(why)})" if why else ""
+
+
 def _fault(rle: Rle, box: Box) -> str:
     """Why a mask is no truth for its box; empty where it is one."""
     if not rle_area(rle):
         return f"its mask has no pixel in its image of {box.image.width} x {box.image.height}: {_NO_PART}"
-    if _fit(rle, box) < LEAST_FIT:
+    size = (box.image.width, box.image.height)
+    fit, fit_of_corners = _fit(rle, _corners(box.xywh), size), _fit(rle, np.array(box.xywh), size)
+    if fit < LEAST_FIT or fit_of_corners - fit > BETTER_AS_CORNERS:
         extent = [round(side) for side in rle_extent(rle)]
         return f"its mask does not fit its box, it reaches over {extent}, its bbox is {list(box.xywh)}: {_NO_PART}"
     return ""
 
 
-def _fit(rle: Rle, box: Box) -> float:
-    """IoU of a mask's extent with the box of the file, 0..1; sides that are up to a pixel apart count as the same."""
-    size = (box.image.width, box.image.height)
-    corners = np.clip(_corners(box.xywh), 0, (*size, *size))
+def _fit(rle: Rle, corners: np.ndarray, size: tuple[int, int]) -> float:
+    """IoU of a mask's extent with a box in its image, 0..1; sides that are up to a pixel apart count as the same."""
+    corners = np.clip(corners, 0, (*size, *size))
     extent = _corners(rle_extent(rle))
     extent = np.clip(corners, extent - 1, extent + 1)
     shared = np.minimum(corners[2:], extent[2:]) - np.maximum(corners[:2], extent[:2])
-    intersection = np.maximum(shared, 0).prod()
+    if (corners[2:] <= corners[:2]).any() or (shared <= 0).any():
+        return 0.0
+    intersection = shared.prod()
     areas = (corners[2:] - corners[:2]).prod() + (extent[2:] - extent[:2]).prod()
     return float(intersection / (areas - intersection))
 

@@ -18,7 +18,7 @@ from mal.console import console, task_progress
 from mal.data.box import Box
 from mal.data.coco import CocoFile, read_coco, show
 from mal.data.datamodule import AnnotatedImages
-from mal.data.ground_truth import GroundTruth, reasons
+from mal.data.ground_truth import GroundTruth, reasons, why_none
 from mal.data.json_in import loads
 from mal.errors import UserError, one_line
 from mal.masks.rle import Rle, rle_from_segmentation
@@ -123,9 +123,7 @@ def label_run(name: str, path: Path, source: AnnotatedImages, *, images: str) ->
     truth = GroundTruth(source.coco)
     table = _measured(name, labels, source.coco, truth, boxes, found, classes)
     if not len(table) and len(truth.notes) == len(boxes):
-        raise UserError(
-            f"{source.coco.path}: no mask is left to compare with ({'; '.join(reasons(truth.notes.values()))})"
-        )
+        raise UserError(f"{source.coco.path}: no mask is left to compare with{why_none(source.coco, truth)}")
     for reason in reasons(truth.notes.values()):
         console.print(f"{source.coco.path}: in no figure: {reason}")
     return MeasuredRun(

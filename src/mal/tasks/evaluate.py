@@ -11,7 +11,7 @@ from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec
 from mal.console import console, tell
 from mal.data.datamodule import AnnotatedImages
-from mal.data.ground_truth import GroundTruth, reasons
+from mal.data.ground_truth import GroundTruth, reasons, why_none
 from mal.data.json_out import write_json
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
@@ -101,9 +101,7 @@ def _annotations_with_masks(spec: ExperimentSpec) -> AnnotatedImages:
         raise UserError(f"{source.coco.path}: no annotation has a mask to compare with")
     truth = GroundTruth(source.coco)
     if not truth.has_any(source.boxes_to_label):
-        raise UserError(
-            f"{source.coco.path}: no mask is left to compare with ({'; '.join(reasons(truth.notes.values()))})"
-        )
+        raise UserError(f"{source.coco.path}: no mask is left to compare with{why_none(source.coco, truth)}")
     tell(source.turned_line)
     tell(source.dim_line)
     return source

@@ -9,7 +9,7 @@ from functools import partial
 from mal.config.schema import ExperimentSpec
 from mal.console import console, tell
 from mal.data.datamodule import AnnotatedImages
-from mal.data.ground_truth import GroundTruth, reasons
+from mal.data.ground_truth import GroundTruth, why_none
 from mal.data.notes import RecordNote
 from mal.data.train_boxes import TrainBoxes
 from mal.metrics.evaluator import Evaluator
@@ -87,6 +87,6 @@ def _validation(spec: ExperimentSpec) -> AnnotatedImages | None:
         for make_line in (source.turned_line, source.dim_line):
             tell(partial(_line_of_validation, make_line))
         return source
-    why = f" ({'; '.join(reasons(truth.notes.values()))})" if truth.notes else ""
+    why = why_none(source.coco, truth)
     console.print(f"no validation: {source.coco.path} holds no masks to compare with{why}")
     return None
