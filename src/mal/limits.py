@@ -15,6 +15,9 @@ MAX_PICTURE_BYTES = 4 * 2**30
 MAX_MASK_PIXELS = 2**31 - 1
 """Width times height of an image with masks: pycocotools keeps run lengths in 32 bits, which some systems sign."""
 
+MAX_MASK_PICTURE_PIXELS = 500_000_000
+"""Pixels of a picture of masks that is written: 2 GB while it is made, at more than twice an honest slide."""
+
 MAX_LISTED_FILES = 100_000
 """Files of a folder that are listed to find one whose name is like another: a fraction of a second's work."""
 

@@ -32,7 +32,7 @@ from mal.formats.output_names import OutputNames, RefusedName
 from mal.formats.restore import carried, restored
 from mal.formats.tally import Tally
 from mal.formats.whole_folder import whole_folder
-from mal.limits import MAX_IMAGE_PIXELS
+from mal.limits import MAX_MASK_PICTURE_PIXELS
 from mal.masks.rle import Rle, mask_from_rle, rle_area, rle_from_mask
 
 LEGEND = "legend.json"
@@ -54,7 +54,7 @@ def write_png(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) ->
     with whole_folder(out) as folder:
         images: list[Json] = []
         taken = OutputNames(folder, [LEGEND])
-        for item in by_image(coco, tally, options.images, max_pixels=MAX_IMAGE_PIXELS):
+        for item in by_image(coco, tally, options.images, max_pixels=MAX_MASK_PICTURE_PIXELS):
             with written(item, tally):
                 images.append(_write_image(item, taken, tally))
         others = {key: value for key, value in coco.document.items() if key not in ("images", "annotations")}
