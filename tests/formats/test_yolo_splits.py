@@ -7,11 +7,12 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mal.formats.yolo_splits import validation_images
+from mal.bounded_yaml import load_yaml
+from mal.formats.yolo_splits import as_yaml, validation_images
 from tests.cli.small_runs import run_mal
 from tests.formats.small_coco import HEIGHT, RING, WIDTH, annotation, read_back, with_rles
 
@@ -162,3 +163,11 @@ def test_an_image_stays_in_its_split_when_others_come(first, share, more):
     assert len(few - many) <= 1  # the one that is chosen for want of others
     assert len(first) < 2 or not share or 0 < len(few) < len(first)
     assert share or not few
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, unique=True))
+@example(["\x85"])
+@example(["a\u2028b", "猫"])
+def test_class_names_come_back_from_data_yaml_as_they_are(names):
+    document = {"names": dict(enumerate(names))}
+    assert load_yaml(as_yaml(document).decode()) == document

@@ -61,8 +61,10 @@ def adds_a_split(out: Path, split: str | None) -> bool:
 
 
 def as_yaml(document: dict[str, Any]) -> bytes:
-    """The text of ``data.yaml``."""
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode()
+    """The text of ``data.yaml``, from which the same document is read again."""
+    # Written as they are, these come back as other line breaks.
+    has_breaks = any(mark in str(name) for mark in "\x85\u2028\u2029" for name in document["names"].values())
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=not has_breaks).encode()
 
 
 def _own_description(out: Path) -> dict[str, Any] | None:
