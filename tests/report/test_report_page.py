@@ -58,6 +58,18 @@ def test_a_class_cannot_end_the_script_that_names_it(page):
     assert data_of(page)["classes"] == CLASSES
 
 
+def test_markup_in_the_name_of_a_picture_is_text_on_the_page(tmp_path):
+    files = made_up(tmp_path)
+    name = "<img src=x onerror=alert(1)>.png"
+    (files.images / "0.png").rename(files.images / name)
+    for path in (files.labels, files.truth):
+        path.write_text(path.read_text().replace('"0.png"', json.dumps(name)))
+    found, _ = read_labels(files.labels, files.images)
+    page = write_report(found, tmp_path / "report.html", pictures=40).html.read_text(encoding="utf-8")
+    assert "onerror=alert(1)" in page
+    assert "<img src=x" not in page
+
+
 def test_every_mask_is_in_the_table_and_the_chosen_have_pictures(page, findings, written):
     data = data_of(page)
     assert data["total"] == len(data["rows"]["id"]) == len(findings.instances)
