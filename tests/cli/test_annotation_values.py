@@ -150,7 +150,7 @@ def test_carelessly_drawn_boxes_are_measured_against_the_same_masks_alone(folder
 def test_labelling_compares_with_no_mask_that_says_nothing(folder, capfd):
     write([record(1, BOXES[0], segmentation=BELOW), *records()[1:]])
     outcome = run_mal(capfd, "inference", "-e", "spec.yaml")
-    assert outcome.exit_code == 0
+    assert outcome.exit_code == 0, outcome.err
     report = json.loads(Path("out/inference/inference_report.json").read_text())
     assert report["counts"]["labelled"] == 6
     (entry,) = [entry for entry in report["records"] if entry["action"] == "warned"]
