@@ -17,6 +17,7 @@ from mal.errors import UserError
 from mal.formats.pictures import SUFFIXES
 from mal.limits import MAX_IMAGE_PIXELS
 from mal.reading import Reading
+from tests.data.jpegs import photo_like
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n0 0 9 9 rectfill\nshowpage\n%%EOF\n"
 MEGAPIXELS = r"196 megapixels, where the limit is 178 megapixels: raise it with --max-megapixels"
@@ -164,3 +165,18 @@ def test_a_picture_in_memory_is_opened_like_a_file():
         assert picture.size == (16, 12)
     with pytest.raises(UserError, match="the mask is a PostScript"), picture_in(io.BytesIO(EPS), "the mask", None):
         pass
+
+
+def test_a_hole_in_a_lossy_webp_cannot_be_told(tmp_path):
+    buffer = io.BytesIO()
+    photo_like().save(buffer, "WEBP", quality=80)
+    content = bytearray(buffer.getvalue())
+    content[len(content) // 2 : len(content) // 2 + 60] = bytes(60)
+    (tmp_path / "photo.webp").write_bytes(content)
+    assert read_image(tmp_path / "photo.webp").shape == (120, 160, 3)
+
+
+def test_the_first_frame_of_a_gif_is_read(tmp_path):
+    frames = [Image.new("L", (16, 12), value) for value in (200, 50)]
+    frames[0].save(tmp_path / "photo.gif", save_all=True, append_images=frames[1:])
+    assert (read_image(tmp_path / "photo.gif") == 200).all()
