@@ -6,13 +6,13 @@ import torch
 from PIL import Image
 
 import mal
+from mal.checkpoint.saved_spec import saved_spec
 from mal.errors import BoxWarning, UserError
 from mal.labeler import MaskAutoLabeler, best_device
 from mal.masks.cleaning import MaskCleaning
 from mal.masks.rle import mask_from_rle
 from mal.models.build import mean_field_settings
 from mal.models.predict import PredictionMode
-from mal.training.saved_spec import saved_spec
 from tests.data.turned import as_seen, save_turned
 from tests.small_networks import small_network, small_spec
 

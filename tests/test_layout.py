@@ -43,6 +43,12 @@ def test_the_command_line_imports_only_the_standard_library_at_first():
     assert not _imported_with("mal.cli") & third_party
 
 
+def test_the_library_loads_without_the_trainer_and_without_encryption():
+    found = _imported_with("mal.labeler")
+    assert "torch" in found
+    assert not found & {"lightning", "torchmetrics", "cryptography", "tensorboard"}
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_pictures_are_opened_by_one_function_alone(name):
     assert "Image.open(" not in MODULES[name].read_text(encoding="utf-8"), "use mal.data.picture_file.picture_in"

@@ -8,6 +8,7 @@ from typing import Any
 
 from mal.checkpoint.fitting import fitted_spec, held_model
 from mal.checkpoint.matching import load_exactly
+from mal.checkpoint.saved_spec import spec_from_saved
 from mal.checkpoint.weights import Weights, read_weights
 from mal.config.precedence import EffectiveSpec, effective_spec, settings_of
 from mal.config.schema import ExperimentSpec
@@ -16,7 +17,6 @@ from mal.models.build import build_network
 from mal.models.ema import make_teacher
 from mal.models.network import MaskNetwork
 from mal.models.predict import Network
-from mal.training.saved_spec import spec_from_saved
 
 AnyNetwork = MaskNetwork | OnnxNetwork
 

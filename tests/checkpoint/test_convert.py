@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from mal.checkpoint.convert import write_converted
+from mal.checkpoint.saved_spec import saved_spec
 from mal.checkpoint.weights import read_weights
-from mal.training.saved_spec import saved_spec
 from tests.checkpoint.foreign_files import nvlabs_file, whole
 from tests.small_networks import small_network, small_spec
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from mal.checkpoint.fitting import fitted_spec, held_model
+from mal.checkpoint.saved_spec import saved_spec
 from mal.checkpoint.weights import read_weights
 from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
-from mal.training.saved_spec import saved_spec
 from tests.checkpoint.foreign_files import FOREIGN_FILES, nvlabs_file, whole
 from tests.small_networks import small_network, small_spec
 

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from mal.checkpoint.store import AtomicCheckpointIO, link_atomically, read_tensors
+from mal.checkpoint.store import link_atomically, read_tensors
 from mal.errors import DamagedFile, UserError
+from mal.training.checkpoint_io import AtomicCheckpointIO
 
 
 class Creates:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mal.checkpoint.saved_spec import saved_spec
 from mal.checkpoint.summary import checkpoint_summary
-from mal.training.saved_spec import saved_spec
 from tests.checkpoint.foreign_files import FOREIGN_FILES, tao_5_file, whole
 from tests.small_networks import small_network, small_spec
 

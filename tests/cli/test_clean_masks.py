@@ -11,9 +11,9 @@ import pytest
 import torch
 import yaml
 
+from mal.checkpoint.saved_spec import saved_spec
 from mal.masks.rle import mask_from_rle
 from mal.metrics.iou import mask_iou
-from mal.training.saved_spec import saved_spec
 from tests.cli.small_runs import MODEL, run_mal
 from tests.data.photos import photos
 from tests.small_networks import small_network, small_spec

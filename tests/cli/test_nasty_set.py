@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
+from mal.checkpoint.saved_spec import saved_spec
 from mal.cli import main
 from mal.masks.rle import mask_from_rle
-from mal.training.saved_spec import saved_spec
 from tests.small_networks import small_network, small_spec
 
 # What an action of the report may be called in the table of expected outcomes.

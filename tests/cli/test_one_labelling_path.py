@@ -10,11 +10,11 @@ import pytest
 import torch
 import yaml
 
+from mal.checkpoint.saved_spec import saved_spec
 from mal.cli import main
 from mal.labeler import MaskAutoLabeler
 from mal.masks.rle import Rle
 from mal.models.ema import make_teacher
-from mal.training.saved_spec import saved_spec
 from tests.checkpoint.foreign_files import nvlabs_file
 from tests.data.photos import THREE_SIZES, photos
 from tests.small_networks import small_network, small_spec

@@ -11,8 +11,8 @@ import torch
 import yaml
 from PIL import Image
 
+from mal.checkpoint.saved_spec import saved_spec
 from mal.masks.rle import mask_from_rle
-from mal.training.saved_spec import saved_spec
 from tests.cli.small_runs import MODEL, run_mal
 from tests.data.turned import as_seen, save_turned
 from tests.small_networks import small_network, small_spec

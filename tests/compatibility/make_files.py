@@ -26,10 +26,10 @@ import yaml
 from PIL import Image
 
 from mal.checkpoint.convert import write_converted
+from mal.checkpoint.saved_spec import saved_spec
 from mal.checkpoint.weights import read_weights
 from mal.config.schema import ExperimentSpec
 from mal.models.build import build_network
-from mal.training.saved_spec import saved_spec
 
 KEY = "a key for tests"
 FOLDER = "@FOLDER@"  # stands for the folder of the files, which is another one each time that they are unpacked

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from mal.checkpoint.saved_spec import saved_spec
 from mal.models.ema import make_teacher
-from mal.training.saved_spec import saved_spec
 from tests.small_networks import small_network, small_spec
 
 CROP_SIZE = 64

@@ -86,7 +86,7 @@ def test_two_sources_of_weights_are_a_mistake(hub_cache, tmp_path):
 
 def test_a_run_that_resumes_fetches_nothing():
     """What a run needs to go on is in its checkpoint, so ``pretrained`` may be there or not."""
-    from mal.training.saved_spec import require_same_model, saved_spec
+    from mal.checkpoint.saved_spec import require_same_model, saved_spec
 
     saved = saved_spec(small_spec(model={"pretrained": True}), "patch")
     require_same_model(saved, saved_spec(ExperimentSpec.model_validate(small_spec().model_dump()), "patch"))

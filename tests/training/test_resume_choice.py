@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mal.checkpoint.saved_spec import saved_spec
 from mal.checkpoint.store import write_checkpoint
 from mal.errors import DamagedFile, LockedFile, UserError
-from mal.training.saved_spec import saved_spec
 from mal.training.start import starting_point
 from tests.checkpoint.foreign_files import whole
 from tests.small_networks import small_network, small_spec

@@ -20,13 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-
 from mal.errors import DamagedFile, LockedFile, UserError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # cryptography is loaded for encrypted files only
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     from typing_extensions import Buffer
 
 # Large enough that the cost of a call and the 16 bytes of a tag vanish, small enough that a reader which jumps about
@@ -194,6 +191,8 @@ class DecryptingReader(io.RawIOBase):
         return content
 
     def _opened(self, sealed: bytes, index: int, *, is_last: bool) -> bytes | None:
+        from cryptography.exceptions import InvalidTag
+
         try:
             return self._header.cipher.decrypt(self._header.nonce(index, is_last=is_last), sealed, self._header.raw)
         except InvalidTag:
@@ -216,7 +215,7 @@ def _new_header(password: str, block_bytes: int, log2_cost: int) -> _Header:
     fields = _FIELDS.pack(_MAGIC, log2_cost, block_bytes, salt, nonce_prefix)
     key, check_key = _keys(password, salt, log2_cost)
     checked = fields + _key_check(check_key, fields)
-    return _Header(checked + _checksum(checked), block_bytes, nonce_prefix, AESGCM(key))
+    return _Header(checked + _checksum(checked), block_bytes, nonce_prefix, _cipher(key))
 
 
 def _read_header(file: IO[bytes], path: Path, password: str) -> _Header:
@@ -234,11 +233,19 @@ def _read_header(file: IO[bytes], path: Path, password: str) -> _Header:
     key, check_key = _keys(password, salt, log2_cost)
     if not hmac.compare_digest(_key_check(check_key, fields), checked[_FIELDS.size :]):
         raise LockedFile(f"{path}: encrypted with another encryption_key than the one given; give that of this file")
-    return _Header(raw, block_bytes, nonce_prefix, AESGCM(key))
+    return _Header(raw, block_bytes, nonce_prefix, _cipher(key))
+
+
+def _cipher(key: bytes) -> AESGCM:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM(key)
 
 
 def _keys(password: str, salt: bytes, log2_cost: int) -> tuple[bytes, bytes]:
     """The key of the blocks and that of the key check."""
+    from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
     scrypt = Scrypt(salt=salt, length=2 * _KEY_BYTES, n=2**log2_cost, r=_SCRYPT_R, p=_SCRYPT_P)
     both = scrypt.derive(password.encode("utf-8", "surrogateescape"))
     return both[:_KEY_BYTES], both[_KEY_BYTES:]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
-from lightning.fabric.plugins import CheckpointIO
 
 from mal.checkpoint.foreign_objects import plain, stand_ins
 from mal.checkpoint.safetensors_file import SUFFIX, read_safetensors
@@ -100,31 +99,6 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path, encryption_key: str
         if cause := disk_error(error):
             raise cannot_write(path, cause) from error
         raise UserError(f"{path}: the checkpoint could not be written ({_first_line(error)})") from error
-
-
-class AtomicCheckpointIO(CheckpointIO):
-    """How the trainer writes and reads its checkpoints.
-
-    Args:
-        encryption_key: with one they are written encrypted; both kinds are read.
-    """
-
-    def __init__(self, encryption_key: str | None = None) -> None:
-        self._encryption_key = encryption_key
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """See `write_checkpoint`."""
-        write_checkpoint(checkpoint, Path(path), self._encryption_key)
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        """Read a checkpoint; always as plain data, whatever is asked for."""
-        return read_tensors(Path(path), self._encryption_key)
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        """Delete a checkpoint."""
-        Path(path).unlink(missing_ok=True)
 
 
 def _first_line(error: Exception) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from mal.checkpoint.saved_spec import saved_spec
 from mal.config.schema import ExperimentSpec
 from mal.data.pixels import IMAGENET_MEAN, IMAGENET_STD
 from mal.errors import UserError
@@ -20,7 +21,6 @@ from mal.export.graph import ExportGraph
 from mal.export.onnx_network import METADATA_PREFIX
 from mal.models.network import MaskNetwork
 from mal.models.predict import Network
-from mal.training.saved_spec import saved_spec
 
 LEAST_OPSET = 18  # the first whose Resize is that of position embeddings (bicubic, antialiased)
 _EXAMPLE_AREAS = (400.0, 4000.0, 40000.0)  # one box of each size

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mal.checkpoint.convert import Networks, write_converted
 from mal.checkpoint.safetensors_file import SUFFIX
+from mal.checkpoint.saved_spec import saved_spec
 from mal.checkpoint.weights import read_weights
 from mal.config.secrets import KEY_VARIABLE, encryption_key_of
 from mal.console import console
@@ -18,7 +19,6 @@ from mal.held_networks import checkpoint_spec
 from mal.labeler import MaskAutoLabeler
 from mal.models.predict import Network, PredictionMode
 from mal.sample.scene import Scene, scene
-from mal.training.saved_spec import saved_spec
 
 NUM_SCENES = 3
 LOWEST_IOU = 0.99

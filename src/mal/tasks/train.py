@@ -6,13 +6,13 @@ from pathlib import Path
 
 from lightning import Callback, Trainer
 
-from mal.checkpoint.store import AtomicCheckpointIO
 from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec
 from mal.config.secrets import encryption_key_of
 from mal.console import console
 from mal.tasks.run_folder import run_folder, show_notes
 from mal.training.checkpoint_files import LATEST_NAME, CheckpointFiles, KeepingRules
+from mal.training.checkpoint_io import AtomicCheckpointIO
 from mal.training.devices import DevicePlan, plan_devices
 from mal.training.health import StepHealth
 from mal.training.inputs import TrainingInputs, read_inputs

@@ -12,6 +12,7 @@ from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from mal.checkpoint.saved_spec import require_same_model, saved_spec
 from mal.config.schema import ExperimentSpec
 from mal.config.train_config import TrainConfig
 from mal.data.crop_stream import CropBatch
@@ -24,7 +25,6 @@ from mal.models.ema import update_teacher
 from mal.models.network import MaskNetwork
 from mal.models.predict import predict_probs
 from mal.models.recompute import recompute_blocks
-from mal.training.saved_spec import require_same_model, saved_spec
 from mal.training.schedule import learning_rate
 from mal.training.sharded_strategy import ShardedStrategy
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from mal.checkpoint.saved_spec import require_same_model, saved_spec, spec_from_saved
 from mal.errors import UserError
-from mal.training.saved_spec import require_same_model, saved_spec, spec_from_saved
 from tests.small_networks import small_spec
 
 PATH = Path("model.pth")
