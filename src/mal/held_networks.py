@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mal.checkpoint.fitting import fitted_spec, held_model
+from mal.checkpoint.fitting import fitted_spec
+from mal.checkpoint.load import Checkpoint, load_checkpoint
 from mal.checkpoint.matching import load_exactly
 from mal.checkpoint.saved_spec import spec_from_saved
-from mal.checkpoint.weights import Weights, read_weights
 from mal.config.precedence import EffectiveSpec, effective_spec, settings_of
 from mal.config.schema import ExperimentSpec
 from mal.export.onnx_network import ONNX_SUFFIX, OnnxNetwork, read_onnx
@@ -57,22 +57,15 @@ def held_networks(path: Path, spec: ExperimentSpec, *, encryption_key: str | Non
     """
     if path.suffix == ONNX_SUFFIX:
         exported = read_onnx(path)
-        own = Weights.of_spec(path, exported.spec)
-        settings = _settings(own) | _export_settings(exported.network.holds)
-        found = effective_spec(fitted_spec(spec, own), settings)
+        own = spec_from_saved(exported.spec, path)
+        settings = settings_of(own) | _export_settings(exported.network.holds)
+        found = effective_spec(fitted_spec(spec, own, path), settings)
         return HeldNetworks(found, exported.network, exported.network, settings)
-    weights = read_weights(path, encryption_key)
-    if not weights.spec and "arch" not in spec.model.model_fields_set:
-        checkpoint_spec(weights)
-    settings = _settings(weights)
-    found = effective_spec(fitted_spec(spec, weights), settings)
-    return HeldNetworks(found, *checkpoint_networks(found.spec, weights), settings)
-
-
-def _settings(weights: Weights) -> dict[str, Any]:
-    if weights.spec:
-        return settings_of(spec_from_saved(weights.spec, weights.path))
-    return {f"model.{key}": value for key, value in held_model(weights).items()}
+    checkpoint = load_checkpoint(path, encryption_key)
+    own = checkpoint.spec if "arch" in spec.model.model_fields_set else checkpoint.network_spec()
+    settings = settings_of(own)
+    found = effective_spec(fitted_spec(spec, own, path), settings)
+    return HeldNetworks(found, *build_networks(found.spec, checkpoint), settings)
 
 
 def _export_settings(holds: Network) -> dict[str, Any]:
@@ -81,25 +74,14 @@ def _export_settings(holds: Network) -> dict[str, Any]:
     return {f"{task}.{name}": value for task in ("evaluate", "inference") for name, value in choices.items()}
 
 
-def checkpoint_spec(weights: Weights) -> ExperimentSpec:
-    """The spec that a checkpoint was trained with; of another program's file, the defaults and the network found in it.
-
-    Raises:
-        UserError: there is no telling which network the weights belong to.
-    """
-    if weights.spec or "arch" not in held_model(weights) or not weights.has_heads:
-        return spec_from_saved(weights.spec, weights.path)
-    return fitted_spec(ExperimentSpec(), weights)
-
-
-def checkpoint_networks(spec: ExperimentSpec, weights: Weights) -> tuple[MaskNetwork, MaskNetwork]:
+def build_networks(spec: ExperimentSpec, checkpoint: Checkpoint) -> tuple[MaskNetwork, MaskNetwork]:
     """Student and teacher of a checkpoint.
 
     Raises:
         UserError: the weights are not those of the spec's network.
     """
-    student = build_network(spec, weights.stem or "patch")
+    student = build_network(spec, checkpoint.stem or "patch")
     teacher = make_teacher(student)
-    load_exactly(student, weights.network("student"), weights.path)
-    load_exactly(teacher, weights.network("teacher"), weights.path)
+    load_exactly(student, checkpoint.student, checkpoint.path)
+    load_exactly(teacher, checkpoint.teacher, checkpoint.path)
     return student, teacher

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mal.checkpoint.fitting import fitted_spec, held_model
+from mal.checkpoint.load import Checkpoint, load_checkpoint
 from mal.checkpoint.saved_spec import saved_spec
-from mal.checkpoint.weights import read_weights
 from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
 from tests.checkpoint.foreign_files import FOREIGN_FILES, nvlabs_file, whole
@@ -18,23 +18,27 @@ def spec_of(**model):
     return ExperimentSpec.model_validate({"model": model} if model else {})
 
 
+def fitted(spec: ExperimentSpec, checkpoint: Checkpoint, **options) -> ExperimentSpec:
+    return fitted_spec(spec, checkpoint.spec, checkpoint.path, **options)
+
+
 @pytest.fixture
 def foreign(tmp_path):
-    return read_weights(nvlabs_file(whole(small_network("conv")), tmp_path / "mal.ckpt"))
+    return load_checkpoint(nvlabs_file(whole(small_network("conv")), tmp_path / "mal.ckpt"))
 
 
 @pytest.mark.parametrize("layout", FOREIGN_FILES)
 def test_a_spec_that_names_no_network_takes_that_of_the_checkpoint(tmp_path, layout):
-    weights = read_weights(FOREIGN_FILES[layout](whole(small_network("conv")), tmp_path / "mal.ckpt"))
-    model = fitted_spec(spec_of(), weights).model
+    checkpoint = load_checkpoint(FOREIGN_FILES[layout](whole(small_network("conv")), tmp_path / "mal.ckpt"))
+    model = fitted(spec_of(), checkpoint).model
     assert (model.arch, model.stem, model.num_blocks) == ("vit-deit-tiny/16", "conv", 1)
     assert (model.mask_head_num_convs, model.mask_head_hidden_channel, model.mask_head_out_channel) == (4, 8, 8)
 
 
 def test_the_rest_of_the_spec_stays_and_the_given_spec_is_not_changed(foreign):
     spec = ExperimentSpec.model_validate({"train": {"lr": 0.5}, "model": {"frozen_stages": [0]}})
-    fitted = fitted_spec(spec, foreign)
-    assert (fitted.train.lr, fitted.model.frozen_stages) == (0.5, [0])
+    found = fitted(spec, foreign)
+    assert (found.train.lr, found.model.frozen_stages) == (0.5, [0])
     assert spec.model.arch == "vit-mae-base/16"
 
 
@@ -52,29 +56,29 @@ def test_the_rest_of_the_spec_stays_and_the_given_spec_is_not_changed(foreign):
 def test_a_given_field_that_contradicts_the_checkpoint_is_named_with_both_values(foreign, key, value, held):
     message = f"model.{key}: {value} in the spec, but {foreign.path} holds {held}"
     with pytest.raises(UserError, match=re.escape(message)):
-        fitted_spec(spec_of(**{key: value}), foreign)
+        fitted(spec_of(**{key: value}), foreign)
 
 
 def test_given_fields_that_agree_are_no_contradiction(foreign):
     given = {"arch": "vit-deit-tiny/16", "stem": "auto", "num_blocks": 1, "mask_head_out_channel": 8}
-    assert fitted_spec(spec_of(**given), foreign).model.stem == "conv"
+    assert fitted(spec_of(**given), foreign).model.stem == "conv"
 
 
 def test_all_blocks_may_be_given_as_their_number_or_as_null(tmp_path):
     with torch.device("cpu"):
-        weights = read_weights(nvlabs_file(whole(small_network(num_blocks=12)), tmp_path / "mal.ckpt"))
+        checkpoint = load_checkpoint(nvlabs_file(whole(small_network(num_blocks=12)), tmp_path / "mal.ckpt"))
     for given in (12, None):
-        assert fitted_spec(spec_of(num_blocks=given), weights).model.num_blocks == given
+        assert fitted(spec_of(num_blocks=given), checkpoint).model.num_blocks == given
 
 
 def test_only_the_fields_asked_for_must_agree(foreign):
-    fitted = fitted_spec(spec_of(mask_head_out_channel=16), foreign, must_agree=("arch",))
-    assert (fitted.model.mask_head_out_channel, fitted.model.mask_head_hidden_channel) == (16, 8)
+    found = fitted(spec_of(mask_head_out_channel=16), foreign, must_agree=("arch",))
+    assert (found.model.mask_head_out_channel, found.model.mask_head_hidden_channel) == (16, 8)
 
 
 def test_scales_that_a_foreign_run_was_set_to_are_taken(tmp_path):
     path = nvlabs_file(whole(small_network()), tmp_path / "mal.ckpt", not_adjust_scale=True, mask_scale_ratio_pre="two")
-    model = fitted_spec(spec_of(), read_weights(path)).model
+    model = fitted(spec_of(), load_checkpoint(path)).model
     assert (model.not_adjust_scale, model.mask_scale_ratio_pre) == (True, 1)
 
 
@@ -82,21 +86,21 @@ def test_our_own_checkpoint_is_believed_in_what_it_says(tmp_path):
     spec = small_spec(model={"not_adjust_scale": True})
     content = {"state_dict": whole(small_network()), "hyper_parameters": saved_spec(spec, "patch")}
     torch.save(content, tmp_path / "mal.pth")
-    weights = read_weights(tmp_path / "mal.pth")
-    assert held_model(weights)["not_adjust_scale"]
-    assert fitted_spec(spec_of(), weights).model.num_blocks == 1
+    checkpoint = load_checkpoint(tmp_path / "mal.pth")
+    assert held_model(checkpoint.spec)["not_adjust_scale"]
+    assert fitted(spec_of(), checkpoint).model.num_blocks == 1
 
 
 @pytest.mark.parametrize("arch", ["vit-deit-tiny/16", "timm/deit_tiny_patch16_224"])
 def test_a_released_backbone_tells_its_architecture(tmp_path, arch):
     torch.save({"model": small_network().backbone.state_dict()}, tmp_path / "deit.pth")
-    weights = read_weights(tmp_path / "deit.pth")
-    assert fitted_spec(spec_of(), weights).model.arch == "vit-deit-tiny/16"
-    assert fitted_spec(spec_of(arch=arch), weights).model.arch == arch
+    checkpoint = load_checkpoint(tmp_path / "deit.pth")
+    assert fitted(spec_of(), checkpoint).model.arch == "vit-deit-tiny/16"
+    assert fitted(spec_of(arch=arch), checkpoint).model.arch == arch
     with pytest.raises(UserError, match=r"model\.arch: vit-mae-base/16 in the spec, but .* holds vit-deit-tiny/16"):
-        fitted_spec(spec_of(arch="vit-mae-base/16"), weights)
+        fitted(spec_of(arch="vit-mae-base/16"), checkpoint)
 
 
 def test_an_unknown_backbone_leaves_the_spec_as_it_is(tmp_path):
     torch.save({"state_dict": {"student.a": torch.ones(1)}}, tmp_path / "a.pth")
-    assert fitted_spec(spec_of(), read_weights(tmp_path / "a.pth")) == spec_of()
+    assert fitted(spec_of(), load_checkpoint(tmp_path / "a.pth")) == spec_of()

@@ -12,7 +12,6 @@ from omegaconf import OmegaConf
 
 from mal.checkpoint.foreign_objects import StandIn, plain
 from mal.checkpoint.store import read_tensors
-from mal.checkpoint.weights import read_weights
 from mal.errors import UserError
 from tests.checkpoint.foreign_files import TAO_MODULE, TaoModel, foreign_class, in_module
 
@@ -148,4 +147,4 @@ def test_a_checkpoint_of_nested_tuples_and_a_foreign_object_is_answered_at_once(
         "x": shared_many_times(WRAPS["tuples"]),
     }
     torch.save(content, tmp_path / "tuples.pth")
-    assert read_weights(tmp_path / "tuples.pth").foreign_settings == {"lr": 1}
+    assert read_tensors(tmp_path / "tuples.pth")["args"] == {"lr": 1}

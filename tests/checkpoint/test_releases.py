@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mal.checkpoint.load import load_checkpoint
 from mal.checkpoint.matching import load_matching
-from mal.checkpoint.weights import read_weights
 from mal.errors import UserError
 from tests.small_networks import small_backbone, small_network
 
@@ -23,9 +23,9 @@ def released() -> dict[str, torch.Tensor]:
 
 def load(content, folder, network=None):
     torch.save(content, folder / "released.pth")
-    weights = read_weights(folder / "released.pth")
+    checkpoint = load_checkpoint(folder / "released.pth")
     network = network or small_network()
-    return network, load_matching(network, weights.network("student"), weights.path)
+    return network, load_matching(network, checkpoint.student, checkpoint.path)
 
 
 def assert_all_of_the_backbone(network, report):
@@ -80,8 +80,8 @@ def test_any_wrapping_of_names(released, tmp_path, prefix):
 
 def test_timm_as_safetensors(released, tmp_path):
     save_file(released | {"head.weight": torch.ones(21843, 192)}, tmp_path / "model.safetensors")
-    weights, network = read_weights(tmp_path / "model.safetensors"), small_network()
-    assert_all_of_the_backbone(network, load_matching(network, weights.network("student"), weights.path))
+    checkpoint, network = load_checkpoint(tmp_path / "model.safetensors"), small_network()
+    assert_all_of_the_backbone(network, load_matching(network, checkpoint.student, checkpoint.path))
 
 
 def test_a_release_comes_into_the_conv_stem_too_but_for_the_stem(released, tmp_path):

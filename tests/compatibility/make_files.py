@@ -26,8 +26,8 @@ import yaml
 from PIL import Image
 
 from mal.checkpoint.convert import write_converted
+from mal.checkpoint.load import load_checkpoint
 from mal.checkpoint.saved_spec import saved_spec
-from mal.checkpoint.weights import read_weights
 from mal.config.schema import ExperimentSpec
 from mal.models.build import build_network
 
@@ -183,7 +183,7 @@ def _write_sealed(path: Path) -> None:
     plain = path.with_name("plain.pth")
     saved = saved_spec(spec, None)
     torch.save({"state_dict": {f"student.{name}": value for name, value in network.state_dict().items()}}, plain)
-    write_converted(read_weights(plain), saved, path, networks="student", half=True, encryption_key=KEY)
+    write_converted(load_checkpoint(plain), saved, path, networks="student", half=True, encryption_key=KEY)
     plain.unlink()
 
 

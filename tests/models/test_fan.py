@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from mal.checkpoint.load import load_checkpoint
 from mal.checkpoint.matching import load_matching
-from mal.checkpoint.weights import read_weights
 from mal.config.architectures import ARCHITECTURES
 from mal.errors import UserError
 from mal.models.backbones.fan import FAN_SIZES, FanBackbone, PositionCode
@@ -181,7 +181,7 @@ def test_a_released_backbone_fits_with_or_without_a_prefix_and_whatever_its_clas
     path = tmp_path / "released.pth"
     torch.save({"state_dict": {prefix + name: value for name, value in released.items()}}, path)
     network = MaskNetwork(FanBackbone(FAN_SIZES[HYBRID_STEM], num_blocks=2))
-    report = load_matching(network, read_weights(path).network("student"), path)
+    report = load_matching(network, load_checkpoint(path).student, path)
     assert {name.split(".")[0] for name in report.missing} == {"roi_head", "mask_head"}
     assert report.unexpected == [], "a classifier is nothing that one would expect"
     network.eval()

@@ -8,15 +8,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from mal.checkpoint.load import Checkpoint
 from mal.checkpoint.safetensors_file import SUFFIX, write_safetensors
 from mal.checkpoint.store import write_checkpoint
-from mal.checkpoint.weights import Weights
 
 Networks = Literal["student", "teacher", "both"]
 
 
 def write_converted(
-    weights: Weights,
+    checkpoint: Checkpoint,
     spec: dict[str, Any],
     path: Path,
     *,
@@ -27,7 +27,7 @@ def write_converted(
     """Write weights as safetensors, or in the public ``.pth`` layout (``state_dict`` of ``student.*``, ``teacher.*``).
 
     Args:
-        weights: as read.
+        checkpoint: as read.
         spec: saved with them, so that the file explains itself.
         path: its suffix decides the format.
         networks: which of the two to write; a file that holds only one gives that one under the name asked for.
@@ -38,14 +38,16 @@ def write_converted(
         UserError: the file cannot be written.
         ValueError: there is a key for safetensors, which cannot be encrypted.
     """
-    chosen: list[Literal["student", "teacher"]] = ["student", "teacher"] if networks == "both" else [networks]
+    held = {"student": checkpoint.student, "teacher": checkpoint.teacher}
+    chosen = held if networks == "both" else {networks: held[networks]}
     tensors = {
         f"{network}.{name}": _rounded(value) if half else value
-        for network in chosen
-        for name, value in weights.network(network).items()
+        for network, values in chosen.items()
+        for name, value in values.items()
     }
-    about: dict[str, Any] = {"hyper_parameters": spec, "metrics": weights.metrics}
-    about |= {"epoch": weights.epoch, "global_step": weights.global_step}
+    training = checkpoint.training
+    about: dict[str, Any] = {"hyper_parameters": spec, "metrics": training.metrics}
+    about |= {"epoch": training.epoch, "global_step": training.global_step}
     if path.suffix == SUFFIX:
         if encryption_key:
             raise ValueError("safetensors cannot be encrypted")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from mal.checkpoint.fitting import held_model
-from mal.checkpoint.weights import Weights
+from torch import Tensor
+
+from mal.config.model_config import ModelConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +37,30 @@ FAN = Origin("a FAN release", "NVIDIA Source Code License-NC, as its authors sta
 UNKNOWN = Origin("unknown", "see the terms that came with it")
 
 
-def origin_of(weights: Weights) -> Origin:
-    """The most likely origin of a file, by what is in it."""
-    if weights.spec:
-        return OURS
-    if weights.has_heads:
-        return _origin_of_network(weights)
-    names = weights.network("student")
-    if any(name.startswith(("backbone.decoder", "backbone.mask_token")) for name in names):
-        return MAE
-    if any(name.startswith("backbone.head.last_layer") for name in names):
-        return DINO
-    return FAN if str(held_model(weights).get("arch", "")).startswith("fan_") else UNKNOWN
+def foreign_origin(
+    network: Mapping[str, Tensor], model: ModelConfig, settings: Mapping[str, Any], *, whole: bool
+) -> Origin:
+    """The most likely origin of a file that is not ours, by what is in it.
 
-
-def _origin_of_network(weights: Weights) -> Origin:
-    settings, model = weights.foreign_settings, held_model(weights)
-    has_sections = isinstance(settings.get("model"), dict)
-    if model.get("stem") == "patch":
+    Args:
+        network: tensors by name, a backbone's under ``backbone.``.
+        model: what was recognised of it is set.
+        settings: what the program saved as the settings of its run.
+        whole: whether the network has heads.
+    """
+    arch = model.arch if "arch" in model.model_fields_set else ""
+    if not whole:
+        return _origin_of_backbone(network, arch)
+    if "stem" in model.model_fields_set and model.stem == "patch":
         return TAO_6
-    if has_sections or str(model.get("arch", "")).startswith("fan_"):  # NVlabs has no FAN
+    if isinstance(settings.get("model"), dict) or arch.startswith("fan_"):  # NVlabs has no FAN
         return TAO_5
     return NVLABS if settings else EARLIER
+
+
+def _origin_of_backbone(network: Mapping[str, Tensor], arch: str) -> Origin:
+    if any(name.startswith(("backbone.decoder", "backbone.mask_token")) for name in network):
+        return MAE
+    if any(name.startswith("backbone.head.last_layer") for name in network):
+        return DINO
+    return FAN if arch.startswith("fan_") else UNKNOWN

@@ -9,8 +9,30 @@ from typing import Any
 from torch import Tensor
 
 from mal.config.architectures import ARCHITECTURES
+from mal.config.model_config import ModelConfig
+from mal.config.schema import ExperimentSpec
 from mal.models.backbones.fan import FAN_SIZES
 from mal.models.backbones.vit import VIT_SIZES
+
+# These change what a network computes, but none of its shapes.
+SCALE_FIELDS = ("not_adjust_scale", "mask_scale_ratio_pre", "mask_scale_ratio")
+
+
+def recognised_spec(tensors: Mapping[str, Tensor], settings: Mapping[str, Any], *, whole: bool) -> ExperimentSpec:
+    """A spec in which only those fields of the network are set that a file of another program tells.
+
+    Args:
+        tensors: of one network, the backbone's under ``backbone.``.
+        settings: what that program saved as the settings of its run.
+        whole: whether the network has heads.
+    """
+    if whole:
+        found = recognised_model(tensors)
+        found |= _stated_scales(settings) if found else {}
+    else:
+        arch = recognised_arch(tensors)
+        found = {"arch": arch} if arch else {}
+    return ExperimentSpec().model_copy(update={"model": ModelConfig().model_copy(update=found)})
 
 
 def recognised_arch(tensors: Mapping[str, Tensor]) -> str | None:
@@ -57,6 +79,14 @@ def recognised_model(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     if arch in VIT_SIZES:
         model["stem"] = "patch" if "backbone.patch_embed.proj.weight" in tensors else "conv"
     return model
+
+
+def _stated_scales(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The public programs keep these beside their other settings, in a section, or in one more namespace."""
+    fields = ModelConfig.model_fields
+    places = [settings, *(value for value in settings.values() if isinstance(value, dict))]
+    stated = {key: place[key] for place in places for key in SCALE_FIELDS if key in place}
+    return {key: value for key, value in stated.items() if type(value) is fields[key].annotation}
 
 
 def _count(names: Iterable[str], prefix: str) -> int:

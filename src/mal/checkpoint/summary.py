@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from mal.checkpoint.fitting import held_model
+from mal.checkpoint.load import load_checkpoint
 from mal.checkpoint.numbers import tensor_faults
-from mal.checkpoint.origin import origin_of
+from mal.checkpoint.origin import OURS
 from mal.checkpoint.sealed_file import seal_of
-from mal.checkpoint.weights import NETWORK_PREFIXES, Weights, read_weights
 from mal.config.architectures import ARCHITECTURES
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norms: buffers, no parameters
@@ -32,37 +32,30 @@ def checkpoint_summary(path: Path, encryption_key: str | None = None) -> dict[st
         UserError: the file cannot be read, or needs another key.
         DamagedFile: it is not as it was written.
     """
-    weights = read_weights(path, encryption_key)
+    checkpoint = load_checkpoint(path, encryption_key)
     seal = seal_of(path)
-    tensors = weights.network("student")
-    model, origin = held_model(weights), origin_of(weights)
+    model, training = held_model(checkpoint.spec), checkpoint.training
     return {
         "file": str(path),
         "file_bytes": path.stat().st_size,
-        "origin": origin.name,
-        "licence": origin.licence,
-        "holds": _networks(weights),
+        "origin": checkpoint.origin.name,
+        "licence": checkpoint.origin.licence,
+        "holds": list(checkpoint.holds),
         "arch": model.get("arch"),
-        "stem": weights.stem if str(model.get("arch")).startswith("vit-") else None,
+        "stem": checkpoint.stem if str(model.get("arch")).startswith("vit-") else None,
         "num_blocks": _num_blocks(model),
-        "parameters": sum(value.numel() for name, value in tensors.items() if not name.endswith(_STATISTICS)),
-        "dtype": _dtypes(tensors.values()),
-        "epoch": weights.epoch,
-        "global_step": weights.global_step,
-        "can_resume": weights.place is not None and bool(weights.spec),
+        "parameters": sum(
+            value.numel() for name, value in checkpoint.student.items() if not name.endswith(_STATISTICS)
+        ),
+        "dtype": _dtypes(checkpoint.student.values()),
+        "epoch": training.epoch,
+        "global_step": training.global_step,
+        "can_resume": training.place is not None and checkpoint.origin == OURS,
         "encrypted": seal == "aes-256-gcm",
         "checked_by": seal,
-        "metrics": weights.metrics,
-        "faults": tensor_faults(weights.tensors),
+        "metrics": training.metrics,
+        "faults": tensor_faults(checkpoint.tensors),
     }
-
-
-def _networks(weights: Weights) -> list[str]:
-    if not weights.is_whole:
-        return ["network" if weights.has_heads else "backbone"]
-    return [
-        prefix.rstrip(".") for prefix in NETWORK_PREFIXES if any(name.startswith(prefix) for name in weights.tensors)
-    ]
 
 
 def _num_blocks(model: dict[str, Any]) -> int | None:

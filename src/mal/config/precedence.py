@@ -76,8 +76,12 @@ def effective_spec(spec: ExperimentSpec, held: Mapping[str, Any]) -> EffectiveSp
 
 
 def settings_of(spec: ExperimentSpec) -> dict[str, Any]:
-    """The fields that decide masks with their values, by dotted key, as a checkpoint holds them."""
-    return {key: field_value(spec, key) for key, entry in field_by_key().items() if entry.from_checkpoint}
+    """The values of a checkpoint's spec that decide masks, by dotted key; without those that it does not give."""
+    return {
+        key: field_value(spec, key)
+        for key, entry in field_by_key().items()
+        if entry.from_checkpoint and entry.name in _section(spec, entry).model_fields_set
+    }
 
 
 def field_value(spec: ExperimentSpec, key: str) -> Any:

@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mal.checkpoint.convert import Networks, write_converted
+from mal.checkpoint.load import load_checkpoint
 from mal.checkpoint.safetensors_file import SUFFIX
 from mal.checkpoint.saved_spec import saved_spec
-from mal.checkpoint.weights import read_weights
 from mal.config.secrets import KEY_VARIABLE, encryption_key_of
 from mal.console import console
 from mal.errors import UserError
-from mal.held_networks import checkpoint_spec
 from mal.labeler import MaskAutoLabeler
 from mal.models.predict import Network, PredictionMode
 from mal.sample.scene import Scene, scene
@@ -44,13 +43,13 @@ def run(source: Path, target: Path, *, networks: Networks, half: bool, decrypt: 
             f"{target}: safetensors cannot be encrypted, and {KEY_VARIABLE} is set; name a .pth file, or give --decrypt"
             " to write the weights in clear"
         )
-    weights = read_weights(source, key)
-    spec = checkpoint_spec(weights)
+    checkpoint = load_checkpoint(source, key)
+    spec = checkpoint.network_spec()
     # The network gets its suffix and its place only once it is known to label as before.
     draft = target.with_name(f".{target.stem}.{os.getpid()}.check{target.suffix}")
     try:
-        values, new_key = saved_spec(spec, weights.stem), None if decrypt else key
-        write_converted(weights, values, draft, networks=networks, half=half, encryption_key=new_key)
+        values, new_key = saved_spec(spec, checkpoint.stem), None if decrypt else key
+        write_converted(checkpoint, values, draft, networks=networks, half=half, encryption_key=new_key)
         lowest, num_boxes = _compare(source, draft, networks)
         if lowest < LOWEST_IOU:
             console.print(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from mal.checkpoint.weights import read_weights
+from mal.checkpoint.load import load_checkpoint
 from mal.config.schema import ExperimentSpec
 from mal.config.secrets import KEY_VARIABLE, encryption_key_of
 from mal.console import console
@@ -13,7 +13,7 @@ from mal.errors import UserError
 from mal.export.check import ExportCheck, compare_labelers
 from mal.export.extra import import_onnx_package
 from mal.export.onnx_write import LEAST_OPSET, write_onnx
-from mal.held_networks import checkpoint_networks, checkpoint_spec
+from mal.held_networks import build_networks
 from mal.labeler import MaskAutoLabeler
 from mal.models.predict import Network, PredictionMode
 
@@ -38,9 +38,9 @@ def run(
         raise UserError(
             f"{out}: an ONNX file cannot be encrypted, and {KEY_VARIABLE} is set; --decrypt writes the weights in clear"
         )
-    weights = read_weights(checkpoint, key)
-    spec = checkpoint_spec(weights)
-    student, teacher = checkpoint_networks(spec, weights)
+    loaded = load_checkpoint(checkpoint, key)
+    spec = loaded.network_spec()
+    student, teacher = build_networks(spec, loaded)
     labeler = MaskAutoLabeler.from_spec(student, teacher, spec)
     labeler.mode = PredictionMode(network=network)
     networks = {"student": [student], "teacher": [teacher], "mixed": [student, teacher]}[network]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mal.checkpoint.fitting import fitted_spec
+from mal.checkpoint.load import Checkpoint, TrainingPlace, load_checkpoint
 from mal.checkpoint.matching import load_matching
 from mal.checkpoint.numbers import require_numbers
-from mal.checkpoint.weights import TrainingPlace, Weights, read_weights
 from mal.config.schema import ExperimentSpec
 from mal.config.secrets import encryption_key_of
 from mal.console import console
@@ -58,26 +58,26 @@ def starting_point(spec: ExperimentSpec, results_dir: Path) -> StartingPoint:
         DamagedFile: a file that the spec names is damaged.
     """
     resumed = _weights_to_resume(spec, results_dir)
-    resume_from = resumed.weights.path if resumed else None
+    resume_from = resumed.checkpoint.path if resumed else None
     pretrained = _path(spec.train.pretrained_model_path)
     if spec.model.pretrained and pretrained and not resumed:
         raise UserError("model.pretrained and train.pretrained_model_path both name weights to start from; keep one")
     if resumed:
-        weights: Weights | None = resumed.weights
+        checkpoint: Checkpoint | None = resumed.checkpoint
     else:
-        weights = read_weights(pretrained, encryption_key_of(spec)) if pretrained else None
-    if weights is not None:
+        checkpoint = load_checkpoint(pretrained, encryption_key_of(spec)) if pretrained else None
+    if checkpoint is not None:
         # A run that resumes compares the whole section itself, later; pretrained weights may fit in part.
-        spec = fitted_spec(spec, weights, must_agree=() if resume_from else ("arch",))
-    stem = spec.model.stem if spec.model.stem != "auto" else (weights and weights.stem) or "patch"
+        spec = fitted_spec(spec, checkpoint.spec, checkpoint.path, must_agree=() if resume_from else ("arch",))
+    stem = spec.model.stem if spec.model.stem != "auto" else (checkpoint and checkpoint.stem) or "patch"
     student = build_network(spec, stem)
-    if weights is None:
+    if checkpoint is None:
         if spec.model.pretrained:
             _fill_from_hub(student, spec.model.arch)
         return StartingPoint(spec, student, make_teacher(student), None, FROM_THE_START, 0)
     if resumed:
-        require_numbers(weights.tensors, weights.path)
-        if weights.place is None:
+        require_numbers(checkpoint.tensors, checkpoint.path)
+        if (place := checkpoint.training.place) is None:
             raise UserError(
                 f"{resume_from}: holds weights, but no state of a training run to go on with;"
                 " give it as train.pretrained_model_path"
@@ -85,16 +85,16 @@ def starting_point(spec: ExperimentSpec, results_dir: Path) -> StartingPoint:
         if resumed.warning:
             console.print(resumed.warning)
         console.print(f"resuming from {resume_from}")
-        teacher, steps_done = make_teacher(student), weights.global_step or 0
-        return StartingPoint(spec, student, teacher, resume_from, weights.place, steps_done, resumed.warning)
-    return _filled(spec, student, weights)
+        teacher, steps_done = make_teacher(student), checkpoint.training.global_step or 0
+        return StartingPoint(spec, student, teacher, resume_from, place, steps_done, resumed.warning)
+    return _filled(spec, student, checkpoint)
 
 
 @dataclass(frozen=True, slots=True)
 class _Resumed:
     """The checkpoint of a run that goes on, and what is to be said about it."""
 
-    weights: Weights
+    checkpoint: Checkpoint
     warning: str | None = None
 
 
@@ -102,16 +102,16 @@ def _weights_to_resume(spec: ExperimentSpec, results_dir: Path) -> _Resumed | No
     key = encryption_key_of(spec)
     given = _path(spec.train.resume_training_checkpoint_path)
     if given:
-        return _Resumed(read_weights(given, key))
+        return _Resumed(load_checkpoint(given, key))
     latest = results_dir / LATEST_NAME
     if not latest.exists():
         return None
     try:
-        return _Resumed(read_weights(latest, key))
+        return _Resumed(load_checkpoint(latest, key))
     except DamagedFile as error:
         good, steps = _newest_good(latest, key, error)
         warning = f"{latest} is damaged; {good.name} (step {steps}) is the newest good checkpoint there"
-        return _Resumed(read_weights(good, key), warning)
+        return _Resumed(load_checkpoint(good, key), warning)
 
 
 def _newest_good(latest: Path, key: str | None, error: DamagedFile) -> tuple[Path, int]:
@@ -131,19 +131,19 @@ def _newest_good(latest: Path, key: str | None, error: DamagedFile) -> tuple[Pat
 def _steps_done(path: Path, key: str | None) -> int | None:
     """None for a file that no run can go on from."""
     try:
-        weights = read_weights(path, key)
+        training = load_checkpoint(path, key).training
     except LockedFile:
         raise
     except UserError:
         return None
-    return weights.global_step if weights.place else None
+    return training.global_step if training.place else None
 
 
-def _filled(spec: ExperimentSpec, student: MaskNetwork, weights: Weights) -> StartingPoint:
-    report = load_matching(student, weights.network("student"), weights.path)
+def _filled(spec: ExperimentSpec, student: MaskNetwork, checkpoint: Checkpoint) -> StartingPoint:
+    report = load_matching(student, checkpoint.student, checkpoint.path)
     teacher = make_teacher(student)
-    load_matching(teacher, weights.network("teacher"), weights.path)
-    console.print(f"starting from {weights.path}: {report}")
+    load_matching(teacher, checkpoint.teacher, checkpoint.path)
+    console.print(f"starting from {checkpoint.path}: {report}")
     return StartingPoint(spec, student, teacher, None, FROM_THE_START, 0)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from lightning import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 
-from mal.checkpoint.weights import TrainingPlace
+from mal.checkpoint.load import TrainingPlace
 from mal.config.schema import ExperimentSpec
 from mal.data.crop_stream import CropBatch
 from mal.data.datamodule import crop_loader, train_loader

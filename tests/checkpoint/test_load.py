@@ -5,10 +5,13 @@ import re
 import pytest
 import torch
 
+from mal.checkpoint.load import Checkpoint, TrainingPlace, load_checkpoint
 from mal.checkpoint.matching import load_exactly, load_matching
-from mal.checkpoint.weights import TrainingPlace, read_weights
+from mal.checkpoint.origin import OURS
+from mal.checkpoint.saved_spec import saved_spec
 from mal.errors import UserError
-from tests.small_networks import small_network
+from tests.checkpoint.foreign_files import whole
+from tests.small_networks import small_network, small_spec
 
 
 @pytest.fixture
@@ -16,9 +19,9 @@ def network():
     return small_network()
 
 
-def save(tmp_path, content):
+def save(tmp_path, content) -> Checkpoint:
     torch.save(content, tmp_path / "w.pth")
-    return read_weights(tmp_path / "w.pth")
+    return load_checkpoint(tmp_path / "w.pth")
 
 
 def filled(network, value: float) -> dict[str, torch.Tensor]:
@@ -28,31 +31,34 @@ def filled(network, value: float) -> dict[str, torch.Tensor]:
 def test_student_and_teacher_of_a_checkpoint_are_told_apart(network, tmp_path):
     tensors = {f"student.{name}": value for name, value in filled(network, 1.0).items()}
     tensors |= {f"teacher.{name}": value for name, value in filled(network, 2.0).items()}
-    weights = save(tmp_path, {"state_dict": tensors})
-    assert weights.is_whole
-    load_exactly(network, weights.network("teacher"), weights.path)
+    checkpoint = save(tmp_path, {"state_dict": tensors})
+    assert checkpoint.holds == ("student", "teacher")
+    load_exactly(network, checkpoint.teacher, checkpoint.path)
     assert all((value == 2).all() for name, value in network.state_dict().items())
 
 
 def test_a_file_without_a_teacher_gives_the_student(tmp_path):
-    weights = save(tmp_path, {"state_dict": {"student.a": torch.ones(1)}})
-    assert weights.network("teacher") == {"a": torch.ones(1)}
+    checkpoint = save(tmp_path, {"state_dict": {"student.a": torch.ones(1)}})
+    assert checkpoint.teacher == {"a": torch.ones(1)}
+    assert checkpoint.holds == ("student",)
+    assert list(checkpoint.tensors) == ["student.a"]
 
 
 @pytest.mark.parametrize("wrap", [lambda tensors: tensors, lambda tensors: {"model": tensors}])
 def test_a_released_backbone_gives_backbone_names(network, tmp_path, wrap):
     backbone = {name.removeprefix("backbone."): v for name, v in network.state_dict().items() if "backbone." in name}
-    weights = save(tmp_path, wrap(backbone))
-    assert not weights.is_whole
-    report = load_matching(network, weights.network("student"), weights.path)
+    checkpoint = save(tmp_path, wrap(backbone))
+    assert checkpoint.holds == ("backbone",)
+    report = load_matching(network, checkpoint.student, checkpoint.path)
     assert len(report.matched) == len(backbone)
     assert report.missing
     assert all(name.startswith(("roi_head.", "mask_head.")) for name in report.missing)
 
 
 def test_a_network_saved_alone_keeps_its_names(network, tmp_path):
-    weights = save(tmp_path, network.state_dict())
-    load_exactly(network, weights.network("student"), weights.path)
+    checkpoint = save(tmp_path, network.state_dict())
+    assert checkpoint.holds == ("network",)
+    load_exactly(network, checkpoint.student, checkpoint.path)
 
 
 @pytest.mark.parametrize("stem", ["patch", "conv"])
@@ -124,4 +130,27 @@ def progress(*, epochs_begun: int, epochs_done: int, batches: int):
     ],
 )
 def test_a_checkpoint_says_where_its_run_goes_on(tmp_path, loops, place):
-    assert save(tmp_path, {"state_dict": {"student.a": torch.ones(1)}, "loops": loops}).place == place
+    assert save(tmp_path, {"state_dict": {"student.a": torch.ones(1)}, "loops": loops}).training.place == place
+
+
+def test_our_own_file_holds_the_whole_spec_that_it_was_trained_with(tmp_path):
+    spec = small_spec(train={"mask_thres": [0.3]})
+    content = {"state_dict": whole(small_network()), "hyper_parameters": saved_spec(spec, "patch"), "epoch": 2}
+    checkpoint = save(tmp_path, content)
+    assert checkpoint.origin == OURS
+    assert saved_spec(checkpoint.network_spec(), "patch") == saved_spec(spec, "patch")
+    assert checkpoint.training.epoch == 2
+
+
+def test_our_own_file_with_a_spec_of_another_version_is_named(tmp_path):
+    values = saved_spec(small_spec(), "patch")
+    values["model"]["from_the_future"] = 1
+    with pytest.raises(UserError, match=r"w\.pth: its spec does not fit this version of mal \(model\.from_the_future"):
+        save(tmp_path, {"state_dict": whole(small_network()), "hyper_parameters": values})
+
+
+def test_a_backbone_tells_no_whole_network(tmp_path):
+    checkpoint = save(tmp_path, {"model": small_network().backbone.state_dict()})
+    assert checkpoint.spec.model.model_fields_set == {"arch"}
+    with pytest.raises(UserError, match="holds weights, but not the spec that tells which network they belong to"):
+        checkpoint.network_spec()

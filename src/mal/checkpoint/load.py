@@ -1,0 +1,213 @@
+"""A checkpoint file, read once and completely: its networks' weights, and all that it says about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from mal.checkpoint.origin import OURS, Origin, foreign_origin
+from mal.checkpoint.recognise import recognised_spec
+from mal.checkpoint.saved_spec import spec_from_saved
+from mal.checkpoint.store import read_tensors
+from mal.config.schema import ExperimentSpec
+from mal.errors import UserError
+
+NETWORK_PREFIXES = ("student.", "teacher.")
+HEADS = ("roi_head.", "mask_head.")
+_TENSOR_KEYS = ("state_dict", "model", "teacher")  # DINO's releases have student and teacher; the teacher is the better
+_WRAPPERS = ("module.", "model.", "_orig_mod.")  # what parallel training and compiling put before names
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlace:
+    """Where a training run goes on.
+
+    Attributes:
+        epoch: the epoch to go on with, 0 for the first.
+        num_batches: batches of it that each process has done.
+    """
+
+    epoch: int
+    num_batches: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """What a file says about the run that wrote it; all may be absent.
+
+    Attributes:
+        epoch: the epoch that it was written in, from 0.
+        global_step: optimiser steps done.
+        place: where the run goes on; None for files that no run can go on from.
+        metrics: what the last validation before it found, by name.
+    """
+
+    epoch: int | None
+    global_step: int | None
+    place: TrainingPlace | None
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes:
+        path: the file.
+        spec: ours holds the one that it was trained with. Of another program's file those fields of the section
+            ``model`` are set that names and shapes of its tensors tell; a released backbone tells its ``arch`` alone,
+            and a file that is not recognised nothing.
+        student, teacher: tensors of the networks by name; both are the one that a file has, where it has one only, and
+            those of a released backbone lie under ``backbone.``.
+        holds: ``student``, ``teacher`` or both; else ``network`` or ``backbone``.
+        origin: who made it.
+        training: the state of its run.
+    """
+
+    path: Path
+    spec: ExperimentSpec
+    student: dict[str, Tensor]
+    teacher: dict[str, Tensor]
+    holds: tuple[str, ...]
+    origin: Origin
+    training: TrainingState
+
+    @property
+    def stem(self) -> Literal["patch", "conv"] | None:
+        """Which stem the weights have; None when they hold none."""
+        names = [name for name in self.student if ".patch_embed.proj." in f".{name}"]
+        if not names:
+            return None
+        return "patch" if any(name.endswith("patch_embed.proj.weight") for name in names) else "conv"
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors, those of student and teacher under these names."""
+        networks = {"student": self.student, "teacher": self.teacher}
+        named = {f"{name}.{key}": value for name in self.holds for key, value in networks.get(name, {}).items()}
+        return named or self.student
+
+    def network_spec(self) -> ExperimentSpec:
+        """The spec of a file that says which network it holds.
+
+        Raises:
+            UserError: it does not, or holds a backbone only.
+        """
+        is_known = "arch" in self.spec.model.model_fields_set and has_heads(self.student)
+        if self.origin != OURS and not is_known:
+            raise UserError(f"{self.path}: holds weights, but not the spec that tells which network they belong to")
+        return self.spec
+
+
+def load_checkpoint(path: Path, encryption_key: str | None = None) -> Checkpoint:
+    """Read a checkpoint, a released backbone, or a safetensors file.
+
+    Raises:
+        UserError: the file cannot be read, holds no named tensors, or a spec that does not fit this version.
+        LockedFile: it is encrypted with another key.
+        DamagedFile: it is not as it was written.
+    """
+    content = read_tensors(path, encryption_key)
+    tensors = _named_tensors(content, path)
+    student, teacher = _network(tensors, "student"), _network(tensors, "teacher")
+    settings = _settings(content)
+    is_ours = isinstance(settings.get("model"), dict) and "stem" in settings["model"]
+    spec = spec_from_saved(settings, path) if is_ours else recognised_spec(student, settings, whole=has_heads(student))
+    origin = OURS if is_ours else foreign_origin(student, spec.model, settings, whole=has_heads(student))
+    training = TrainingState(
+        epoch=_count(content, "epoch"),
+        global_step=_count(content, "global_step"),
+        place=_training_place(content),
+        metrics=_metrics(content),
+    )
+    return Checkpoint(path, spec, student, teacher, _held(tensors), origin, training)
+
+
+def has_heads(network: Mapping[str, Tensor]) -> bool:
+    """Whether these tensors make masks, rather than a backbone's features alone."""
+    return any(name.startswith(HEADS) for name in network)
+
+
+def _named_tensors(content: dict[str, Any], path: Path) -> dict[str, Tensor]:
+    named = next((content[key] for key in _TENSOR_KEYS if isinstance(content.get(key), dict)), content)
+    tensors = _unwrapped({str(name): value for name, value in named.items() if isinstance(value, Tensor)})
+    if not tensors:
+        raise UserError(f"{path}: holds no named weights")
+    return tensors
+
+
+def _network(tensors: dict[str, Tensor], name: Literal["student", "teacher"]) -> dict[str, Tensor]:
+    """Tensors of one network, without its prefix; the other's where there is only one."""
+    for prefix in (f"{name}.", *NETWORK_PREFIXES):
+        found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        if found:
+            return _unwrapped(found)
+    if has_heads(tensors):
+        return tensors
+    return _with_last_norm({f"backbone.{key.removeprefix('backbone.')}": value for key, value in tensors.items()})
+
+
+def _held(tensors: dict[str, Tensor]) -> tuple[str, ...]:
+    prefixes = [prefix for prefix in NETWORK_PREFIXES if any(name.startswith(prefix) for name in tensors)]
+    return tuple(prefix.rstrip(".") for prefix in prefixes) or ("network" if has_heads(tensors) else "backbone",)
+
+
+def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    for wrapper in _WRAPPERS:
+        if tensors and all(name.startswith(wrapper) for name in tensors):
+            return _unwrapped({name.removeprefix(wrapper): value for name, value in tensors.items()})
+    return tensors
+
+
+def _with_last_norm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A fine-tuned MAE has its last norm behind the mean of the tokens, under a name of its own."""
+    if "backbone.norm.weight" in tensors:
+        return tensors
+    return {name.replace("backbone.fc_norm.", "backbone.norm."): value for name, value in tensors.items()}
+
+
+def _settings(content: dict[str, Any]) -> dict[str, Any]:
+    """Lightning's key, or that of training scripts which save their arguments."""
+    for key in ("hyper_parameters", "args"):
+        if isinstance(content.get(key), dict):
+            return content[key]
+    return {}
+
+
+def _count(content: dict[str, Any], key: str) -> int | None:
+    return content[key] if isinstance(content.get(key), int) else None
+
+
+def _metrics(content: dict[str, Any]) -> dict[str, float]:
+    """Our own, or the scores that Lightning's checkpoint callbacks watched."""
+    found = content.get("metrics")
+    metrics = dict(found) if isinstance(found, dict) else {}
+    callbacks = content.get("callbacks")
+    for state in callbacks.values() if isinstance(callbacks, dict) else ():
+        if isinstance(state, dict) and state.get("monitor"):
+            metrics[str(state["monitor"])] = state.get("current_score")
+    numbers = {str(name): _number(value) for name, value in metrics.items()}
+    return {name: number for name, number in numbers.items() if number is not None}
+
+
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) or (isinstance(value, Tensor) and value.numel() == 1)
+    return float(value) if is_number else None
+
+
+def _training_place(content: dict[str, Any]) -> TrainingPlace | None:
+    """What the trainer's own counters say; "epoch" alone does not tell an epoch's middle from its end.
+
+    A state from within a validation has all batches of its epoch behind it, and the epoch not yet.
+    """
+    try:
+        loop = content["loops"]["fit_loop"]
+        epochs, batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]["current"]
+        num_batches = batches["ready"] if epochs["processed"] < epochs["ready"] else 0
+        return TrainingPlace(epochs["processed"], num_batches)
+    except (KeyError, TypeError):
+        return None
