@@ -12,7 +12,7 @@ import torch
 import yaml
 from PIL import Image
 
-from mal.training.saved_spec import saved_spec
+from mal.checkpoint.saved_spec import saved_spec
 from tests.cli.small_runs import MODEL, run_mal
 from tests.data import jpegs
 from tests.small_networks import small_network, small_spec

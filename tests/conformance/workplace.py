@@ -9,10 +9,10 @@ from typing import Any
 import torch
 import yaml
 
+from mal.checkpoint.saved_spec import saved_spec
 from mal.cli import main
 from mal.config.schema import ExperimentSpec
 from mal.models.backbones.vit import Stem
-from mal.training.saved_spec import saved_spec
 from tests.conformance.pack import TINY, network_of, read_json
 
 
