@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mal.checkpoint.saved_spec import saved_spec, spec_from_saved
+from mal.config.catalog import spec_fields
 from mal.config.load import load_spec, save_spec
 from mal.config.references import with_environment
 from mal.config.stored import stored_values
@@ -91,6 +92,22 @@ def test_what_came_from_the_environment_is_stored_as_its_reference_everywhere(tm
     assert (saved["dataset"]["val_img_dir"], saved["results_dir"]) == tuple(written.values())
     assert load_spec(tmp_path / "spec.yaml") == spec
     assert spec_from_saved(in_checkpoint, tmp_path).dataset.val_img_dir == "${oc.env:MAL_DATA}/val"
+
+
+CHOICES = [entry for entry in spec_fields() if {"enum", "const"} & entry.rule.keys() and entry.section != "model"]
+
+
+@pytest.mark.parametrize("entry", CHOICES, ids=lambda entry: entry.key)
+def test_a_checkpoint_holds_choices_from_the_environment_themselves(entry, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAL_CHOICE", str(entry.default))
+    spec = load_spec(None, [f"{entry.key}=${{oc.env:MAL_CHOICE}}"])
+    assert spec_from_saved(saved_spec(spec, None), tmp_path).model_dump() == spec.model_dump()
+
+
+def test_a_checkpoint_holds_a_threshold_from_the_environment_itself(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAL_CHOICE", "box_fit")
+    spec = load_spec(None, ["train.mask_thres='${oc.env:MAL_CHOICE}'"])
+    assert spec_from_saved(saved_spec(spec, None), tmp_path).train.mask_thres == "box_fit"
 
 
 def test_a_value_that_a_task_has_changed_is_stored_as_it_is():

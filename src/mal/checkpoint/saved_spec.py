@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from mal.config.catalog import field_by_key
 from mal.config.schema import ExperimentSpec
 from mal.config.stored import stored_values
 from mal.errors import UserError
@@ -18,12 +19,21 @@ _FREE_TO_CHANGE = ("teacher_momentum", "vit_dpr", "pretrained", "activation_chec
 def saved_spec(spec: ExperimentSpec, stem: str | None) -> dict[str, Any]:
     """The spec as plain values, secrets left out; where the stem is a choice, it is the one that was built.
 
-    A text that came from the environment is saved as its reference; numbers are saved, and what names the network.
+    A text that came from the environment is saved as its reference; numbers and choices are saved, and what names the
+    network, since a reference would not be one of them when the checkpoint is read.
     """
-    values = stored_values(spec, is_stored=lambda key, value: isinstance(value, str) and not key.startswith("model."))
+    values = stored_values(spec, is_stored=_is_free_text)
     if stem is not None:
         values["model"]["stem"] = stem
     return values
+
+
+def _is_free_text(key: str, value: Any) -> bool:
+    if not isinstance(value, str) or key.startswith("model."):
+        return False
+    rule = field_by_key()[key.partition("[")[0]].rule
+    rule = rule["items"] if "[" in key else rule
+    return bool(rule["type"] == "string") and not {"enum", "const"} & rule.keys()
 
 
 def spec_from_saved(values: Mapping[str, Any], path: Path) -> ExperimentSpec:
