@@ -33,7 +33,10 @@ def test_nothing_imports_the_command_line():
         assert not [found for found in _imports(name) if _is_in(found, FRONT)], f"{name} imports the command line"
 
 
-@pytest.mark.parametrize("name", ["mal", "mal.errors", "mal.config.schema", "mal.config.load", "mal.config.docs"])
+LIGHT = ["mal", "mal.errors", "mal.config.schema", "mal.config.load", "mal.config.docs", "mal.commands.label"]
+
+
+@pytest.mark.parametrize("name", LIGHT)
 def test_the_spec_loads_without_anything_heavy(name):
     assert not _imported_with(name) & HEAVY
 

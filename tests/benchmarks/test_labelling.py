@@ -72,7 +72,7 @@ def test_images_that_fail_in_between_leave_the_other_masks_as_they_are(labeler, 
     (source.img_dir / "1.png").write_bytes(b"damaged")
     (source.img_dir / "3.png").unlink()
     batches = crop_loader(source.boxes_to_label, source.img_dir, labeler.crop, batch_size=4, num_workers=0)
-    findings = [finding for batch in label_boxes.label_batches(batches, labeler) for finding in batch]
+    findings = [finding for batch in label_boxes.find_labels(batches, labeler) for finding in batch]
     labels = {finding.position: finding.label for finding in findings if finding.label}
     assert sorted(finding.position for finding in findings if finding.failed) == [5, 15, 16]
     assert_same_masks({position: whole[position] for position in labels}, {p: each.rle for p, each in labels.items()})

@@ -175,7 +175,7 @@ def test_instance_vectors_of_an_exported_network_are_a_mistake(exported, picture
 
 def test_a_damaged_file_is_one_line(tmp_path):
     path = tmp_path / "model.onnx"
-    path.write_bytes(b"not a model")
+    path.write_bytes(b"\x08\x09\xff\xfe" * 9)
     with pytest.raises(UserError, match=r"model\.onnx: not an ONNX file, or damaged"):
         read_onnx(path)
 

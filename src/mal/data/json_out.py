@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -32,6 +33,26 @@ def without_non_finite(value: Any) -> tuple[Any, int]:
         items = [without_non_finite(item) for item in value]
         return [item for item, _ in items], sum(count for _, count in items)
     return value, 0
+
+
+def write_object(file: BinaryIO, items: Iterable[tuple[str, bytes | Iterable[bytes]]]) -> None:
+    """Stream a JSON object, a line for each of its values and for each record of its lists.
+
+    Args:
+        file: open for writing.
+        items: keys, each with its value as JSON; or with the records of a list, each as JSON.
+    """
+    file.write(b"{")
+    for index, (key, value) in enumerate(items):
+        file.write((b",\n" if index else b"") + dumps(key) + b": ")
+        if isinstance(value, bytes):
+            file.write(value)
+            continue
+        file.write(b"[")
+        for number, record in enumerate(value):
+            file.write((b",\n" if number else b"\n") + record)
+        file.write(b"]")
+    file.write(b"}\n")
 
 
 def write_json(value: Any, path: Path) -> None:

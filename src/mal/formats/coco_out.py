@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from mal.data.coco import CocoFile, category_is_known, is_id, show
-from mal.data.json_out import dumps
+from mal.data.json_out import dumps, write_object
 from mal.data.json_records import JsonRecords
 from mal.errors import working_on
 from mal.files import atomic_file
@@ -58,31 +58,21 @@ def write_document(
         refused: reasons to leave images out with their annotations, by image id.
         needs_shape: an annotation with neither a mask nor a sound box is broken.
     """
-    document = dict(coco.document)
-    refused = refused or {}
+    values = dict(coco.document)
     if categories is not None:
-        document["categories"] = categories
-    file.write(b"{")
-    for index, (key, value) in enumerate(document.items()):
-        file.write((b",\n" if index else b"") + dumps(key) + b": ")
-        if key == "annotations":
-            records = _annotations(coco, options, tally, refused, change_annotation, needs_shape=needs_shape)
-            _write_list(file, records, coco, tally)
-        elif key == "images":
-            _write_list(file, (change_image(record) for record in _images(coco, tally, refused)), coco, tally)
-        elif isinstance(value, JsonRecords):
-            _write_list(file, value, coco, tally)
-        else:
-            file.write(dumps(strict(value, coco, tally)))
-    file.write(b"}\n")
+        values["categories"] = categories
+    values["images"] = (change_image(record) for record in _images(coco, tally, refused or {}))
+    values["annotations"] = _annotations(
+        coco, options, tally, refused or {}, change_annotation, needs_shape=needs_shape
+    )
+    write_object(file, ((key, _as_json(value, coco, tally)) for key, value in values.items()))
     tally.classes = len(coco.categories if categories is None else categories)
 
 
-def _write_list(file: BinaryIO, records: Iterable[Any], coco: CocoFile, tally: Tally) -> None:
-    file.write(b"[")
-    for number, record in enumerate(records):
-        file.write((b",\n" if number else b"\n") + dumps(strict(record, coco, tally)))
-    file.write(b"]")
+def _as_json(value: Any, coco: CocoFile, tally: Tally) -> bytes | Iterator[bytes]:
+    if isinstance(value, (JsonRecords, Iterator)):
+        return (dumps(strict(record, coco, tally)) for record in value)
+    return dumps(strict(value, coco, tally))
 
 
 def _images(coco: CocoFile, tally: Tally, refused: Mapping[Any, str]) -> Iterator[Json]:

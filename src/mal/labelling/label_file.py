@@ -5,13 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mal.data.coco import CocoFile, is_id, show
-from mal.data.json_out import dumps, without_non_finite
+from mal.data.json_out import dumps, without_non_finite, write_object
 from mal.data.json_records import JsonRecords
 from mal.data.notes import RecordNote
 from mal.data.turned_pictures import marked_upright
@@ -84,24 +84,25 @@ def write_label_file(
     unlabelled = outcomes(coco, labels, notes, kept)
     changes: list[RecordNote] = []
     with atomic_file(path) as file:
-        file.write(b"{")
-        for index, (key, value) in enumerate(_document(coco).items()):
-            file.write((b",\n" if index else b"") + dumps(key) + b": ")
-            if key == "annotations":
-                _write_list(file, _annotations(coco, labels, unlabelled, kept, min_score, changes))
-            elif isinstance(value, (JsonRecords, Iterator)):
-                _write_list(file, (_other(coco, record, f"{key}[{at}]", changes) for at, record in enumerate(value)))
-            else:
-                file.write(_other(coco, value, f'"{key}"', changes))
-        file.write(b"}\n")
+        write_object(file, _values(coco, labels, unlabelled, kept, min_score, changes))
     return changes
 
 
-def _write_list(file: BinaryIO, records: Iterable[bytes]) -> None:
-    file.write(b"[")
-    for number, record in enumerate(records):
-        file.write((b",\n" if number else b"\n") + record)
-    file.write(b"]")
+def _values(
+    coco: CocoFile,
+    labels: Mapping[int, Label],
+    unlabelled: Mapping[int, RecordNote],
+    kept: Collection[int],
+    min_score: float | None,
+    changes: list[RecordNote],
+) -> Iterator[tuple[str, bytes | Iterable[bytes]]]:
+    for key, value in _document(coco).items():
+        if key == "annotations":
+            yield key, _annotations(coco, labels, unlabelled, kept, min_score, changes)
+        elif isinstance(value, (JsonRecords, Iterator)):
+            yield key, (_other(coco, record, f"{key}[{at}]", changes) for at, record in enumerate(value))
+        else:
+            yield key, _other(coco, value, f'"{key}"', changes)
 
 
 def settled(

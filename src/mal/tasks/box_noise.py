@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ from mal.models.predict import NO_NUMBER
 from mal.report.chart_png import write_chart
 from mal.report.charts import box_noise_chart
 from mal.tasks.crop_run import Processes, crop_batches
-from mal.tasks.in_background import Arriving, done_in_background, encoders_beside, on_its_way_to_the_cpu
+from mal.tasks.label_boxes import MaskedBoxes, label_batches
 
 
 def measure_box_noise(
@@ -119,18 +118,11 @@ def _measured(
         source, labeler, processes, name=name, boxes=boxes, batch_size=batch_size, num_workers=num_workers
     )
 
-    def computed() -> Iterator[tuple[CropBatch, Arriving]]:
-        for batch in batches:
-            if len(batch):
-                yield batch, on_its_way_to_the_cpu(labeler.probabilities(batch))
-
-    def compared(job: tuple[CropBatch, Arriving]) -> NoisyTable:
-        batch, probs = job
-        masks = zip(batch.boxes, labeler.pasted(batch, probs()), strict=True)
-        rows = [(box.position, box.image.position, _ious(box, mask, truth.rle(box))) for box, mask in masks]
+    def compared(_: CropBatch, masked: MaskedBoxes) -> NoisyTable:
+        rows = [(box.position, box.image.position, _ious(box, mask, truth.rle(box))) for box, (mask,) in masked]
         return np.array([row for row in rows if row[2]], NOISY)
 
-    parts = list(done_in_background(compared, computed(), threads=encoders_beside(labeler.device)))
+    parts = list(label_batches(batches, [labeler], compared))
     gathered = processes.gather(np.concatenate([np.empty(0, NOISY), *parts]))
     table = np.concatenate([np.empty(0, NOISY), *gathered])
     return table[np.argsort(table["position"])]

@@ -8,8 +8,6 @@ from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from mal.data.box import Box
@@ -28,7 +26,7 @@ from mal.metrics.iou import mask_iou
 from mal.metrics.predictions import PredictionsPart, write_predictions
 from mal.models.predict import NO_NUMBER, Network
 from mal.tasks.crop_run import Processes, crop_batches
-from mal.tasks.in_background import Arriving, done_in_background, encoders_beside, on_its_way_to_the_cpu
+from mal.tasks.label_boxes import MaskedBoxes, label_batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +94,18 @@ def evaluate_boxes(
         source, labeler, processes, name="evaluating", batch_size=batch_size, num_workers=num_workers
     )
 
-    def computed() -> Iterator[tuple[CropBatch, list[Arriving]]]:
+    def noted() -> Iterator[CropBatch]:
         for batch in batches:
             failures.extend(batch.failures)
-            if len(batch):
-                if with_vectors:
-                    vectors.append(_classed_vectors(batch, labeler, classes))
-                yield batch, [on_its_way_to_the_cpu(each.probabilities(batch)) for each in (labeler, *others)]
+            if with_vectors and len(batch):
+                vectors.append(_classed_vectors(batch, labeler, classes))
+            yield batch
 
-    def measured(job: tuple[CropBatch, list[Arriving]]) -> tuple[list[_Measured | Box], float]:
-        batch, arriving = job
-        probs = [each() for each in arriving]
+    def measured(_: CropBatch, masked: MaskedBoxes) -> tuple[list[_Measured | Box], float]:
         start = time.monotonic()
-        return list(_compared(batch, probs, (labeler, *others), truth, classes)), time.monotonic() - start
+        return list(_compared(masked, truth, classes)), time.monotonic() - start
 
-    for found, seconds in done_in_background(measured, computed(), threads=encoders_beside(labeler.device)):
+    for found, seconds in label_batches(noted(), (labeler, *others), measured):
         clock.measuring += seconds
         for each in found:
             if isinstance(each, Box):
@@ -143,16 +138,9 @@ class _Clock:
         return time.monotonic() - self._start
 
 
-def _compared(
-    batch: CropBatch,
-    probs: Sequence[npt.NDArray[np.float32]],
-    labelers: Sequence[MaskAutoLabeler],
-    truth: GroundTruth,
-    classes: ClassNumbers,
-) -> Iterator[_Measured | Box]:
+def _compared(masked: MaskedBoxes, truth: GroundTruth, classes: ClassNumbers) -> Iterator[_Measured | Box]:
     """What the first labeler's masks are worth, and how far the last two agree; a box at which a network has failed."""
-    of_all = [labeler.pasted(batch, each) for labeler, each in zip(labelers, probs, strict=True)]
-    for box, *masks in zip(batch.boxes, *of_all, strict=True):
+    for box, masks in masked:
         true_mask = truth.rle(box)
         whole = [mask for mask in masks if mask is not None]
         if len(whole) < len(masks):
