@@ -20,7 +20,7 @@ PYTHON := $(VENV)/bin/python
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test lint format bench gpu-check ray-check clients-check spec-page clean
+.PHONY: help setup browser demo test lint format bench gpu-check ray-check clients-check spec-page map clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ clients-check: $(SETUP) ## install the programs that read what we write (8 GB, u
 spec-page: $(SETUP) ## write docs/spec.md anew from the schema
 	@printf '%s\n\n' '# The spec' 'Every field of a spec, as the schema in `src/mal/config/` declares it. `mal spec` prints the same as YAML to start from, and `mal spec --json-schema` as a JSON Schema for editors.' 'A default that reads *or the checkpoint'"'"'s* belongs to a field that decides masks: where neither command line nor spec gives it, labelling and evaluation take the value that the checkpoint holds.' > docs/spec.md
 	$(PYTHON) -m mal spec --tables >> docs/spec.md
+
+map: $(SETUP) ## write the map of files in docs/architecture.md anew from the docstrings
+	$(PYTHON) -m tests.architecture_map
 
 clean: ## remove what the tools wrote; the virtual environment stays
 	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov coverage.xml benchmarks/results

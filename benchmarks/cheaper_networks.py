@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mal.config.schema import ExperimentSpec
-from mal.data.geometry import IntBox
+from mal.data.crops import IntBox
 from mal.export.onnx_write import write_onnx
 from mal.models.backbones.vit import VitBackbone
 from mal.models.network import FEATURE_SCALES, MaskNetwork, size_bins
@@ -134,7 +134,7 @@ class OnePass(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.flip = network, flip
-        self.places = torch.stack([_cell_centres(frame, *photo_size, cells) for frame in frames])
+        self.places = torch.stack([_cell_centers(frame, *photo_size, cells) for frame in frames])
 
     def forward(self, images: Tensor, box_area: Tensor) -> Tensor:
         """The photo (1, 3, H, W) and the areas of all boxes (B,) to logits (B, 1, h, w)."""
@@ -150,7 +150,7 @@ class OnePass(nn.Module):
         return logits_of(self.network, sampled, box_area, FEATURE_SCALES)
 
 
-def _cell_centres(frame: Sequence[int], width: int, height: int, count: int) -> Tensor:
+def _cell_centers(frame: Sequence[int], width: int, height: int, count: int) -> Tensor:
     """(count, count, 2) x and y in -1..1 of the photo."""
     x0, y0, x1, y1 = frame
     steps = (torch.arange(count) + 0.5) / count

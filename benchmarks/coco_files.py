@@ -56,10 +56,10 @@ def _annotations(rng: np.random.Generator, number: int, shapes: list[str], image
 def _shape(rng: np.random.Generator) -> str:
     """The first keys of an annotation: a star-shaped outline of 8 to 45 corners, with its area and its box."""
     size = np.exp(rng.uniform(np.log(16), np.log(400), 2)).clip(max=[_WIDTH / 1.5, _HEIGHT / 1.5])
-    centre = rng.uniform(size / 2, np.array([_WIDTH, _HEIGHT]) - size / 2)
+    center = rng.uniform(size / 2, np.array([_WIDTH, _HEIGHT]) - size / 2)
     angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(8, 46)))
     radii = rng.uniform(0.6, 1, len(angles))[:, None] / 2
-    corners = (centre + size * radii * np.stack([np.cos(angles), np.sin(angles)], 1)).round(2)
+    corners = (center + size * radii * np.stack([np.cos(angles), np.sin(angles)], 1)).round(2)
     low, high = corners.min(0), corners.max(0)
     outline = json.dumps([corners.ravel().tolist()], separators=(",", ":"))
     box = json.dumps([*low.tolist(), *(high - low).round(2).tolist()], separators=(",", ":"))

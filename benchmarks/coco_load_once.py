@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from mal.peak_memory import peak_bytes_of_process
+from mal.runtime.devices import peak_bytes_of_process
 
 
 def load_with_pycocotools(path: Path) -> int:
@@ -22,8 +22,8 @@ def load_with_pycocotools(path: Path) -> int:
 
 def load_with_mal(path: Path) -> int:
     """Checked, indexed, and each annotation made a box or named in a note; the number of annotations."""
-    from mal.data.boxes import select_boxes
-    from mal.data.coco import read_coco
+    from mal.coco.boxes import select_boxes
+    from mal.coco.coco_file import read_coco
 
     boxes, notes = select_boxes(read_coco(path))
     return len(boxes) + sum(note.action in ("skipped", "passed") for note in notes)

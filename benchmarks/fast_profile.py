@@ -10,9 +10,9 @@ from torch import Tensor
 from benchmarks.report import Row
 from benchmarks.timing import compare
 from mal.config.schema import ExperimentSpec
-from mal.models.build import build_network
-from mal.models.fast import fast_dtype, fast_network
+from mal.models.from_spec import build_network
 from mal.models.network import MaskNetwork
+from mal.models.predict import fast_dtype, fast_network
 
 QUESTION = "Labelling, the network alone: profile exact (baseline) against fast"
 

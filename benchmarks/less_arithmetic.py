@@ -29,8 +29,8 @@ from benchmarks.cheaper_networks import (
 )
 from benchmarks.mask_study import Study, Way
 from benchmarks.report import device_name, environment
-from mal.models.fast import fast_dtype, fast_network
 from mal.models.network import FEATURE_SCALES, MaskNetwork
+from mal.models.predict import fast_dtype, fast_network
 from mal.size_bins import SIZE_NAMES
 
 CPU = torch.device("cpu")

@@ -2,7 +2,7 @@
 
 The study behind docs/cleaning.md, to be repeated with a network and photos of one's own:
 
-    python -m benchmarks.mask_cleaning mal_model_latest.pth --ann instances_val.json --images val/
+    python -m benchmarks.postprocess_options mal_model_latest.pth --ann instances_val.json --images val/
 
 Every way of making masks is asked for the same boxes, and its masks are compared with the true ones: mean IoU over
 boxes, over classes, and boundary IoU over boxes.
@@ -19,31 +19,30 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.report import environment
+from mal.coco.boxes import Box
+from mal.coco.ground_truth import GroundTruth
 from mal.config.schema import ExperimentSpec
-from mal.data.boxes import Box
-from mal.data.crop_stream import crop_boxes
-from mal.data.datamodule import AnnotatedImages
-from mal.data.geometry import grown_box
-from mal.data.ground_truth import GroundTruth
+from mal.data.crops import expand_box
 from mal.data.images import read_record_image
-from mal.held_networks import held_networks
+from mal.data.label_dataset import crop_boxes
+from mal.data.loaders import AnnotatedImages
 from mal.labeler import MaskAutoLabeler, whole
-from mal.masks.cleaning import AS_IT_IS, MaskCleaning, Thresholds
-from mal.masks.overlap import without_overlap
+from mal.load_model import load_model
+from mal.masks.postprocess import NO_POSTPROCESSING, PostprocessOptions, Thresholds, without_overlap
 from mal.masks.rle import Rle
 from mal.metrics.boundary import boundary
 from mal.metrics.iou import mask_iou
-from mal.models.build import crop_settings, mean_field_settings
+from mal.models.from_spec import crop_settings, mean_field_settings
 from mal.models.predict import PredictionMode
 
 THRESHOLDS: tuple[Thresholds, ...] = (*((share / 10,) for share in range(1, 8)), "box_fit")
 CLEANINGS = {
-    "parts below a twentieth dropped": MaskCleaning(min_part=0.05),
-    "parts below a fifth dropped": MaskCleaning(min_part=0.2),
-    "only the largest part": MaskCleaning(min_part=1),
-    "holes up to a twentieth filled": MaskCleaning(fill_holes=0.05),
-    "all holes filled": MaskCleaning(fill_holes=1),
-    "both: 0.2 and 0.05": MaskCleaning(min_part=0.2, fill_holes=0.05),
+    "parts below a twentieth dropped": PostprocessOptions(min_part=0.05),
+    "parts below a fifth dropped": PostprocessOptions(min_part=0.2),
+    "only the largest part": PostprocessOptions(min_part=1),
+    "holes up to a twentieth filled": PostprocessOptions(fill_holes=0.05),
+    "all holes filled": PostprocessOptions(fill_holes=1),
+    "both: 0.2 and 0.05": PostprocessOptions(min_part=0.2, fill_holes=0.05),
 }
 OUTSIDE = (0.0, 0.025, 0.05, 0.1)
 PUBLIC_AND_FITTING: tuple[Thresholds, ...] = ((0.1,), "box_fit")
@@ -80,7 +79,7 @@ class Way:
 
     name: str
     thresholds: Thresholds
-    cleaning: MaskCleaning = AS_IT_IS
+    cleaning: PostprocessOptions = NO_POSTPROCESSING
     in_front: str = ""
 
 
@@ -97,7 +96,7 @@ class Study:
     """Labels boxes in many ways and compares the masks with true ones."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.held = held_networks(options.checkpoint, ExperimentSpec())
+        self.held = load_model(options.checkpoint, ExperimentSpec())
         self.batch_size = options.batch_size
         self.source = AnnotatedImages(options.ann, options.images)
         truth = GroundTruth(self.source.coco)
@@ -113,7 +112,7 @@ class Study:
         held = self.held
         labeler = MaskAutoLabeler(held.student, held.teacher, crop=crop, thresholds=[0.5], mode=view.mode)
         for _, of_image in groupby(self.boxes, key=lambda box: box.image.position):
-            boxes = [replace(box, xyxy=grown_box(box.xyxy, view.grown)) for box in of_image]
+            boxes = [replace(box, xyxy=expand_box(box.xyxy, view.grown)) for box in of_image]
             image = read_record_image(self.source.img_dir, boxes[0].image)
             for start in range(0, len(boxes), self.batch_size):
                 batch = crop_boxes(image, boxes[start : start + self.batch_size], crop)

@@ -25,19 +25,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.mask_witnesses import WITNESSES, Seen, hear, refined_masks
+from benchmarks.mask_features import FEATURES, Seen, hear, refined_masks
 from benchmarks.score_tables import Heard, lift_table, parts_table, reliability_table, weights_text
+from mal.coco.ground_truth import GroundTruth
 from mal.config.schema import ExperimentSpec
-from mal.data.crop_stream import CropBatch
-from mal.data.datamodule import AnnotatedImages, crop_loader
-from mal.data.ground_truth import GroundTruth
-from mal.data.pixels import normalize
-from mal.held_networks import held_networks
+from mal.data.crops import normalize
+from mal.data.label_dataset import CropBatch
+from mal.data.loaders import AnnotatedImages, crop_loader
 from mal.labeler import MaskAutoLabeler, whole
+from mal.load_model import load_model
 from mal.masks.paste import threshold_for
 from mal.masks.score import mask_in_crop
 from mal.metrics.iou import mask_iou
-from mal.models.build import crop_settings, mean_field_settings
+from mal.models.from_spec import crop_settings, mean_field_settings
 from mal.models.network import MaskNetwork
 from mal.models.predict import Network, PredictionMode, predict_logits
 
@@ -46,7 +46,7 @@ class Hearing:
     """Makes the masks of a file and hears every witness about each."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        held = held_networks(options.checkpoint, ExperimentSpec())
+        held = load_model(options.checkpoint, ExperimentSpec())
         self.networks = cast(MaskNetwork, held.student), cast(MaskNetwork, held.teacher)
         self.mode = PredictionMode(network=options.network, flip=options.flip)
         thresholds = held.spec.train.mask_thres if options.threshold is None else [options.threshold]
@@ -120,7 +120,7 @@ def run_hear(options: argparse.Namespace) -> None:
     hearing = Hearing(options)
     said, ious, images = zip(*hearing.boxes(options.every), strict=True)
     seconds = {name: total / len(ious) for name, total in hearing.seconds.items()}
-    np.savez(options.out, said=np.array(said), iou=np.array(ious), image=np.array(images), names=list(WITNESSES))
+    np.savez(options.out, said=np.array(said), iou=np.array(ious), image=np.array(images), names=list(FEATURES))
     print(f"{options.out}: {len(ious)} masks, mean IoU {np.mean(ious):.4f}; milliseconds for each, one thread or more:")
     print(*(f"  {name}: {1000 * each:.2f}" for name, each in seconds.items()), sep="\n")
 

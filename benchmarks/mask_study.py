@@ -16,18 +16,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.cheaper_networks import OnePass
+from mal.coco.boxes import Box
+from mal.coco.ground_truth import GroundTruth
 from mal.config.schema import ExperimentSpec
-from mal.data.boxes import Box
-from mal.data.crop_stream import CropBatch, CropSettings, crop_boxes
-from mal.data.datamodule import AnnotatedImages
-from mal.data.ground_truth import GroundTruth
+from mal.data.crops import to_tensor
 from mal.data.images import read_record_image
-from mal.data.pixels import to_tensor
-from mal.held_networks import held_networks
+from mal.data.label_dataset import CropBatch, CropSettings, crop_boxes
+from mal.data.loaders import AnnotatedImages
 from mal.labeler import MaskAutoLabeler, whole
+from mal.load_model import load_model
 from mal.masks.rle import Rle
 from mal.metrics.iou import InstanceIoU, mask_iou
-from mal.models.build import crop_settings
+from mal.models.from_spec import crop_settings
 from mal.models.network import MaskNetwork
 from mal.models.predict import PredictionMode
 from mal.size_bins import SIZE_NAMES, size_bin
@@ -75,7 +75,7 @@ class Study:
     """Labels photos in several ways and compares the masks with true ones."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        held = held_networks(options.checkpoint, ExperimentSpec())
+        held = load_model(options.checkpoint, ExperimentSpec())
         assert isinstance(held.student, MaskNetwork)
         assert isinstance(held.teacher, MaskNetwork)
         self.network = (held.teacher if options.network == "teacher" else held.student).eval()
@@ -150,11 +150,13 @@ class Study:
         height, width = image.shape[:2]
         stride = self.network.backbone.stride
         sides = [max(1, round(side * longer / max(width, height) / stride)) * stride for side in (width, height)]
-        small = to_tensor(np.asarray(Image.fromarray(image).resize((sides[0], sides[1]), Image.Resampling.BICUBIC)))
+        downsample = to_tensor(
+            np.asarray(Image.fromarray(image).resize((sides[0], sides[1]), Image.Resampling.BICUBIC))
+        )
         batch = crop_boxes(image, boxes, labeler.crop)
         cells = labeler.crop.crop_size // stride
         timed.network = OnePass(self.network, batch.frames, (width, height), cells, flip=self.mode.flip)
-        logits = labeler.logits(replace(batch, images=small[None]))
+        logits = labeler.logits(replace(batch, images=downsample[None]))
         probs = F.interpolate(logits, size=batch.images.shape[-2:], mode="bilinear", align_corners=False).sigmoid()
         masks = whole(labeler.pasted(batch, (probs * batch.box_mask).numpy()))
         yield from ((box, mask.rle()) for box, mask in zip(boxes, masks, strict=True))

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import seconds_of
 from mal.config.schema import ExperimentSpec
-from mal.models.build import build_network
+from mal.models.from_spec import build_network
 from mal.models.network import MaskNetwork
 
 QUESTION = "Share of the machine's peak: a large matrix product (baseline) against the network's forward pass"

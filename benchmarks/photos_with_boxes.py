@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mal.data.datamodule import AnnotatedImages
+from mal.data.loaders import AnnotatedImages
 from mal.sample.generate import make_sample
 
 SHARED = Path(os.environ.get("MAL_SHARED") or Path(__file__).parents[2] / "shared")

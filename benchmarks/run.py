@@ -14,9 +14,6 @@ import torch
 from benchmarks import (
     coco_loading,
     fast_profile,
-    labelling,
-    labelling_memory,
-    labelling_scale,
     mean_field,
     peak,
     startup,
@@ -25,12 +22,15 @@ from benchmarks import (
     training_loader,
     training_step,
 )
+from benchmarks import labeling as labeling
+from benchmarks import labeling_memory as labeling_memory
+from benchmarks import labeling_scale as labeling_scale
 from benchmarks.report import device_name, environment, markdown_table
 
 BENCHMARKS = {
-    "labelling": labelling,
-    "labelling_memory": labelling_memory,
-    "labelling_scale": labelling_scale,
+    "labelling": labeling,
+    "labelling_memory": labeling_memory,
+    "labelling_scale": labeling_scale,
     "mean_field": mean_field,
     "training_step": training_step,
     "step_parts": step_parts,

@@ -11,17 +11,17 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
-from benchmarks.mask_witnesses import PRODUCT, WITNESSES
+from benchmarks.mask_features import FEATURES, PRODUCT
 from mal.masks.score import ScoreParts, combined_score
 
 Numbers = npt.NDArray[np.float64]
 RIDGE = 1e-4
 FOLDS = 10
 COMBINED = {
-    "belief, edges, colours": PRODUCT,
-    "without belief": ("edges", "colours"),
-    "without edges": ("belief", "colours"),
-    "without colours": ("belief", "edges"),
+    "confidence, edges, colours": PRODUCT,
+    "without confidence": ("edges", "colours"),
+    "without edges": ("confidence", "colours"),
+    "without colours": ("confidence", "edges"),
     "and edge height": (*PRODUCT, "edge height"),
     "and compactness": (*PRODUCT, "compactness"),
     "and compactness, share and size of the box": (
@@ -43,7 +43,7 @@ COMBINED = {
         "flip",
         "other network",
     ),
-    "all": tuple(WITNESSES),
+    "all": tuple(FEATURES),
 }
 
 
@@ -67,13 +67,13 @@ class Heard:
     def read(cls, path: Path) -> Heard:
         """What ``hear`` wrote."""
         with np.load(path) as file:
-            if file["names"].tolist() != list(WITNESSES):
+            if file["names"].tolist() != list(FEATURES):
                 raise SystemExit(f"{path}: is of another version of this study; hear the witnesses again")
             return cls(path.stem, file["said"], file["iou"], file["image"])
 
     def of(self, names: Sequence[str]) -> Numbers:
         """(N, len(names)): what these say."""
-        return self.said[:, [list(WITNESSES).index(name) for name in names]]
+        return self.said[:, [list(FEATURES).index(name) for name in names]]
 
     @property
     def score(self) -> Numbers:
@@ -87,11 +87,11 @@ def parts_table(sets: Sequence[Heard], fitted: Sequence[Heard]) -> str:
     The weights of a combination come from the boxes to be fitted on; without such, from the other images of each set.
     """
     lines = _head(["Spearman correlation with the true IoU", "passes", *(each.name for each in sets)])
-    for name, witness in WITNESSES.items():
-        lines.append(_line([name, str(witness.passes), *(_rank(each.of([name])[:, 0], each.iou) for each in sets)]))
+    for name, feature in FEATURES.items():
+        lines.append(_line([name, str(feature.passes), *(_rank(each.of([name])[:, 0], each.iou) for each in sets)]))
     lines.append(_line(["**mask_score**", "0", *(f"**{_rank(each.score, each.iou)}**" for each in sets)]))
     for title, names in COMBINED.items():
-        passes = sum(WITNESSES[name].passes for name in names)
+        passes = sum(FEATURES[name].passes for name in names)
         found = [_predicted(each, names, fitted) for each in sets]
         ranks = [_rank(one, each.iou) for one, each in zip(found, sets, strict=True)]
         lines.append(_line([f"weights anew: {title}", str(passes), *ranks]))

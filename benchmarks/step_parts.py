@@ -18,20 +18,17 @@ from torch.optim import Optimizer
 from benchmarks.peak import count_flops
 from benchmarks.photos_with_boxes import photos_with_boxes
 from benchmarks.training_step import CROP_SIZE, SEED, sized
+from mal.coco.boxes import Box
 from mal.config.schema import ExperimentSpec
-from mal.data.augment import change_colours
-from mal.data.box import Box
-from mal.data.crop import crop_box_mask, crop_planes
-from mal.data.geometry import expand_box, random_margins
+from mal.data.augment import change_colors
+from mal.data.crops import crop_box_mask, crop_frame, crop_planes, normalize, random_margins
 from mal.data.images import read_record_image
-from mal.data.pixels import normalize
-from mal.data.train_boxes import TrainBatch, collate
-from mal.losses.crf import crf_loss, refined_mask
-from mal.losses.mil import mil_loss
-from mal.models.build import build_network, mean_field_settings
+from mal.data.train_dataset import TrainBatch, collate
+from mal.losses import crf_loss, mil_loss, refined_mask
 from mal.models.ema import make_teacher, update_teacher
-from mal.training.devices import choose_precision
-from mal.training.health import total_grad_norm
+from mal.models.from_spec import build_network, mean_field_settings
+from mal.runtime.devices import choose_precision
+from mal.training.callbacks import total_grad_norm
 from mal.training.module import MalModule, RunSize
 
 QUESTION = "The parts of a training step, one after the other, without the trainer around them"
@@ -119,13 +116,13 @@ class SteppedApart:
             with self._part("read"):
                 photo = read_record_image(img_dir, box.image)
             with self._part("crop"):
-                frame = expand_box(box.xyxy, random_margins(rng, self._spec.train.margin_rate))
+                frame = crop_frame(box.xyxy, random_margins(rng, self._spec.train.margin_rate))
                 crop = crop_planes(photo, frame, CROP_SIZE)
                 box_mask = crop_box_mask(box.xyxy, frame, (photo.shape[1], photo.shape[0]), CROP_SIZE)
             with self._part("augment"):
-                coloured = change_colours(crop, rng)
+                colored = change_colors(crop, rng)
             sample = TrainBatch(
-                student_images=torch.from_numpy(coloured)[None],
+                student_images=torch.from_numpy(colored)[None],
                 teacher_images=torch.from_numpy(crop)[None],
                 box_mask=torch.from_numpy(box_mask)[None, None],
                 box_area=torch.empty(1),

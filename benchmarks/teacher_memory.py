@@ -16,12 +16,11 @@ from torch.optim import AdamW, Optimizer
 from benchmarks.baselines.wasteful_teacher import MOMENTUM, WastefulTeacherStep
 from benchmarks.report import MemoryRow
 from mal.config.schema import ExperimentSpec
-from mal.losses.crf import MeanFieldSettings
-from mal.losses.objective import batch_losses
-from mal.models.build import build_network
+from mal.losses import MeanFieldSettings, batch_losses
 from mal.models.ema import make_teacher, update_teacher
+from mal.models.from_spec import build_network
 from mal.models.network import MaskNetwork
-from mal.peak_memory import peak_bytes_of_process
+from mal.runtime.devices import peak_bytes_of_process
 
 QUESTION = "Training step: a teacher with graph and optimiser (baseline) against a free one"
 CROP_SIZE = 512

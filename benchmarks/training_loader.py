@@ -16,8 +16,8 @@ import torch
 from benchmarks.baselines.plain_training import MARGIN_RATE, plain_sample
 from benchmarks.photos_with_boxes import photos_with_boxes
 from benchmarks.timing import Comparison
-from mal.data.boxes import Boxes
-from mal.data.train_boxes import TrainBatch, TrainBoxes
+from mal.coco.boxes import Boxes
+from mal.data.train_dataset import BoxCropDataset, TrainBatch
 
 QUESTION = "Training samples a second of one loader process: each by itself with Pillow (baseline) against ours"
 NUM_BOXES = 120
@@ -95,9 +95,9 @@ def _measure_cache(name: str, boxes: Boxes, img_dir: Path, order: list[int], hol
     return RateRow(f"crop {CROP_SIZE}, {name}", len(order), Comparison(slow, fast))
 
 
-def train_samples(boxes: Boxes, img_dir: Path) -> TrainBoxes:
+def train_samples(boxes: Boxes, img_dir: Path) -> BoxCropDataset:
     """The product's samples of some boxes."""
-    return TrainBoxes(boxes, img_dir, crop_size=CROP_SIZE, margin_rate=MARGIN_RATE, border="wrap", seed=SEED)
+    return BoxCropDataset(boxes, img_dir, crop_size=CROP_SIZE, margin_rate=MARGIN_RATE, border="wrap", seed=SEED)
 
 
 def assert_same_samples(boxes: Boxes, img_dir: Path, indices: Iterable[int]) -> None:

@@ -21,18 +21,17 @@ from torch import Tensor
 from benchmarks.baselines.plain_training import MARGIN_RATE, PlainTrainingStep, plain_sample
 from benchmarks.photos_with_boxes import photos_with_boxes
 from benchmarks.timing import seconds_of
+from mal.coco.boxes import Boxes
 from mal.config.schema import ExperimentSpec
-from mal.data.boxes import Boxes
-from mal.data.datamodule import train_loader
-from mal.data.pixels import normalize
-from mal.data.train_boxes import TrainBatch, TrainBoxes, collate
-from mal.models.build import build_network
+from mal.data.crops import normalize
+from mal.data.loaders import train_loader
+from mal.data.train_dataset import BoxCropDataset, TrainBatch, collate
 from mal.models.ema import make_teacher
+from mal.models.from_spec import build_network
 from mal.models.network import MaskNetwork
-from mal.training.devices import choose_precision
-from mal.training.health import total_grad_norm
+from mal.runtime.devices import choose_precision
+from mal.training.callbacks import StepSeeds, total_grad_norm
 from mal.training.module import MalModule, RunSize
-from mal.training.step_seeds import StepSeeds
 
 QUESTION = "Training step: the plain one (baseline) against ours, and ours against the networks' arithmetic alone"
 CROP_SIZE = 512
@@ -167,14 +166,14 @@ class SideBySide(Callback):
 
 
 class GradientNorm(Callback):
-    """What ``mal.training.health`` computes in every step."""
+    """What ``mal.training.callbacks`` computes in every step."""
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
         """The length of the gradient, looked at."""
         bool(torch.isfinite(total_grad_norm([each for group in optimizer.param_groups for each in group["params"]])))
 
 
-class SizedBoxes(TrainBoxes):
+class SizedBoxes(BoxCropDataset):
     """Samples whose areas are medium and large in turn, so that both sides and all steps cost the same."""
 
     def __getitems__(self, keys: Any) -> Any:

@@ -8,7 +8,7 @@ import torch
 
 from mal.config.schema import ExperimentSpec
 from mal.models.backbones.registry import build_backbone
-from mal.models.build import build_network
+from mal.models.from_spec import build_network
 from mal.models.network import MaskNetwork
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mal.bounded_yaml import BoundedLoader, load_yaml
 from mal.config.load import load_spec
 from mal.errors import SpecError, UserError
-from mal.formats.options import ReadOptions
+from mal.formats.folders import ReadOptions
 from mal.formats.tally import Tally
 from mal.formats.yolo_in import read_yolo
 

@@ -10,17 +10,17 @@ import torch
 from PIL import Image
 
 from mal.console import console
-from mal.data.crop_stream import CropSettings
-from mal.data.datamodule import AnnotatedImages
+from mal.data.label_dataset import CropSettings
+from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
-from mal.losses.crf import MeanFieldSettings
+from mal.labeling.job import LabelJob, label_here, run_job
+from mal.losses import MeanFieldSettings
 from mal.masks.rle import rle_from_mask
-from mal.metrics.classes import ClassNumbers
+from mal.metrics.summary import ClassNumbers
 from mal.models.predict import NO_NUMBER, PredictionMode
-from mal.tasks.crop_run import alone
+from mal.runtime.process_group import alone
 from mal.tasks.evaluate_pass import evaluate_boxes
-from mal.tasks.label_job import LabelJob, label_here, run_job
 from mal.tasks.label_photos import label_photos
 from mal.tasks.photo import Photo
 from tests.data.photos import photos

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from mal.data.crop_stream import CropSettings
+from mal.data.label_dataset import CropSettings
 from mal.errors import UserError
 from mal.export.onnx_network import OnnxNetwork
 from mal.labeler import MaskAutoLabeler
-from mal.losses.crf import MeanFieldSettings
+from mal.losses import MeanFieldSettings
 from mal.models.ema import make_teacher
 from mal.models.network import MaskNetwork
 from mal.models.predict import PredictionMode

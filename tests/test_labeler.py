@@ -9,9 +9,9 @@ import mal
 from mal.checkpoint.saved_spec import saved_spec
 from mal.errors import BoxWarning, UserError
 from mal.labeler import MaskAutoLabeler, best_device
-from mal.masks.cleaning import MaskCleaning
+from mal.masks.postprocess import PostprocessOptions
 from mal.masks.rle import mask_from_rle
-from mal.models.build import mean_field_settings
+from mal.models.from_spec import mean_field_settings
 from mal.models.predict import PredictionMode
 from tests.data.turned import as_seen, save_turned
 from tests.small_networks import small_network, small_spec
@@ -57,14 +57,14 @@ def test_the_checkpoint_s_thresholds_and_cleaning_can_be_set_aside(checkpoint):
     options = {"min_part": 0.1, "fill_holes": 0.2, "allow_outside": 0.05}
     labeler = MaskAutoLabeler.from_checkpoint(checkpoint, threshold="box_fit", device="cpu", **options)
     assert labeler.thresholds == "box_fit"
-    assert labeler.cleaning == MaskCleaning(min_part=0.1, fill_holes=0.2)
+    assert labeler.cleaning == PostprocessOptions(min_part=0.1, fill_holes=0.2)
     assert labeler.crop.allow_outside == 0.05
 
 
 def test_masks_may_be_refined_as_in_training_and_cut_to_their_box(checkpoint):
     labeler = MaskAutoLabeler.from_checkpoint(checkpoint, crf=True, within_box=True, device="cpu")
     assert labeler.mode.crf == mean_field_settings(small_spec())
-    assert labeler.cleaning == MaskCleaning(within_box=True)
+    assert labeler.cleaning == PostprocessOptions(within_box=True)
     assert labeler.crop.allow_outside == 0
 
 
@@ -95,9 +95,9 @@ def test_an_image_may_be_a_path_a_picture_or_an_array(labeler, image, tmp_path):
 
 
 def test_a_grey_image_may_come_with_or_without_its_axis(labeler, image):
-    grey = image[..., 0]
-    expected = labeler.label(np.repeat(grey[..., None], 3, axis=2), BOXES)
-    for given in (grey, grey[..., None], Image.fromarray(grey)):
+    gray = image[..., 0]
+    expected = labeler.label(np.repeat(gray[..., None], 3, axis=2), BOXES)
+    for given in (gray, gray[..., None], Image.fromarray(gray)):
         assert np.array_equal(labeler.label(given, BOXES), expected)
 
 

@@ -1,4 +1,4 @@
-"""The rules of the house that docs/architecture.md states, checked on the source text."""
+"""The rules of docs/architecture.md, checked on the source text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ MODULES = {
     ".".join(("mal", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
+BELOW_THE_SPEC = ("mal.coco", "mal.data", "mal.losses", "mal.masks", "mal.metrics", "mal.models", "mal.ops")
+PLAIN_DATA = ("mal.config.architectures",)  # names and sizes, not the spec
 FRONT = ("mal.cli", "mal.commands", "mal.__main__")
+TESTS = Path(__file__).resolve().parent
+NOT_MIRRORING = {"benchmarks", "cli", "clients", "compatibility", "conformance"}  # runs and data of their own
+MIRRORING_TESTS = sorted(
+    path for path in TESTS.rglob("*/test_*.py") if path.relative_to(TESTS).parts[0] not in NOT_MIRRORING
+)
 HEAVY = {"torch", "torchvision", "timm", "lightning", "torchmetrics", "numpy", "PIL", "pycocotools"}
 
 

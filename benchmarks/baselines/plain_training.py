@@ -14,13 +14,13 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import AdamW, Optimizer
-from torchvision.transforms.v2 import functional as colours
+from torchvision.transforms.v2 import functional as colors
 
 from benchmarks.baselines.unfold_mean_field import unfold_mean_field
-from mal.data.box import Box
-from mal.data.geometry import expand_box, random_margins
+from mal.coco.boxes import Box
+from mal.data.crops import crop_frame, random_margins
 from mal.data.images import image_path
-from mal.data.train_boxes import TrainBatch
+from mal.data.train_dataset import TrainBatch
 from mal.models.network import MaskNetwork
 
 MOMENTUM = 0.996
@@ -36,7 +36,7 @@ def plain_sample(box: Box, img_dir: Path, crop_size: int, rng: np.random.Generat
     x0, y0, x1, y1 = (int(value) for value in box.xyxy)
     whole_mask = np.zeros((height, width))
     whole_mask[y0 : y1 + 1, x0 : x1 + 1] = 1
-    left, top, right, bottom = expand_box(box.xyxy, random_margins(rng, MARGIN_RATE))
+    left, top, right, bottom = crop_frame(box.xyxy, random_margins(rng, MARGIN_RATE))
     rows, columns = np.arange(top, bottom), np.arange(left, right)
     crop = _resized(photo[rows % height][:, columns % width], crop_size)
     is_inside = np.outer((rows >= 0) & (rows < height), (columns >= 0) & (columns < width))
@@ -45,7 +45,7 @@ def plain_sample(box: Box, img_dir: Path, crop_size: int, rng: np.random.Generat
     if rng.random() < 0.5:
         crop, mask = crop[:, ::-1], mask[:, ::-1]
     return TrainBatch(
-        student_images=_planes(_coloured(crop, rng)),
+        student_images=_planes(_colored(crop, rng)),
         teacher_images=_planes(crop),
         box_mask=torch.from_numpy(mask.copy())[None, None],
         box_area=torch.tensor([box.area], dtype=torch.float32),
@@ -70,9 +70,9 @@ class PlainTrainingStep:
 
     def __call__(self, batch: TrainBatch) -> None:
         """One step; ``losses`` are then the means of MIL and CRF loss before it."""
-        images = _normalised(batch.student_images)
+        images = _normalized(batch.student_images)
         prob = self.student(images, batch.box_area).sigmoid()[:, 0]
-        teacher_prob = self.teacher(_normalised(batch.teacher_images), batch.box_area).sigmoid()[:, 0]
+        teacher_prob = self.teacher(_normalized(batch.teacher_images), batch.box_area).sigmoid()[:, 0]
         size = list(prob.shape[-2:])
         box_mask = _scaled(batch.box_mask.float(), size)[:, 0]
         mil = _dice(prob.amax(2), box_mask.amax(2)) + _dice(prob.amax(1), box_mask.amax(1))
@@ -92,16 +92,16 @@ def _resized(window: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(Image.fromarray(window).resize((size, size), Image.Resampling.BICUBIC))
 
 
-def _coloured(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _colored(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     image = Image.fromarray(crop)
     if rng.random() < 0.5:
-        changes = (colours.adjust_brightness, colours.adjust_contrast, colours.adjust_saturation, colours.adjust_hue)
+        changes = (colors.adjust_brightness, colors.adjust_contrast, colors.adjust_saturation, colors.adjust_hue)
         ranges = ((0.6, 1.4), (0.6, 1.4), (0.8, 1.2), (-0.1, 0.1))
         amounts = [rng.uniform(*limits) for limits in ranges]
         for index in rng.permutation(len(changes)):
             image = changes[index](image, amounts[index])
     if rng.random() < 0.2:
-        image = colours.rgb_to_grayscale(image, num_output_channels=3)
+        image = colors.rgb_to_grayscale(image, num_output_channels=3)
     if rng.random() < 0.5:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.1, 2.0)))
     return np.asarray(image)
@@ -111,7 +111,7 @@ def _planes(crop: np.ndarray) -> Tensor:
     return torch.from_numpy(crop.transpose(2, 0, 1).copy())[None]
 
 
-def _normalised(images: Tensor) -> Tensor:
+def _normalized(images: Tensor) -> Tensor:
     mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (MEAN, STD))
     return (images.float() / 255 - mean) / std
 

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
-from mal.losses.crf import MeanFieldSettings
-from mal.losses.objective import batch_losses
+from mal.losses import MeanFieldSettings, batch_losses
 from mal.models.network import MaskNetwork
 
 MOMENTUM = 0.996

@@ -141,7 +141,7 @@ def _say(lines: Sequence[str], is_debug: bool, *, by_first_only: bool = False) -
 
     What starts the processes then ends the others. One that is still there has something of its own to say.
     """
-    from mal.training.launch import this_launch
+    from mal.runtime.devices import this_launch
 
     if this_launch().rank:
         if by_first_only:

@@ -1,4 +1,4 @@
-"""What a person sees while a task runs: a bar on a terminal, plain lines elsewhere.
+"""Terminal output: a progress bar on a terminal, plain lines in logs.
 
 Texts are shown as they are: names come from users and from files, so that nothing in them is markup, and what would
 steer a terminal is escaped. Give the console strings, one for each line and for each cell of a table; `rich.text.Text`

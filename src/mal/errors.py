@@ -1,4 +1,4 @@
-"""The errors that a user can mend: shown as one line each, without a traceback."""
+"""Errors that a user can fix, shown as one line without a traceback."""
 
 from __future__ import annotations
 

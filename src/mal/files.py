@@ -1,15 +1,26 @@
-"""Files that are whole or not there."""
+"""Atomic writes of text, JSON and CSV files.
+
+Spreadsheets run a text that begins as a formula does, and names come from anywhere. An apostrophe in front, the
+spreadsheets' own mark of a text, keeps such a text a text; `text_of_cell` takes it away again.
+"""
 
 from __future__ import annotations
 
+import csv
 import errno
 import glob
+import io
+import json
+import math
 import os
+import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TextIO
+
+import orjson
 
 from mal.errors import UserError
 
@@ -101,3 +112,101 @@ def _remove(draft: Path) -> None:
     # After success the draft is gone; where its folder could not be made or read, it never existed.
     if os.access(draft, os.F_OK):
         draft.unlink()
+
+
+def dumps(value: Any, *, indent: bool = False) -> bytes:
+    """Strict JSON of a value without NaN or infinity, compact or indented by two blanks."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else None)
+    except orjson.JSONEncodeError:
+        # Integers beyond 64 bits and lone surrogates, which the fast writer refuses.
+        return json.dumps(value, allow_nan=False, indent=2 if indent else None).encode("ascii")
+
+
+def without_non_finite(value: Any) -> tuple[Any, int]:
+    """The JSON value with null for every NaN and infinity, and how many there were."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None, 1
+    if isinstance(value, dict):
+        remove_artifacts = {key: without_non_finite(item) for key, item in value.items()}
+        return {key: item for key, (item, _) in remove_artifacts.items()}, sum(
+            count for _, count in remove_artifacts.values()
+        )
+    if isinstance(value, list):
+        items = [without_non_finite(item) for item in value]
+        return [item for item, _ in items], sum(count for _, count in items)
+    return value, 0
+
+
+def write_object(file: BinaryIO, items: Iterable[tuple[str, bytes | Iterable[bytes]]]) -> None:
+    """Stream a JSON object, a line for each of its values and for each record of its lists.
+
+    Args:
+        file: open for writing.
+        items: keys, each with its value as JSON; or with the records of a list, each as JSON.
+    """
+    file.write(b"{")
+    for index, (key, value) in enumerate(items):
+        file.write((b",\n" if index else b"") + dumps(key) + b": ")
+        if isinstance(value, bytes):
+            file.write(value)
+            continue
+        file.write(b"[")
+        for number, record in enumerate(value):
+            file.write((b",\n" if number else b"\n") + record)
+        file.write(b"]")
+    file.write(b"}\n")
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write strict JSON, indented, whole or not at all.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with atomic_file(path) as file:
+        file.write(dumps(value, indent=True) + b"\n")
+
+
+# After apostrophes of its own too, so that taking one away gives back every text.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+def write_csv(header: Sequence[str], rows: Iterable[Sequence[Any]], path: Path) -> None:
+    """Write a table as UTF-8 with a heading, whole or not at all; fractions have six digits, None is empty.
+
+    An apostrophe stands before a text that a spreadsheet would take for a formula; numbers stay as they are.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with atomic_file(path) as file:
+        # File names may hold what is no Unicode.
+        text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
+        table = csv.writer(_Lines(text))
+        table.writerow(header)
+        table.writerows([_cell(value) for value in row] for row in rows)
+        text.detach()  # leaves the file open, for the one that opened it
+
+
+class _Lines:
+    """Ends lines with "\\n" that a `csv.writer` ends with "\\r\\n", without which it would not quote a "\\r"."""
+
+    def __init__(self, text: TextIO) -> None:
+        self._text = text
+
+    def write(self, line: str) -> None:
+        self._text.write(line.removesuffix("\r\n") + "\n")
+
+
+def text_of_cell(cell: str) -> str:
+    """The text that `write_csv` was given for a cell."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    is_formula = isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value)
+    return f"'{value}" if is_formula else value

@@ -15,22 +15,28 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from mal.config.load import spec_from_values
-from mal.config.schema import ExperimentSpec
-from mal.config.secrets import encryption_key_of
-from mal.data.crop_stream import CropBatch, CropSettings, crop_boxes
-from mal.data.loose_boxes import ImageLike, checked_boxes, image_pixels, visible_boxes, what_is_odd
-from mal.data.pixels import normalize
+from mal.config.schema import ExperimentSpec, encryption_key_of
+from mal.data.array_inputs import ImageLike, checked_boxes, image_pixels, visible_boxes, what_is_odd
+from mal.data.crops import normalize
+from mal.data.label_dataset import CropBatch, CropSettings, crop_boxes
 from mal.errors import BoxWarning, SpecError, UserError
 from mal.export.onnx_network import OnnxNetwork
-from mal.held_networks import AnyNetwork, held_networks
-from mal.masks.cleaning import AS_IT_IS, MaskCleaning, Thresholds, finished_mask
+from mal.load_model import AnyNetwork, load_model
 from mal.masks.paste import PastedMask
+from mal.masks.postprocess import NO_POSTPROCESSING, PostprocessOptions, Thresholds, postprocess_mask
 from mal.masks.score import score_of
-from mal.models.build import crop_settings, mask_cleaning, prediction_mode
-from mal.models.fast import fast_dtype, fast_network
+from mal.models.from_spec import crop_settings, postprocess_options, prediction_mode
 from mal.models.network import MaskNetwork
-from mal.models.predict import NO_NUMBER, PredictionMode, is_no_number, predict_logits, predict_probs
-from mal.reading import Exif
+from mal.models.predict import (
+    NO_NUMBER,
+    PredictionMode,
+    fast_dtype,
+    fast_network,
+    is_no_number,
+    predict_logits,
+    predict_probs,
+)
+from mal.plain_files import Exif
 from mal.size_bins import size_bin
 
 
@@ -46,7 +52,7 @@ class MaskAutoLabeler:
         teacher: its moving average; or the same exported one.
         crop: how boxes are cut out.
         thresholds: a pixel is in the mask where its probability exceeds this; one value, or one each for small,
-            medium and large boxes; or ``box_fit``, see :mod:`mal.masks.box_fit`.
+            medium and large boxes; or ``box_fit``, see :mod:`mal.masks.postprocess`.
         mode: which network is asked, and how.
         cleaning: what is done to a mask after the threshold.
         scored: whether each mask gets a score, see :mod:`mal.masks.score`.
@@ -66,7 +72,7 @@ class MaskAutoLabeler:
         crop: CropSettings,
         thresholds: Thresholds,
         mode: PredictionMode,
-        cleaning: MaskCleaning = AS_IT_IS,
+        cleaning: PostprocessOptions = NO_POSTPROCESSING,
         scored: bool = True,
         device: torch.device | str = "cpu",
         autocast_dtype: torch.dtype | None = None,
@@ -136,7 +142,7 @@ class MaskAutoLabeler:
             **({} if crf is None else {"inference.use_crf_test": crf}),
         }
         asked = _checked_spec({key: value for key, value in values.items() if value is not None})
-        held = held_networks(Path(path), asked, encryption_key=encryption_key or encryption_key_of())
+        held = load_model(Path(path), asked, encryption_key=encryption_key or encryption_key_of())
         labeler = cls.from_spec(held.student, held.teacher, held.spec, device=device or best_device(), scored=scored)
         if mode is not None and mode.crf is not None and crf is None:
             labeler.mode = replace(labeler.mode, crf=mode.crf)
@@ -171,7 +177,7 @@ class MaskAutoLabeler:
             crop=crop_settings(spec),
             thresholds=spec.train.mask_thres,
             mode=prediction_mode(spec, getattr(spec, task)),
-            cleaning=mask_cleaning(spec),
+            cleaning=postprocess_options(spec),
             scored=scored,
             device=device,
             autocast_dtype=autocast_dtype,
@@ -269,7 +275,7 @@ class MaskAutoLabeler:
             if is_no_number(prob):
                 yield None
                 continue
-            mask = finished_mask(
+            mask = postprocess_mask(
                 prob,
                 frame,
                 (box.image.width, box.image.height),

@@ -1,4 +1,4 @@
-"""The three box sizes that the network, its thresholds and the metrics tell apart."""
+"""The three box sizes that the network, its thresholds and the metrics share."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ import pytest
 
 from benchmarks.coco_files import write_coco_file
 from benchmarks.coco_load_once import SIDES
-from mal.data.boxes import select_boxes
-from mal.data.coco import read_coco
-from mal.data.ground_truth import GroundTruth
+from mal.coco.boxes import select_boxes
+from mal.coco.coco_file import read_coco
+from mal.coco.ground_truth import GroundTruth
 from mal.masks.rle import rle_area
 
 

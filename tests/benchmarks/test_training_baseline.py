@@ -10,9 +10,8 @@ from PIL import Image
 
 from benchmarks.baselines.plain_training import MARGIN_RATE, PlainTrainingStep, plain_sample
 from benchmarks.training_step import sized
-from mal.data.train_boxes import TrainBatch, TrainBoxes, collate
-from mal.losses.crf import MeanFieldSettings
-from mal.losses.objective import batch_losses
+from mal.data.train_dataset import BoxCropDataset, TrainBatch, collate
+from mal.losses import MeanFieldSettings, batch_losses
 from mal.models.ema import make_teacher, update_teacher
 from tests.data.photos import THREE_SIZES, photos
 from tests.small_networks import small_network
@@ -26,7 +25,7 @@ def both_samples(folder, index: int) -> tuple[TrainBatch, TrainBatch]:
         with Image.open(path) as noise:
             blotches = noise.resize((8, 8)).resize(noise.size, Image.Resampling.BICUBIC)
         blotches.save(path)
-    ours = TrainBoxes(boxes, folder, crop_size=CROP_SIZE, margin_rate=MARGIN_RATE, border="wrap", seed=5)
+    ours = BoxCropDataset(boxes, folder, crop_size=CROP_SIZE, margin_rate=MARGIN_RATE, border="wrap", seed=5)
     rng = np.random.default_rng([5, 0, index])
     return ours[0, index], plain_sample(boxes[index], folder, CROP_SIZE, rng)
 

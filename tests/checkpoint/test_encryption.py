@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mal.checkpoint.encryption import DecryptingReader, EncryptingWriter, is_encrypted
 from mal.checkpoint.store import read_tensors, write_checkpoint
 from mal.errors import DamagedFile, LockedFile, UserError
-from mal.training.checkpoint_io import AtomicCheckpointIO
+from mal.training.checkpoint_files import AtomicCheckpointIO
 
 KEY = "correct horse"
 BLOCK, TAG = 16, 16

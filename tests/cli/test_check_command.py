@@ -10,7 +10,7 @@ from PIL import Image
 
 from mal.cli import main
 from tests.cli.small_runs import run_mal
-from tests.data.coco_samples import annotation, document
+from tests.coco.coco_samples import annotation, document
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mal.cli import main
 from mal.masks.rle import empty_rle, rle_from_window
-from mal.tasks.compare_options import CompareOptions, Contender
+from mal.tasks.compare import Candidate, CompareOptions
 from tests.cli.small_runs import run_mal
 from tests.export.exported import small_checkpoint
 
@@ -242,8 +242,8 @@ def test_files_of_one_name_are_told_apart_by_their_folders(asked, folder):
 def test_names_can_be_given(asked):
     assert compare("old=a.json runs/y/evaluate --truth truth.json --out there") == 0
     assert asked[0].contenders == (
-        Contender("old", Path("a.json"), "labels"),
-        Contender("y", Path("runs/y/evaluate"), "results"),
+        Candidate("old", Path("a.json"), "labels"),
+        Candidate("y", Path("runs/y/evaluate"), "results"),
     )
     assert (asked[0].truth, asked[0].out) == ("truth.json", Path("there"))
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mal.labelling.shards import finding_of, shard_paths, whole_batches
+from mal.labeling.shards import finding_of, shard_paths, whole_batches
 from mal.sample.generate import make_sample
 from tests.cli.killable_runs import RunStarter, interrupt_group, kill, terminate
 from tests.cli.small_runs import SmallData, small_data, write_spec

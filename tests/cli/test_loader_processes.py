@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mal.data import crop_stream, train_boxes
+from mal.data import label_dataset as crop_stream
+from mal.data import train_dataset as train_boxes
 from tests.cli.small_runs import SmallData, run_mal, small_data, status_lines, write_spec
 
 pytestmark = pytest.mark.slow

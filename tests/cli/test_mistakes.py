@@ -31,7 +31,7 @@ def data(scenes, tmp_path) -> SmallData:
 
 
 @pytest.fixture
-def labelling(data, checkpoint, tmp_path) -> Path:
+def labeling(data, checkpoint, tmp_path) -> Path:
     """A spec that evaluates and labels with the model."""
     paths = {"evaluate__checkpoint": str(checkpoint), "inference__checkpoint": str(checkpoint)}
     return write_spec(data, tmp_path / "results", **paths)
@@ -94,11 +94,11 @@ def test_training_ends_well_where_no_validation_image_can_be_read(data, tmp_path
 @pytest.mark.parametrize("damage", [Path.unlink, cut], ids=["missing", "damaged"])
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_inference_labels_the_other_images_and_names_the_one_it_cannot_read(
-    data, labelling, tmp_path, capfd, damage, num_workers
+    data, labeling, tmp_path, capfd, damage, num_workers
 ):
     photo = first_photo(data.truth, data)
     damage(photo)
-    outcome = run_mal(capfd, "inference", "-e", labelling, f"dataset.num_workers_per_gpu={num_workers}")
+    outcome = run_mal(capfd, "inference", "-e", labeling, f"dataset.num_workers_per_gpu={num_workers}")
     assert outcome.exit_code == 1
     assert "6 annotations: 3 labelled, 3 failed" in outcome.out
     folder = tmp_path / "results/inference"
@@ -110,48 +110,48 @@ def test_inference_labels_the_other_images_and_names_the_one_it_cannot_read(
     assert sum(record["area"] > 0 for record in annotations if "mal" not in record) == 3
 
 
-def test_evaluation_goes_on_without_the_image_it_cannot_read(data, labelling, tmp_path, capfd):
+def test_evaluation_goes_on_without_the_image_it_cannot_read(data, labeling, tmp_path, capfd):
     photo = first_photo(data.truth, data)
     photo.unlink()
-    outcome = run_mal(capfd, "evaluate", "-e", labelling)
+    outcome = run_mal(capfd, "evaluate", "-e", labeling)
     assert outcome.exit_code == 1
     assert photo.name in outcome.out
     metrics = json.loads((tmp_path / "results/evaluate/metrics.json").read_text())
     assert (metrics["failed"], metrics["model"]["n"]) == (3, 3)
 
 
-def test_evaluation_where_no_image_can_be_read_says_so(data, labelling, capfd):
+def test_evaluation_where_no_image_can_be_read_says_so(data, labeling, capfd):
     for image in json.loads(data.truth.read_text())["images"]:
         (data.images / image["file_name"]).unlink()
-    outcome = run_mal(capfd, "evaluate", "-e", labelling)
+    outcome = run_mal(capfd, "evaluate", "-e", labeling)
     assert outcome.exit_code == 1
     assert "unexpected" not in outcome.err
     assert "failed: annotation" in outcome.out
 
 
-def test_evaluation_with_clustering_survives_an_image_it_cannot_read(data, labelling, capfd):
+def test_evaluation_with_clustering_survives_an_image_it_cannot_read(data, labeling, capfd):
     first_photo(data.truth, data).unlink()
-    outcome = run_mal(capfd, "evaluate", "-e", labelling, "evaluate.comp_clustering=true")
+    outcome = run_mal(capfd, "evaluate", "-e", labeling, "evaluate.comp_clustering=true")
     assert outcome.exit_code == 1
     assert "unexpected" not in outcome.err
 
 
-def test_a_file_of_boxes_alone_cannot_be_evaluated(data, labelling, capfd):
-    line = only_line(run_mal(capfd, "evaluate", "-e", labelling, f"dataset.val_ann_path={data.boxes}"))
+def test_a_file_of_boxes_alone_cannot_be_evaluated(data, labeling, capfd):
+    line = only_line(run_mal(capfd, "evaluate", "-e", labeling, f"dataset.val_ann_path={data.boxes}"))
     assert str(data.boxes) in line
     assert "no annotation has a mask" in line
 
 
-def test_evaluation_without_masks_switched_on_is_refused(labelling, capfd):
-    assert "dataset.load_mask" in only_line(run_mal(capfd, "evaluate", "-e", labelling, "dataset.load_mask=false"))
+def test_evaluation_without_masks_switched_on_is_refused(labeling, capfd):
+    assert "dataset.load_mask" in only_line(run_mal(capfd, "evaluate", "-e", labeling, "dataset.load_mask=false"))
 
 
 @pytest.mark.parametrize("task", ["evaluate", "inference"])
 @pytest.mark.parametrize(
     "change", ["model.arch=vit-deit-small/16", "model.mask_head_out_channel=16", "model.num_blocks=2"]
 )
-def test_a_checkpoint_of_another_network_is_refused(labelling, checkpoint, capfd, task, change):
-    line = only_line(run_mal(capfd, task, "-e", labelling, change))
+def test_a_checkpoint_of_another_network_is_refused(labeling, checkpoint, capfd, task, change):
+    line = only_line(run_mal(capfd, task, "-e", labeling, change))
     assert checkpoint.name in line
     assert "model" in line
 
@@ -176,10 +176,10 @@ def test_a_run_is_not_resumed_from_weights_alone(data, checkpoint, tmp_path, cap
 
 
 @pytest.mark.parametrize("task", ["evaluate", "inference"])
-def test_a_truncated_checkpoint_is_named(labelling, checkpoint, tmp_path, capfd, task):
+def test_a_truncated_checkpoint_is_named(labeling, checkpoint, tmp_path, capfd, task):
     damaged = tmp_path / "damaged.pth"
     damaged.write_bytes(checkpoint.read_bytes()[:5000])
-    assert "damaged.pth" in only_line(run_mal(capfd, task, "-e", labelling, f"{task}.checkpoint={damaged}"))
+    assert "damaged.pth" in only_line(run_mal(capfd, task, "-e", labeling, f"{task}.checkpoint={damaged}"))
 
 
 def test_a_truncated_latest_checkpoint_with_none_beside_it_stops_a_resumed_run(data, checkpoint, tmp_path, capfd):
@@ -205,9 +205,9 @@ def test_a_truncated_latest_checkpoint_is_named_and_the_run_goes_on_from_the_one
     assert any("mal_model_latest.pth is damaged" in message for message in warnings)
 
 
-def test_the_output_may_not_be_the_input(data, labelling, capfd):
+def test_the_output_may_not_be_the_input(data, labeling, capfd):
     before = data.truth.read_bytes()
-    line = only_line(run_mal(capfd, "inference", "-e", labelling, f"inference.label_dump_path={data.truth}"))
+    line = only_line(run_mal(capfd, "inference", "-e", labeling, f"inference.label_dump_path={data.truth}"))
     assert str(data.truth) in line
     assert data.truth.read_bytes() == before
 
@@ -223,10 +223,10 @@ def test_label_may_not_overwrite_its_input(data, checkpoint, capfd):
      ("inference", "inference.ann_path")],
 )  # fmt: skip
 @pytest.mark.parametrize("content", ["", '{"images": [{"id": 1', "[1, 2]", "{}"], ids=["empty", "cut", "list", "bare"])
-def test_a_damaged_annotation_file_is_named(labelling, tmp_path, capfd, task, key, content):
+def test_a_damaged_annotation_file_is_named(labeling, tmp_path, capfd, task, key, content):
     path = tmp_path / "broken.json"
     path.write_text(content)
-    assert "broken.json" in only_line(run_mal(capfd, task, "-e", labelling, f"{key}={path}"))
+    assert "broken.json" in only_line(run_mal(capfd, task, "-e", labeling, f"{key}={path}"))
 
 
 def test_no_box_large_enough_is_a_mistake_that_names_the_limit(data, tmp_path, capfd):
@@ -236,34 +236,34 @@ def test_no_box_large_enough_is_a_mistake_that_names_the_limit(data, tmp_path, c
 
 
 @pytest.mark.parametrize("task", ["train", "evaluate", "inference"])
-def test_results_under_a_file_are_refused(labelling, tmp_path, capfd, task):
+def test_results_under_a_file_are_refused(labeling, tmp_path, capfd, task):
     (tmp_path / "a_file").write_text("")
-    outcome = run_mal(capfd, task, "-e", labelling, f"results_dir={tmp_path}/a_file/results")
+    outcome = run_mal(capfd, task, "-e", labeling, f"results_dir={tmp_path}/a_file/results")
     assert outcome.exit_code == 1
     assert "a_file" in outcome.err
 
 
-def test_results_where_no_folder_can_be_made_are_refused(labelling, capfd):
+def test_results_where_no_folder_can_be_made_are_refused(labeling, capfd):
     if not Path("/proc/self").is_dir():
         pytest.skip("no /proc here")
-    outcome = run_mal(capfd, "train", "-e", labelling, "results_dir=/proc/mal_results")
+    outcome = run_mal(capfd, "train", "-e", labeling, "results_dir=/proc/mal_results")
     assert outcome.exit_code == 1
     assert "/proc/mal_results" in outcome.err
     assert "unexpected" not in outcome.err
 
 
-def test_results_in_a_folder_without_permission_are_refused(labelling, tmp_path, capfd):
+def test_results_in_a_folder_without_permission_are_refused(labeling, tmp_path, capfd):
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")
     (tmp_path / "closed").mkdir(mode=0o500)
-    outcome = run_mal(capfd, "train", "-e", labelling, f"results_dir={tmp_path}/closed/results")
+    outcome = run_mal(capfd, "train", "-e", labeling, f"results_dir={tmp_path}/closed/results")
     assert outcome.exit_code == 1
     assert "closed" in outcome.err
 
 
-def test_a_label_file_that_cannot_be_written_is_named_before_labelling(data, labelling, tmp_path, capfd):
+def test_a_label_file_that_cannot_be_written_is_named_before_labelling(data, labeling, tmp_path, capfd):
     (tmp_path / "a_file").write_text("")
-    outcome = run_mal(capfd, "inference", "-e", labelling, f"inference.label_dump_path={tmp_path}/a_file/masks.json")
+    outcome = run_mal(capfd, "inference", "-e", labeling, f"inference.label_dump_path={tmp_path}/a_file/masks.json")
     assert "a_file/masks.json" in only_line(outcome)
     assert "running on" not in outcome.out
 

@@ -108,19 +108,19 @@ def test_a_limit_above_that_of_pillow_is_kept(folder, capfd, monkeypatch):
 
 
 def test_12_bits_in_16_are_told_and_labelled_in_full_where_that_is_asked_for(folder, capfd):
-    grey = np.asarray(jpegs.photo_like().convert("L")).astype(np.uint16)
-    Image.fromarray(grey * 16).save(folder / "photos/photo.jpg", "PNG")
+    gray = np.asarray(jpegs.photo_like().convert("L")).astype(np.uint16)
+    Image.fromarray(gray * 16).save(folder / "photos/photo.jpg", "PNG")
     outcome = label(capfd)
     assert outcome.exit_code == 0
     assert (
         "1 of 1 pictures with 16 bits of grey that were looked at use less than a tenth of their range" in outcome.out
     )
     assert "is nearly black" in check(capfd).out
-    outcome = label(capfd, "--overwrite", "--grey-range", "used")
+    outcome = label(capfd, "--overwrite", "--gray-range", "used")
     assert outcome.exit_code == 0
     assert "nearly black" not in outcome.out
     scaled = json.loads((folder / "masks.json").read_text())["annotations"]
-    Image.fromarray(np.rint((grey - grey.min()) * (255 / np.ptp(grey))).astype(np.uint8)).save(
+    Image.fromarray(np.rint((gray - gray.min()) * (255 / np.ptp(gray))).astype(np.uint8)).save(
         folder / "photos/photo.jpg", "PNG"
     )
     assert label(capfd, "--overwrite").exit_code == 0

@@ -147,7 +147,7 @@ def test_only_the_first_process_is_heard(runs, strategy):
         assert messages.count(message) == 1
 
 
-class Labelling:
+class Labeling:
     """Annotations to evaluate and label: three images, one of them missing, two images without any box."""
 
     def __init__(self, folder: Path, data: SmallData, weights: Path) -> None:
@@ -185,10 +185,10 @@ class Labelling:
 
 
 @pytest.fixture(scope="module")
-def labelling(tmp_path_factory, scenes, launcher, runs):
+def labeling(tmp_path_factory, scenes, launcher, runs):
     folder = tmp_path_factory.mktemp("labelling")
     data = small_data(folder / "data", scenes, num_val=3, boxes_each=4)
-    found = Labelling(folder, data, runs.train("one") / "mal_model_latest.pth")
+    found = Labeling(folder, data, runs.train("one") / "mal_model_latest.pth")
     for task in ("evaluate", "inference"):
         (alone,) = launcher.mal(task, *FLAGS[task], "-e", found.spec("one"), world=1)
         assert alone.exit_code == 1, alone.err  # for the image that is missing
@@ -196,16 +196,16 @@ def labelling(tmp_path_factory, scenes, launcher, runs):
 
 
 @pytest.mark.parametrize(("world", "started_by"), [(2, "torchrun"), (4, "torchrun"), (2, "slurm")])
-def test_labels_metrics_and_reports_are_byte_for_byte_those_of_one_process(launcher, labelling, world, started_by):
+def test_labels_metrics_and_reports_are_byte_for_byte_those_of_one_process(launcher, labeling, world, started_by):
     name = f"{started_by}_{world}"
     for task in ("evaluate", "inference"):
-        outcomes = launcher.mal(task, *FLAGS[task], "-e", labelling.spec(name), world=world, started_by=started_by)
+        outcomes = launcher.mal(task, *FLAGS[task], "-e", labeling.spec(name), world=world, started_by=started_by)
         assert [outcome.exit_code for outcome in outcomes] == [1] + [0] * (world - 1), outcomes
         assert all(outcome.out == outcome.err == "" for outcome in outcomes[1:])
-    assert labelling.results(name) == labelling.results("one")
-    report = json.loads(labelling.results(name)["inference/inference_report.json"])
-    assert report["counts"]["annotations"] == labelling.num_annotations
-    assert (report["counts"]["labelled"], report["counts"]["failed"]) == (labelling.num_annotations - 4, 4)
+    assert labeling.results(name) == labeling.results("one")
+    report = json.loads(labeling.results(name)["inference/inference_report.json"])
+    assert report["counts"]["annotations"] == labeling.num_annotations
+    assert (report["counts"]["labelled"], report["counts"]["failed"]) == (labeling.num_annotations - 4, 4)
 
 
 def test_a_failure_of_one_process_ends_all_and_is_told(launcher, data, tmp_path):
@@ -248,12 +248,12 @@ def small_data_with_a_damaged_image(data: SmallData, folder: Path) -> SmallData:
     return SmallData(folder, folder / "images", data.boxes, data.truth)
 
 
-def test_torchrun_starts_the_processes(labelling):
+def test_torchrun_starts_the_processes(labeling):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "mal"]
-    done = run_command([*launch, "inference", "-e", str(labelling.spec("by_torchrun"))])
+    done = run_command([*launch, "inference", "-e", str(labeling.spec("by_torchrun"))])
     assert done.returncode == 1, done.stderr  # for the image that is missing
     assert done.stdout.count("annotations: ") == 1
-    assert labelling.results("by_torchrun")["inference/masks.json"] == labelling.results("one")["inference/masks.json"]
+    assert labeling.results("by_torchrun")["inference/masks.json"] == labeling.results("one")["inference/masks.json"]
 
 
 def test_the_trainer_starts_as_many_processes_as_the_environment_says(data, tmp_path):

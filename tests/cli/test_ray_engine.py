@@ -28,7 +28,7 @@ def checkpoint(tmp_path_factory, shared):
     return folder / "run/train/mal_model_latest.pth"
 
 
-class Labelling:
+class Labeling:
     """All photos of the reference set, one of them missing, labelled with boxes enough for many blocks."""
 
     def __init__(self, folder: Path, shared: Path, checkpoint: Path) -> None:
@@ -65,62 +65,62 @@ class Labelling:
 
 
 @pytest.fixture(scope="module")
-def labelling(tmp_path_factory, shared, checkpoint):
-    found = Labelling(tmp_path_factory.mktemp("labelling"), shared, checkpoint)
+def labeling(tmp_path_factory, shared, checkpoint):
+    found = Labeling(tmp_path_factory.mktemp("labelling"), shared, checkpoint)
     assert run_mal_in_a_process("inference", "-e", found.spec("one")).exit_code == 1  # for the image that is missing
     return found
 
 
-def test_two_ray_workers_write_the_file_of_a_single_process(labelling):
-    done = subprocess.run(labelling.ray_command("ray"), capture_output=True, text=True, timeout=SECONDS, check=False)
+def test_two_ray_workers_write_the_file_of_a_single_process(labeling):
+    done = subprocess.run(labeling.ray_command("ray"), capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 1, done.stderr
     assert "running on Ray: 2 actors" in done.stdout
-    assert labelling.same_as("ray")
+    assert labeling.same_as("ray")
 
 
-def test_a_worker_killed_in_the_middle_changes_nothing(labelling):
+def test_a_worker_killed_in_the_middle_changes_nothing(labeling):
     running = subprocess.Popen(
-        labelling.ray_command("killed"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        labeling.ray_command("killed"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    killed = _kill_an_actor_once_there_are_shards(running, labelling.results("killed") / "shards")
+    killed = _kill_an_actor_once_there_are_shards(running, labeling.results("killed") / "shards")
     out, err = running.communicate(timeout=SECONDS)
     assert killed
     assert running.returncode == 1, out + err
-    assert labelling.same_as("killed")
+    assert labeling.same_as("killed")
 
 
-def test_a_driver_killed_in_the_middle_goes_on_in_a_single_process(labelling):
-    running = subprocess.Popen(labelling.ray_command("moved"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait_for_shards(running, labelling.results("moved") / "shards")
+def test_a_driver_killed_in_the_middle_goes_on_in_a_single_process(labeling):
+    running = subprocess.Popen(labeling.ray_command("moved"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _wait_for_shards(running, labeling.results("moved") / "shards")
     running.kill()
     running.wait(SECONDS)
-    again = run_mal_in_a_process("inference", "-e", labelling.spec("moved"))
+    again = run_mal_in_a_process("inference", "-e", labeling.spec("moved"))
     assert again.exit_code == 1
     assert "going on: " in again.out
-    assert labelling.same_as("moved")
+    assert labeling.same_as("moved")
 
 
-def test_shards_and_labels_behind_urls_let_another_machine_go_on(labelling, tmp_path):
+def test_shards_and_labels_behind_urls_let_another_machine_go_on(labeling, tmp_path):
     urls = {
         "inference__shards_url": f"file://{tmp_path}/shards",
         "inference__label_dump_path": f"file://{tmp_path}/m.json",
     }
     running = subprocess.Popen(
-        labelling.ray_command("here", **urls), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        labeling.ray_command("here", **urls), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     _wait_for_shards(running, tmp_path / "shards")
     running.kill()
     running.wait(SECONDS)
     there = subprocess.run(
-        labelling.ray_command("there", **urls), capture_output=True, text=True, timeout=SECONDS, check=False
+        labeling.ray_command("there", **urls), capture_output=True, text=True, timeout=SECONDS, check=False
     )
     assert "going on: " in there.stdout, there.stderr
-    assert (tmp_path / "m.json").read_bytes() == (labelling.results("one") / "masks.json").read_bytes()
+    assert (tmp_path / "m.json").read_bytes() == (labeling.results("one") / "masks.json").read_bytes()
 
 
-def test_a_mistake_that_only_the_workers_meet_is_one_line(labelling, tmp_path):
+def test_a_mistake_that_only_the_workers_meet_is_one_line(labeling, tmp_path):
     (tmp_path / "bad.pth").write_bytes(b"no checkpoint")
-    command = labelling.ray_command("wrong", inference__results_dir=str(tmp_path / "out"))
+    command = labeling.ray_command("wrong", inference__results_dir=str(tmp_path / "out"))
     command += [f"inference.checkpoint={tmp_path / 'bad.pth'}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 1

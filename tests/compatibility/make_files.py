@@ -29,7 +29,7 @@ from mal.checkpoint.convert import write_converted
 from mal.checkpoint.load import load_checkpoint
 from mal.checkpoint.saved_spec import saved_spec
 from mal.config.schema import ExperimentSpec
-from mal.models.build import build_network
+from mal.models.from_spec import build_network
 
 KEY = "a key for tests"
 FOLDER = "@FOLDER@"  # stands for the folder of the files, which is another one each time that they are unpacked
@@ -56,8 +56,8 @@ def stop(self, batch, index):
     return step(self, batch, index)
 MalModule.training_step = stop
 """
-_STOP_LABELLING = """
-from mal.labelling.shards import ShardWriter
+_STOP_LABELING = """
+from mal.labeling.shards import ShardWriter
 write = ShardWriter.write
 def stop(self, found):
     stop.written += 1
@@ -80,8 +80,8 @@ def main(target: Path) -> None:
         _write_sealed(folder / "sealed.pth")
         _run(folder, f"{TRAIN} train.pretrained_model_path=coarse.pth", _STOP_TRAINING)
         (folder / "coarse.pth").unlink()
-        _run(folder, f"{LABEL} {LABEL_OPTIONS}", _STOP_LABELLING)
-        _run(folder, INFERENCE, _STOP_LABELLING)
+        _run(folder, f"{LABEL} {LABEL_OPTIONS}", _STOP_LABELING)
+        _run(folder, INFERENCE, _STOP_LABELING)
         _pack(folder, target / "unfinished.tar.xz")
         (target / "sealed.pth").write_bytes((folder / "sealed.pth").read_bytes())
         _run(folder, f"{LABEL} {LABEL_OPTIONS}")

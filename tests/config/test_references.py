@@ -7,11 +7,10 @@ from hypothesis import strategies as st
 
 from mal.checkpoint.saved_spec import saved_spec, spec_from_saved
 from mal.config.catalog import spec_fields
-from mal.config.load import load_spec, save_spec
+from mal.config.load import load_spec, save_spec, stored_values
 from mal.config.references import with_environment
-from mal.config.stored import stored_values
 from mal.errors import SpecError
-from mal.labelling.run_identity import spec_settings
+from mal.labeling.run import spec_settings
 
 SECRET = "hunter2"
 

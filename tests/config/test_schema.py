@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from mal.config.architectures import ARCHITECTURES
 from mal.config.catalog import field_by_key
 from mal.config.fields import DeviceSection
-from mal.config.schema import ExperimentSpec, label_dump_file, task_results_dir
+from mal.config.schema import ExperimentSpec, encryption_key_of, label_dump_file, task_results_dir
 from tests.conformance.extract import GOLDEN
 
 # Where ours differ from TAO's schema, and why.
@@ -34,7 +34,7 @@ OWN_FIELDS = {
     "model.activation_checkpoint",
     "dataset.border",
     "dataset.exif",
-    "dataset.grey_range",
+    "dataset.gray_range",
     "dataset.max_megapixels",
     "model.stem",
     "model.num_blocks",
@@ -180,3 +180,19 @@ def test_whole_numbers_are_numbers_but_truth_values_are_not():
 
 def test_the_encryption_key_is_not_shown():
     assert "hunter2" not in repr(ExperimentSpec(encryption_key="hunter2"))
+
+
+@pytest.mark.parametrize(
+    ("in_spec", "in_environment", "key"),
+    [("a", "b", "a"), ("a", None, "a"), (None, "b", "b"), ("", "b", "b"), (None, "", None), (None, None, None)],
+)
+def test_the_key_of_the_spec_goes_before_that_of_the_environment(monkeypatch, in_spec, in_environment, key):
+    monkeypatch.delenv("MAL_ENCRYPTION_KEY", raising=False)
+    if in_environment is not None:
+        monkeypatch.setenv("MAL_ENCRYPTION_KEY", in_environment)
+    assert encryption_key_of(ExperimentSpec(encryption_key=in_spec)) == key
+
+
+def test_without_a_spec_the_environment_tells_the_key(monkeypatch):
+    monkeypatch.setenv("MAL_ENCRYPTION_KEY", "b")
+    assert encryption_key_of() == "b"

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mal.data.pixels import normalize
+from mal.data.crops import normalize
 from mal.models.backbones.registry import build_backbone
 from mal.models.backbones.vit import Stem
 from mal.models.network import MaskNetwork

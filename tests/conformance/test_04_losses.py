@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mal.losses.dice import dice_loss
-from mal.losses.mil import mil_loss
+from mal.losses import dice_loss, mil_loss
 from tests.conformance.pack import absolute, assert_within, read_npz, relative
 
 SECTION = "losses"

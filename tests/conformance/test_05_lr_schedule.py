@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mal.training.schedule import learning_rate
+from mal.training.module import learning_rate
 from tests.conformance.pack import assert_within, read_json, relative
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mal.data.crop import crop_box_mask, crop_image, crop_planes
-from mal.data.geometry import expand_box, label_margins, margins_from_draws
+from mal.data.crops import crop_box_mask, crop_frame, crop_image, crop_planes, label_margins, margins_from_draws
 from tests.conformance.pack import assert_within, read_json, read_npz
 
 SECTION = "crops"
@@ -42,7 +41,7 @@ def photo(pack) -> dict[str, np.ndarray]:
 def test_frames_for_labelling_are_those_of_the_public_code(golden):
     geometry = read_json(golden / "07_crop/test_geometry.json")
     margins = label_margins(geometry["test_margin_rate"])
-    frames = [expand_box(_xyxy(row["bbox"]), margins) for row in geometry["rows"]]
+    frames = [crop_frame(_xyxy(row["bbox"]), margins) for row in geometry["rows"]]
     assert [list(frame) for frame in frames] == [row["ext_box"] for row in geometry["rows"]]
     assert_within(
         SECTION, f"{len(frames)} frames", np.subtract(frames, [row["ext_box"] for row in geometry["rows"]]), 0
@@ -68,7 +67,7 @@ def test_masks_and_box_masks_for_labelling_are_cut_as_by_the_public_code(pixels)
 def test_training_frames_follow_from_the_same_random_numbers_as_in_the_public_code(pixels):
     for case in pixels.cases["train"]:
         margins = margins_from_draws(np.array(case["u_margin"]), np.array(case["u_gate"]), case["margin_rate"])
-        assert list(expand_box(_xyxy(case["bbox"]), margins)) == case["ext_box"], case["name"]
+        assert list(crop_frame(_xyxy(case["bbox"]), margins)) == case["ext_box"], case["name"]
 
 
 def test_training_crops_have_the_pixels_of_the_public_code(pixels, photo):
@@ -110,9 +109,9 @@ def _training_box_masks(pixels: Pixels, case: dict[str, Any]) -> tuple[np.ndarra
 def _reach(start: int, stop: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """The first and last coordinate of the image that each pixel of a bicubic resize depends on."""
     scale = (stop - start) / size
-    centres = start + (np.arange(size) + 0.5) * scale
+    centers = start + (np.arange(size) + 0.5) * scale
     support = 2 * max(scale, 1) + 1
-    return centres - support, centres + support
+    return centers - support, centers + support
 
 
 def _difference(ours: np.ndarray, expected: np.ndarray) -> np.ndarray:

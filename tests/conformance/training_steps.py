@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mal.losses.crf import MeanFieldSettings
-from mal.losses.objective import batch_losses, warm_up_factor
+from mal.losses import MeanFieldSettings, batch_losses, warm_up_factor
 from mal.models.ema import make_teacher, update_teacher
 from tests.conformance.pack import areas, network_input
 

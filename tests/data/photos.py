@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mal.data.boxes import Boxes, select_boxes
-from tests.data.coco_samples import coco_file, document
+from mal.coco.boxes import Boxes, select_boxes
+from tests.coco.coco_samples import coco_file, document
 
 WIDTH, HEIGHT = 60, 40
 ONE_SIZE = ((12.0, 9.0),)

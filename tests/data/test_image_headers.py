@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mal.data.coco import read_coco
+from mal.coco.coco_file import read_coco
+from mal.coco.tables import ImageRecord, ImageTable
 from mal.data.image_headers import check_images
-from mal.data.image_table import ImageRecord, ImageTable
 from mal.data.images import read_record_image
 from mal.errors import UserError
 

@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mal.data.boxes import select_boxes
-from mal.data.coco import read_coco
-from mal.data.image_table import ImageRecord
+from mal.coco.boxes import select_boxes
+from mal.coco.coco_file import read_coco
+from mal.coco.tables import ImageRecord
 from mal.data.images import fill_missing_sizes, image_path, read_image, read_record_image
 from mal.errors import UserError
-from tests.data.coco_samples import annotation, coco_file, document
+from tests.coco.coco_samples import annotation, coco_file, document
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from mal.coco.tables import ImageRecord
 from mal.data import near_names
-from mal.data.image_table import ImageRecord
 from mal.data.images import image_path, read_record_image
 from mal.data.near_names import near_hint
 from mal.errors import UserError

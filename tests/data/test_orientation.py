@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mal.data.image_table import ImageRecord, ImageTable
+from mal.coco.tables import ImageRecord, ImageTable
 from mal.data.images import fill_missing_sizes, opened_picture, read_image, read_record_image
 from mal.data.orientation import (
     orientation_of,
@@ -17,10 +17,10 @@ from mal.data.orientation import (
     turned_pixels,
     turned_size,
 )
-from mal.data.turned_pictures import choose_reading, turned_line, turned_pictures
+from mal.data.picture_remarks import choose_reading, turned_line, turned_pictures
 from mal.errors import UserError
-from mal.reading import Reading
-from tests.data.coco_samples import annotation, coco_file, document
+from mal.plain_files import Reading
+from tests.coco.coco_samples import annotation, coco_file, document
 from tests.data.turned import ORIENTATIONS, SUFFIXES, as_seen, save_turned, smooth
 
 orientations = st.integers(1, 8)

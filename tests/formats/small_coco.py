@@ -12,9 +12,9 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from mal.data.coco import CocoFile, read_coco
+from mal.coco.coco_file import CocoFile, read_coco
+from mal.formats.folders import ReadOptions, WriteOptions
 from mal.formats.formats import WRITERS, read
-from mal.formats.options import ReadOptions, WriteOptions
 from mal.formats.recognize import input_format
 from mal.formats.tally import Tally
 from mal.masks.rle import rle_area, rle_from_mask, rle_from_segmentation

@@ -7,7 +7,7 @@ import pytest
 
 from mal.errors import UserError
 from mal.formats.coco_out import write_coco
-from mal.formats.options import WriteOptions
+from mal.formats.folders import WriteOptions
 from mal.formats.tally import Tally
 from tests.formats.small_coco import HEIGHT, RING, WIDTH, annotation, coco_of, document, written
 

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from mal.data.coco import read_open_coco
+from mal.coco.coco_file import read_open_coco
 from mal.errors import UserError
 from mal.formats import cvat_in
 from mal.limits import UNPACKED_BYTES_IN_ANY_CASE

@@ -9,9 +9,9 @@ from hypothesis import given
 from PIL import Image
 
 from mal.errors import UserError
+from mal.formats.folders import ReadOptions
 from mal.formats.label_studio_in import read_label_studio
 from mal.formats.label_studio_rle import decode, encode
-from mal.formats.options import ReadOptions
 from mal.formats.tally import Tally
 from tests.formats.small_coco import HEIGHT, RING, WIDTH, annotation, coco_of, document, masks, written
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from mal.errors import UserError
+from mal.formats.folders import ReadOptions
 from mal.formats.labelme_in import read_labelme
-from mal.formats.options import ReadOptions
 from mal.formats.tally import Tally
 from mal.masks.rle import mask_from_rle
 from tests.formats.small_coco import HEIGHT, RING, WIDTH, annotation, coco_of, document, read_back, with_rles, written

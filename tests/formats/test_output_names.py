@@ -14,10 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mal.data.coco import CocoFile, read_coco
+from mal.coco.coco_file import CocoFile, read_coco
 from mal.errors import UserError
+from mal.formats.folders import ReadOptions, WriteOptions
 from mal.formats.formats import WRITERS
-from mal.formats.options import ReadOptions, WriteOptions
 from mal.formats.output_names import OutputNames, RefusedName, relative_name
 from mal.formats.tally import Tally
 from mal.tasks import convert

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mal.errors import UserError
-from mal.formats.options import ReadOptions
+from mal.formats.folders import ReadOptions
 from mal.formats.recognize import input_format
 from mal.formats.tally import Tally
 from tests.formats.small_coco import document, read

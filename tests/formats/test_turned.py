@@ -20,7 +20,7 @@ from mal.formats.tally import Tally
 from mal.formats.turned import in_frame
 from mal.masks.rle import mask_from_rle, rle_area, rle_from_mask, rle_from_segmentation
 from tests.cli.small_runs import run_mal
-from tests.data.coco_samples import coco_file
+from tests.coco.coco_samples import coco_file
 from tests.data.turned import as_seen, save_turned, smooth
 
 WIDTH, HEIGHT = 48, 32

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from mal.errors import UserError
-from mal.formats.options import ReadOptions
+from mal.formats.folders import ReadOptions
 from mal.formats.tally import Tally
 from mal.formats.voc import read_voc
 

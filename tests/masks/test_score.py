@@ -12,13 +12,13 @@ from hypothesis.extra.numpy import arrays
 
 from mal.masks.paste import paste_mask
 from mal.masks.score import (
-    CHANCE,
+    RANDOM_COSINE,
     SIDE,
     ScoreParts,
-    believed_iou,
-    colour_contrast,
+    color_contrast,
     combined_score,
     edge_agreement,
+    expected_iou,
     mask_in_crop,
     score_of,
     score_parts,
@@ -52,17 +52,17 @@ def score(prob: np.ndarray, pixels: torch.Tensor) -> float:
 @given(maps, photos, boxes)
 def test_every_part_lies_between_0_and_1(prob, pixels, inside):
     parts = (
-        believed_iou((prob > 0.5).astype(np.float32), prob),
+        expected_iou((prob > 0.5).astype(np.float32), prob),
         edge_agreement(prob, pixels, inside),
-        colour_contrast(prob, pixels),
+        color_contrast(prob, pixels),
     )
     assert all(0 <= part <= 1 for part in parts)
     assert 0 < combined_score(ScoreParts(*parts)) < 1
 
 
 @given(shares, shares, shares, st.sampled_from(["belief", "edges", "colours"]), shares)
-def test_the_score_rises_with_each_part(belief, edges, colours, name, more):
-    parts = ScoreParts(belief, edges, colours)
+def test_the_score_rises_with_each_part(confidence, edges, colors, name, more):
+    parts = ScoreParts(confidence, edges, colors)
     better = replace(parts, **{name: max(more, getattr(parts, name))})
     assert combined_score(better) >= combined_score(parts)
 
@@ -70,7 +70,7 @@ def test_the_score_rises_with_each_part(belief, edges, colours, name, more):
 @given(arrays(np.bool_, (8, 8)))
 def test_a_network_that_is_certain_of_its_mask_believes_in_it_wholly(mask):
     sure = mask.astype(np.float32)
-    assert believed_iou(sure, sure) == (1 if mask.any() else 0)
+    assert expected_iou(sure, sure) == (1 if mask.any() else 0)
 
 
 @given(maps, st.floats(0, 1))
@@ -78,12 +78,12 @@ def test_the_less_certain_a_network_is_the_less_it_believes(prob, doubt):
     mask = prob > 0.5
     doubtful = np.where(mask, prob - doubt * (prob - 0.5), prob + doubt * (0.5 - prob)).astype(np.float32)
     share = mask.astype(np.float32)
-    assert believed_iou(share, doubtful) <= believed_iou(share, prob) + 1e-5
+    assert expected_iou(share, doubtful) <= expected_iou(share, prob) + 1e-5
 
 
 def test_belief_is_expected_intersection_over_expected_union():
     mask, prob = np.array([[1, 1, 0, 0]], np.float32), np.array([[0.9, 0.6, 0.3, 0.0]], np.float32)
-    assert believed_iou(mask, prob) == pytest.approx(1.5 / 2.3)
+    assert expected_iou(mask, prob) == pytest.approx(1.5 / 2.3)
 
 
 def test_an_outline_on_the_edge_of_the_photo_s_object_agrees_with_it():
@@ -93,7 +93,7 @@ def test_an_outline_on_the_edge_of_the_photo_s_object_agrees_with_it():
 
 def test_an_outline_across_the_waves_of_a_photo_agrees_with_them_by_chance():
     waves = np.broadcast_to(128 + 100 * np.sin(np.arange(64) / 2), (3, 64, 64)).astype(np.float32)
-    assert edge_agreement(disc(), waves, np.ones((64, 64), bool)) == pytest.approx(CHANCE, abs=0.06)
+    assert edge_agreement(disc(), waves, np.ones((64, 64), bool)) == pytest.approx(RANDOM_COSINE, abs=0.06)
 
 
 def test_where_the_photo_has_no_edge_no_outline_agrees_with_one():
@@ -102,7 +102,7 @@ def test_where_the_photo_has_no_edge_no_outline_agrees_with_one():
 
 @given(photos)
 def test_a_mask_without_an_outline_in_its_box_says_nothing_of_edges(pixels):
-    assert edge_agreement(np.full((8, 8), 0.7, np.float32), pixels, np.ones((8, 8), bool)) == CHANCE
+    assert edge_agreement(np.full((8, 8), 0.7, np.float32), pixels, np.ones((8, 8), bool)) == RANDOM_COSINE
 
 
 def test_where_the_box_cuts_a_mask_off_its_edge_does_not_count():
@@ -115,18 +115,18 @@ def test_where_the_box_cuts_a_mask_off_its_edge_does_not_count():
 
 def test_colours_that_the_surroundings_do_not_have_speak_for_a_mask():
     mask = (disc() > 0.5).astype(np.float32)
-    assert colour_contrast(mask, painted(mask).numpy().astype(np.float32)) == 1
+    assert color_contrast(mask, painted(mask).numpy().astype(np.float32)) == 1
 
 
 @given(maps.filter(lambda mask: 0 < mask.sum() < mask.size))
 def test_a_mask_coloured_as_all_else_has_no_contrast(mask):
-    assert colour_contrast(mask, np.full((3, 8, 8), 90, np.float32)) == pytest.approx(0, abs=1e-6)
+    assert color_contrast(mask, np.full((3, 8, 8), 90, np.float32)) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("mask", [np.zeros((8, 8)), np.ones((8, 8))])
 def test_without_a_mask_or_without_surroundings_there_is_no_contrast(mask):
     pixels = np.random.default_rng(0).uniform(0, 255, (3, 8, 8)).astype(np.float32)
-    assert colour_contrast(mask.astype(np.float32), pixels) == 0
+    assert color_contrast(mask.astype(np.float32), pixels) == 0
 
 
 def test_the_mask_of_a_clear_object_scores_high_and_a_shifted_one_lower():
@@ -149,8 +149,8 @@ def test_crops_of_any_size_have_a_score(side, fill):
 
 
 def test_the_size_of_the_crop_hardly_matters():
-    small, large = (score(disc(side), painted(disc(side))) for side in (128, 512))
-    assert small == pytest.approx(large, abs=0.03)
+    downsample, large = (score(disc(side), painted(disc(side))) for side in (128, 512))
+    assert downsample == pytest.approx(large, abs=0.03)
 
 
 def test_parts_are_finite_numbers():

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from mal.data.box import Boxes
-from mal.data.boxes import select_boxes
-from mal.data.coco import CocoFile
+from mal.coco.boxes import Boxes, select_boxes
+from mal.coco.coco_file import CocoFile
 from mal.masks.rle import Rle, rle_from_mask, rle_from_segmentation
-from mal.metrics.classes import ClassNumbers
 from mal.metrics.instance_table import InstanceTable, instance_row, joined
-from tests.data.coco_samples import annotation, coco_file, document
+from mal.metrics.summary import ClassNumbers
+from tests.coco.coco_samples import annotation, coco_file, document
 
 SIZE = 64
 

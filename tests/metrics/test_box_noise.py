@@ -23,16 +23,16 @@ def noisy(kind: str, level: float, boxes: np.ndarray = BOXES, positions: np.ndar
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_shift_moves_a_box_by_up_to_its_share_and_keeps_its_size(level):
-    (centre, size), (moved, kept) = parts(BOXES), parts(noisy("shift", level))
+    (center, size), (moved, kept) = parts(BOXES), parts(noisy("shift", level))
     assert kept == pytest.approx(size)
-    assert (np.abs(moved - centre) <= level * size).all()
-    assert (moved != centre).all()
+    assert (np.abs(moved - center) <= level * size).all()
+    assert (moved != center).all()
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_scale_keeps_the_centre_and_changes_each_side_by_up_to_its_factor(level):
-    (centre, size), (kept, changed) = parts(BOXES), parts(noisy("scale", level))
-    assert kept == pytest.approx(centre)
+    (center, size), (kept, changed) = parts(BOXES), parts(noisy("scale", level))
+    assert kept == pytest.approx(center)
     assert (np.abs(np.log(changed / size)) <= np.log(1 + level)).all()
 
 

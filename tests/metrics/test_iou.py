@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mal.masks.rle import rle_from_mask
-from mal.metrics.iou import InstanceIoU, mask_iou
+from mal.metrics.iou import InstanceIoU, dice_from_iou, mask_iou
 
 # A process without instances is a case of its own here, not a mistake.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``compute`` method of metric InstanceIoU:UserWarning")
@@ -130,3 +130,26 @@ def test_the_last_digit_does_not_depend_on_the_order_of_arrival():
         metric.update(iou[order], category[order], area[order])
         summaries.append(metric.compute())
     assert summaries[0] == summaries[1]
+
+
+areas_of_pairs = st.tuples(st.integers(1, 8), st.integers(1, 8)).flatmap(
+    lambda shape: st.tuples(arrays(bool, shape), arrays(bool, shape))
+)
+
+
+@given(areas_of_pairs)
+def test_dice_is_twice_the_common_pixels_over_the_pixels_of_both(pair):
+    first, second = pair
+    pixels = first.sum() + second.sum()
+    expected = 2 * (first & second).sum() / pixels if pixels else 0.0
+    assert dice_from_iou(mask_iou(rle_from_mask(first), rle_from_mask(second))) == pytest.approx(expected)
+
+
+@given(st.floats(0, 1))
+def test_dice_is_never_below_the_iou(iou):
+    assert iou <= dice_from_iou(iou) <= 1
+
+
+def test_means_do_not_follow_from_each_other():
+    iou = np.array([1.0, 0.0])
+    assert dice_from_iou(iou).mean() != dice_from_iou(iou.mean())

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
 from mal.models.hub import fetch_hub_weights
-from mal.training.start import starting_point
+from mal.training.initial_weights import starting_point
 from tests.small_networks import small_spec
 
 TIMM_VIT = {"arch": "timm/test_vit", "num_blocks": 2}

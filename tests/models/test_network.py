@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mal.models.heads import MaskHead, RoiHead
-from mal.models.network import size_bins
+from mal.models.network import MaskHead, RoiHead, size_bins
 from tests.small_networks import small_network
 
 SMALL, MEDIUM, LARGE = 500.0, 5000.0, 50000.0

@@ -11,11 +11,10 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from mal.data.json_out import write_json
+from mal.files import write_json
 from mal.masks.rle import Rle, rle_area, rle_from_mask
-from mal.metrics.dice import dice_of_iou
 from mal.metrics.instance_file import Instance, write_instances
-from mal.metrics.iou import mask_iou
+from mal.metrics.iou import dice_from_iou, mask_iou
 from mal.sample.scene import scene
 from mal.size_bins import SIZE_NAMES, size_bin
 
@@ -93,7 +92,7 @@ def _instance(annotation: dict[str, Any], position: int, name: str, predicted: R
         agreement=0.3 + 0.02 * position,
         iou=iou,
         boundary_iou=iou / 2,
-        dice=float(dice_of_iou(iou)),
+        dice=float(dice_from_iou(iou)),
         box_iou_baseline=rle_area(truth) / (w * h),
         box_boundary_iou_baseline=0.2,
         ellipse_iou=0.6,

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from mal.masks.rle import empty_rle, rle_from_mask, rle_from_window
-from mal.report.mask_crop import LONGEST_SIDE, crop_masks
+from mal.report.contact_sheet import PAPER
+from mal.report.mask_crop import CAPTION, LONGEST_SIDE, SIDE, crop_masks, mask_tile
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -66,3 +67,50 @@ def test_a_box_at_the_border_is_cut_off_there(xywh):
     crop = crop_masks(picture(50, 50), xywh, empty_rle(50, 50), [])
     assert 0 < crop.width <= 50
     assert 0 < crop.height <= 50
+
+
+def tile(height: int = 40, width: int = 40, predicted=(), truth=()) -> np.ndarray:
+    """A grey picture; masks are slices of it."""
+    masks = []
+    for part in (predicted, truth):
+        mask = np.zeros((height, width), dtype=bool)
+        if part:
+            mask[part] = True
+        masks.append(mask)
+    picture = np.full((64, 64, 3), 100, dtype=np.uint8)
+    return mask_tile(picture, *masks, (10.0, 10.0, 30.0, 30.0), iou=0.5, caption="small")
+
+
+MIDDLE = np.s_[15:25, 15:25]
+
+
+def test_every_tile_is_of_the_same_size():
+    assert tile(40, 40).shape == tile(10, 40).shape == tile(200, 7).shape == (SIDE + CAPTION, SIDE, 3)
+
+
+@pytest.mark.parametrize(("height", "width", "beside"), [(20, 40, (40, 160)), (40, 20, (160, 40))])
+def test_a_picture_keeps_its_proportions_in_the_middle(height, width, beside):
+    drawn = tile(height, width)
+    assert tuple(drawn[beside]) == PAPER
+    assert tuple(drawn[190, 190]) == (100, 100, 100)
+
+
+def test_the_predicted_mask_is_tinted_and_the_rest_is_not():
+    drawn = tile(predicted=MIDDLE)
+    assert tuple(drawn[160, 160]) != (100, 100, 100)
+    assert tuple(drawn[160, 100]) == (100, 100, 100)
+
+
+def test_the_true_mask_is_a_white_line_at_its_edge():
+    drawn = tile(truth=MIDDLE)
+    scale = SIDE // 40
+    assert tuple(drawn[160, 15 * scale + 1]) == (255, 255, 255)
+    assert tuple(drawn[160, 15 * scale + 1 - 4]) == (100, 100, 100)
+    assert tuple(drawn[160, 160]) == (100, 100, 100)
+
+
+def test_the_box_is_framed_where_it_is():
+    drawn = tile()
+    scale = SIDE // 40
+    assert tuple(drawn[10 * scale, 160]) != (100, 100, 100)
+    assert tuple(drawn[10 * scale + 8, 160]) == (100, 100, 100)

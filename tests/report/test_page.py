@@ -30,7 +30,7 @@ def test_a_template_with_a_part_missing_is_an_error():
 
 
 def test_a_tile_shows_its_score_as_number_and_bar():
-    tile = score_tile("Model", 0.7421, "a note", emphasised=True)
+    tile = score_tile("Model", 0.7421, "a note", emphasized=True)
     assert ">0.742<" in tile
     assert "width: 74.2%" in tile
     assert "emphasised" in tile

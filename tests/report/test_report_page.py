@@ -13,9 +13,8 @@ from PIL import Image
 from mal.errors import UserError
 from mal.report.evaluation_results import read_evaluation
 from mal.report.label_results import read_labels
-from mal.report.page_data import page_data
+from mal.report.page_data import Thumbnail, page_data
 from mal.report.report_page import write_report
-from mal.report.thumbnails import Thumbnail
 from tests.report.made_up import CLASSES, made_up
 from tests.report.test_demo_page import Reader
 

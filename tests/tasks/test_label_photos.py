@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mal.data.coco import read_coco
+from mal.coco.coco_file import read_coco
 from mal.data.images import read_image
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
-from mal.models.build import crop_settings
 from mal.models.ema import make_teacher
+from mal.models.from_spec import crop_settings
 from mal.models.predict import PredictionMode
 from mal.tasks.label_photos import label_photos
 from mal.tasks.photo import Photo

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from mal.runtime.status import StatusLog
 from mal.training.checkpoint_files import CheckpointFiles, KeepingRules
-from mal.training.status import StatusLog
 from mal.training.stop_signals import StopSignals
 from tests.training.test_module import module
 

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mal.data.crop_stream import CropBatch
+from mal.data.label_dataset import CropBatch
 from mal.masks.paste import paste_mask
 from mal.masks.rle import rle_from_mask
-from mal.report.mask_tile import CAPTION, SIDE
+from mal.report.mask_crop import CAPTION, SIDE
+from mal.training.loggers import TensorBoardLog
 from mal.training.mask_pictures import NUM_TILES, MaskPictures, mask_sheet, spread_over_sizes
-from mal.training.tensorboard_log import TensorBoardLog
 
 
 @given(areas=arrays(np.float64, st.integers(0, 60), elements=st.floats(1, 1e6)), count=st.integers(1, 20))
@@ -54,7 +54,7 @@ class Boxes(list):
 
 WITHOUT_MASK = {3, 5}
 IMAGE_SIZE = 60, 50  # width, height
-GREY, RED = (90, 90, 90), (255, 0, 0)
+GRAY, RED = (90, 90, 90), (255, 0, 0)
 
 
 def box(position: int) -> SimpleNamespace:
@@ -120,7 +120,7 @@ def test_every_validation_shows_the_same_boxes_at_its_last_step(boxes, tmp_path,
 
 def test_tiles_leave_out_what_lies_outside_the_image(boxes, tmp_path):
     ((_, picture, _),) = validate(MaskPictures(boxes, Evaluator()), boxes, tmp_path)
-    assert (picture == GREY).all(axis=2).any()
+    assert (picture == GRAY).all(axis=2).any()
     assert not (picture == RED).all(axis=2).any()
 
 

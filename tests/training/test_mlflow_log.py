@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from lightning.pytorch.loggers import MLFlowLogger
 
-from mal.config.mlflow_config import MlflowConfig
+from mal.config.sections import MlflowConfig
 from mal.errors import UserError
 
 exceptions = pytest.importorskip("mlflow.exceptions", reason="MLflow is not installed (the extra [mlflow])")

@@ -10,11 +10,11 @@ import pytest
 from lightning import Callback
 
 from mal import console
+from mal.coco.notes import RecordNote
 from mal.console import PlainConsole
-from mal.data.notes import RecordNote
+from mal.runtime.status import StatusLog
 from mal.training import progress
 from mal.training.progress import TrainingProgress, boxes_done
-from mal.training.status import StatusLog
 from tests.training.one_weight import SaveAt, fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:Starting from v1.9.0.*", "ignore:You're resuming from a checkpoint.*")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mal.training.status import StatusLog
+from mal.runtime.status import StatusLog
 from mal.training.summary import TrainingSummary, peak_bytes
 from tests.cli.small_runs import status_lines
 

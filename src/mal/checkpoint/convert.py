@@ -1,4 +1,4 @@
-"""A checkpoint's weights in another file format, without the state of its training run."""
+"""Write the weights of a checkpoint in another format, without its training state."""
 
 from __future__ import annotations
 

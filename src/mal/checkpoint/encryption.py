@@ -1,6 +1,6 @@
-"""Encrypted files: AES-256-GCM block by block, with a key that scrypt makes from a password.
+"""Encrypted files: AES-256-GCM in chunks, the key made from a password by scrypt.
 
-    header   magic and version, cost of scrypt, bytes in a block, salt, nonce prefix, key check, checksum
+header   magic and version, cost of scrypt, bytes in a block, salt, nonce prefix, key check, checksum
     blocks   each as long as its content and 16 bytes more; the last one may be shorter
 
 Each block is sealed under a nonce of the file's prefix, its number and whether it is the last, with the whole header as

@@ -1,4 +1,4 @@
-"""A checkpoint file, read once and completely: its networks' weights, and all that it says about them."""
+"""Read a checkpoint of any known origin, once and completely."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from mal.checkpoint.origin import OURS, Origin, foreign_origin
-from mal.checkpoint.recognise import recognised_spec
+from mal.checkpoint.recognition import recognized_spec
 from mal.checkpoint.saved_spec import spec_from_saved
 from mal.checkpoint.store import read_tensors
 from mal.config.schema import ExperimentSpec
@@ -116,7 +116,7 @@ def load_checkpoint(path: Path, encryption_key: str | None = None) -> Checkpoint
     student, teacher = _network(tensors, "student"), _network(tensors, "teacher")
     settings = _settings(content)
     is_ours = isinstance(settings.get("model"), dict) and "stem" in settings["model"]
-    spec = spec_from_saved(settings, path) if is_ours else recognised_spec(student, settings, whole=has_heads(student))
+    spec = spec_from_saved(settings, path) if is_ours else recognized_spec(student, settings, whole=has_heads(student))
     origin = OURS if is_ours else foreign_origin(student, spec.model, settings, whole=has_heads(student))
     training = TrainingState(
         epoch=_count(content, "epoch"),

@@ -1,4 +1,4 @@
-"""Who made a checkpoint, and what its licence allows."""
+"""The origin of a checkpoint, and what its license allows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Origin:
     """
 
     name: str
-    licence: str
+    license: str
 
 
 OURS = Origin("mask-auto-labeler", "yours, within the terms of the weights and data that it was trained from")

@@ -1,4 +1,4 @@
-"""Checkpoints as safetensors: named tensors, and everything else as one JSON text in the file's metadata."""
+"""Checkpoints as safetensors, with everything else as JSON in the metadata."""
 
 from __future__ import annotations
 

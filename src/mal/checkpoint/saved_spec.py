@@ -1,4 +1,4 @@
-"""The spec as it travels inside a checkpoint."""
+"""The spec inside a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from mal.config.catalog import field_by_key
+from mal.config.load import stored_values
 from mal.config.schema import ExperimentSpec
-from mal.config.stored import stored_values
 from mal.errors import UserError
 
 _FREE_TO_CHANGE = ("teacher_momentum", "vit_dpr", "pretrained", "activation_checkpoint")

@@ -1,4 +1,4 @@
-"""Reading and writing checkpoint files."""
+"""Read and write checkpoint files, atomically."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import IO, Any
 
 import torch
 
-from mal.checkpoint.foreign_objects import plain, stand_ins
+from mal.checkpoint.integrity import checked_reading, sealed_writing
+from mal.checkpoint.safe_unpickle import allowed_globals, plain
 from mal.checkpoint.safetensors_file import SUFFIX, read_safetensors
-from mal.checkpoint.sealed_file import checked_reading, sealed_writing
 from mal.errors import DamagedFile, UserError, out_of_memory
 from mal.file_kinds import said_kind_of
 from mal.files import atomic_file, cannot_write, disk_error, sync_folder
@@ -78,7 +78,7 @@ def read_tensors(path: Path, encryption_key: str | None = None) -> dict[str, Any
 
 
 def _read_pickle(file: IO[bytes]) -> Any:
-    foreign = stand_ins(file)
+    foreign = allowed_globals(file)
     with torch.serialization.safe_globals(foreign):
         content = torch.load(file, map_location="cpu", weights_only=True)
     return plain(content) if foreign else content

@@ -1,4 +1,4 @@
-"""What a checkpoint file holds, for people to read."""
+"""What a checkpoint holds, for people: origin, license, network, metrics."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
-from mal.checkpoint.fitting import held_model
+from mal.checkpoint.integrity import seal_of
 from mal.checkpoint.load import load_checkpoint
-from mal.checkpoint.numbers import tensor_faults
+from mal.checkpoint.matching import tensor_faults
 from mal.checkpoint.origin import OURS
-from mal.checkpoint.sealed_file import seal_of
+from mal.checkpoint.recognition import model_fields_of
 from mal.config.architectures import ARCHITECTURES
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norms: buffers, no parameters
@@ -34,12 +34,12 @@ def checkpoint_summary(path: Path, encryption_key: str | None = None) -> dict[st
     """
     checkpoint = load_checkpoint(path, encryption_key)
     seal = seal_of(path)
-    model, training = held_model(checkpoint.spec), checkpoint.training
+    model, training = model_fields_of(checkpoint.spec), checkpoint.training
     return {
         "file": str(path),
         "file_bytes": path.stat().st_size,
         "origin": checkpoint.origin.name,
-        "licence": checkpoint.origin.licence,
+        "licence": checkpoint.origin.license,
         "holds": list(checkpoint.holds),
         "arch": model.get("arch"),
         "stem": checkpoint.stem if str(model.get("arch")).startswith("vit-") else None,

@@ -9,7 +9,7 @@ from pathlib import Path
 from mal.commands.parser import CommandParser, IntermixedParser, output_file, positive_int
 from mal.commands.picture_arguments import add_picture_arguments, reading_asked_for
 from mal.errors import UserError
-from mal.tasks.check_options import CheckOptions, CheckSource, Use
+from mal.tasks.check import CheckOptions, CheckSource, Use
 
 _MORE = """
 Reads the annotations as training and labelling do, and the header of every picture. Tells how many annotations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mal.commands.parser import CommandParser, IntermixedParser, positive_int
 from mal.errors import UserError
-from mal.tasks.compare_options import CompareOptions, Contender, Kind
+from mal.tasks.compare import Candidate, CompareOptions, Kind
 
 if TYPE_CHECKING:
     from mal.config.schema import ExperimentSpec
@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
 
 
-def _contenders(parser: CommandParser, texts: Sequence[str]) -> tuple[Contender, ...]:
+def _contenders(parser: CommandParser, texts: Sequence[str]) -> tuple[Candidate, ...]:
     if len(texts) < 2:
         parser.error("give at least two things to compare")
     found = []
@@ -117,7 +117,7 @@ def _contenders(parser: CommandParser, texts: Sequence[str]) -> tuple[Contender,
     odd = [name for name in names if not name or name in (".", "..") or "/" in name or "\\" in name]
     if odd:
         parser.error(f"{odd[0]!r} cannot be the name of a folder: give another, as in old=PATH")
-    return tuple(Contender(name, path, _kind(path)) for name, (_, path) in zip(names, found, strict=True))
+    return tuple(Candidate(name, path, _kind(path)) for name, (_, path) in zip(names, found, strict=True))
 
 
 def _names(found: Sequence[tuple[str | None, Path]]) -> list[str]:
@@ -154,7 +154,7 @@ def _is_override(text: str) -> bool:
     return is_key or ("." in name and not Path(value).exists())  # a mistyped key is told by the spec
 
 
-def _spec(path: Path, overrides: list[str], contenders: Sequence[Contender]) -> ExperimentSpec:
+def _spec(path: Path, overrides: list[str], contenders: Sequence[Candidate]) -> ExperimentSpec:
     from mal.config.load import load_spec
 
     checkpoints = [str(contender.path) for contender in contenders if contender.kind == "checkpoint"]

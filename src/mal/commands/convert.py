@@ -45,7 +45,7 @@ def make_parser(summary: str) -> CommandParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Imports the task and runs it."""
-    from mal.formats.options import ReadOptions, WriteOptions
+    from mal.formats.folders import ReadOptions, WriteOptions
     from mal.tasks import convert
 
     return convert.run(

@@ -6,13 +6,13 @@ import argparse
 from typing import Any
 
 from mal.commands.spec_flags import add_spec_flags, values_given
-from mal.reading import AS_STORED, Reading
+from mal.plain_files import AS_STORED, Reading
 
-_FIELDS = ("dataset.exif", "dataset.grey_range", "dataset.max_megapixels")
+_FIELDS = ("dataset.exif", "dataset.gray_range", "dataset.max_megapixels")
 
 
 def add_picture_arguments(group: Any) -> None:
-    """Add --exif, --grey-range and --max-megapixels to a parser or a group; `reading_asked_for` makes them one."""
+    """Add --exif, --gray-range and --max-megapixels to a parser or a group; `reading_asked_for` makes them one."""
     add_spec_flags(group, _FIELDS)
 
 
@@ -21,6 +21,6 @@ def reading_asked_for(arguments: argparse.Namespace, otherwise: Reading = AS_STO
     given = values_given(arguments)
     return Reading.of(
         given.get("dataset.exif", otherwise.exif),
-        given.get("dataset.grey_range", otherwise.grey_range),
+        given.get("dataset.gray_range", otherwise.gray_range),
         given.get("dataset.max_megapixels", otherwise.max_pixels / 1e6),
     )

@@ -1,4 +1,4 @@
-"""Names and sizes of the backbones, as plain data: the spec is checked against it before torch is imported."""
+"""Names and sizes of the backbones, as plain data."""
 
 from __future__ import annotations
 

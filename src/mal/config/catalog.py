@@ -1,4 +1,4 @@
-"""The spec's fields as a flat list, read off the JSON Schema, for help, documentation and error messages."""
+"""The fields of the spec as a flat list, for help, documentation and error messages."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 from mal.config.fields import DeviceSection
-from mal.config.prediction_config import PredictionSection
 from mal.config.schema import ExperimentSpec
+from mal.config.sections import PredictionSection
 
 _TYPE_NAMES = {
     "integer": "whole number",

@@ -1,4 +1,4 @@
-"""Texts made from the schema: a commented spec, the help of a task, tables for the documentation, a JSON Schema."""
+"""Texts made from the schema: commented spec, help, tables for the docs, JSON Schema."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from mal.config.catalog import FieldEntry, SectionEntry, spec_fields, spec_sections
 from mal.config.fields import Task
-from mal.config.required import REQUIRED_PATHS
+from mal.config.load import REQUIRED_PATHS
 from mal.config.schema import ExperimentSpec
 
 _COMMENT_WIDTH = 100

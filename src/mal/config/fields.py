@@ -1,4 +1,4 @@
-"""What the sections of the spec are made of: the strict base model and the helpers that declare a field."""
+"""The strict base model of all sections, and the helpers that declare a field."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 Task = Literal["train", "evaluate", "inference"]
 ALL_TASKS: tuple[Task, ...] = ("train", "evaluate", "inference")
-LABELLING: tuple[Task, ...] = ("evaluate", "inference")
+LABELING: tuple[Task, ...] = ("evaluate", "inference")
 
 
 class Section(BaseModel):

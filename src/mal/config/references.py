@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mal.config.catalog import field_by_key
-from mal.config.secrets import KEY_VARIABLE
+from mal.config.schema import KEY_VARIABLE
 from mal.config.source import SpecSource, drop, without_missing
 
 ENV_PREFIX = "MAL_"

@@ -1,22 +1,26 @@
-"""The whole experiment spec, and the paths that follow from it."""
+"""The whole spec, the paths that follow from it, and where its password comes from."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr
 
-from mal.config.dataset_config import DatasetConfig
-from mal.config.evaluate_config import EvaluateConfig
 from mal.config.fields import Section, Task, path_field, path_or, spec_field
-from mal.config.inference_config import InferenceConfig
-from mal.config.masks_config import MasksConfig
-from mal.config.mlflow_config import MlflowConfig
 from mal.config.model_config import ModelConfig
+from mal.config.sections import DatasetConfig, EvaluateConfig, InferenceConfig, MasksConfig, MlflowConfig, WandbConfig
 from mal.config.train_config import TrainConfig
-from mal.config.wandb_config import WandbConfig
-from mal.places import is_url
+from mal.paths import is_url
+
+KEY_VARIABLE = "MAL_ENCRYPTION_KEY"
+
+
+def encryption_key_of(spec: ExperimentSpec | None = None) -> str | None:
+    """The spec's ``encryption_key``, else the environment's ``MAL_ENCRYPTION_KEY``; None where neither is given."""
+    return (spec.encryption_key if spec else None) or os.environ.get(KEY_VARIABLE) or None
+
 
 DEFAULT_RESULTS_DIR = "/results"
 

@@ -1,4 +1,4 @@
-"""What the user wrote, file and overrides together, with the place of every key for error messages."""
+"""The user's YAML and overrides with the line of every key, for error messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 from mal.bounded_yaml import BoundedLoader
 from mal.config.catalog import FieldEntry, field_by_key, section_keys
-from mal.config.suggest import did_you_mean
+from mal.config.problems import did_you_mean
 from mal.errors import SpecError
 from mal.limits import MAX_SPEC_NODES
 

@@ -1,4 +1,4 @@
-"""The `train` section: optimisation, losses and checkpoints of training."""
+"""The `train` section: optimization, losses and checkpoints."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""COCO files, boxes, pictures and crops: everything between the disk and the network."""
+"""Images, crops and the datasets of training and labeling: everything between the disk and the network."""

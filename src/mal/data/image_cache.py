@@ -1,4 +1,4 @@
-"""A small memory of decoded images: a photo holds several boxes, and training draws boxes."""
+"""An LRU cache of decoded images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Look at all pictures of a file before a run, by their headers or completely."""
+"""Check all images of a file before a run, by their headers or by decoding them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import cast
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from mal.data.dim_pictures import OPTION, is_deep, is_dim
-from mal.data.image_table import ImageRecord, ImageTable
+from mal.coco.tables import ImageRecord, ImageTable
 from mal.data.images import HEADER_THREADS, image_path, opened_picture, read_record_image, require_size
 from mal.data.orientation import orientation_of, picture_size, turned_size
-from mal.data.picture_modes import CERTAIN_MODES
+from mal.data.picture_file import CERTAIN_MODES
+from mal.data.picture_remarks import OPTION, is_deep, is_dim
 from mal.errors import UserError
 
 _IMAGES_AT_A_TIME = 128  # of one thread: few enough for a smooth progress bar
@@ -32,7 +32,7 @@ _CONVERTED = {
 
 
 @dataclass(frozen=True, slots=True)
-class ImageFinding:
+class ImageIssue:
     """A picture that is not a plain one.
 
     Attributes:
@@ -51,7 +51,7 @@ class ImageFinding:
     remarks: tuple[str, ...]
 
 
-def check_images(images: ImageTable, img_dir: Path, *, deep: bool = False) -> Iterator[tuple[int, list[ImageFinding]]]:
+def check_images(images: ImageTable, img_dir: Path, *, deep: bool = False) -> Iterator[tuple[int, list[ImageIssue]]]:
     """Look at every picture, several at a time.
 
     Args:
@@ -66,7 +66,7 @@ def check_images(images: ImageTable, img_dir: Path, *, deep: bool = False) -> It
         range(start, min(start + _IMAGES_AT_A_TIME, len(images))) for start in range(0, len(images), _IMAGES_AT_A_TIME)
     ]
 
-    def findings(rows: range) -> tuple[int, list[ImageFinding]]:
+    def findings(rows: range) -> tuple[int, list[ImageIssue]]:
         found = (_finding(row, images.at(row), img_dir, deep=deep) for row in rows)
         return len(rows), [finding for finding in found if finding is not None]
 
@@ -75,7 +75,7 @@ def check_images(images: ImageTable, img_dir: Path, *, deep: bool = False) -> It
         yield from threads.map(findings, blocks)
 
 
-def _finding(row: int, image: ImageRecord, img_dir: Path, *, deep: bool) -> ImageFinding | None:
+def _finding(row: int, image: ImageRecord, img_dir: Path, *, deep: bool) -> ImageIssue | None:
     remarks: list[str] = []
     fault, orientation = None, 1
     try:
@@ -92,7 +92,7 @@ def _finding(row: int, image: ImageRecord, img_dir: Path, *, deep: bool) -> Imag
             require_size(image, path, picture)
     except UserError as error:
         fault = str(error)
-    return ImageFinding(row, image, fault, orientation, tuple(remarks)) if fault or remarks else None
+    return ImageIssue(row, image, fault, orientation, tuple(remarks)) if fault or remarks else None
 
 
 def _may_be_cut_off(picture: Image.Image) -> bool:
@@ -109,7 +109,7 @@ def _may_be_cut_off(picture: Image.Image) -> bool:
 
 def _remarks(picture: Image.Image, image: ImageRecord) -> Iterator[str]:
     if is_deep(picture) or picture.mode == "F":
-        scale = "the range that it uses" if image.reading.grey_range == "used" else "the full range"
+        scale = "the range that it uses" if image.reading.gray_range == "used" else "the full range"
         yield f"has grey of more than 8 bits: scaled to 8 bits over {scale}"
     if picture.mode.startswith("RGB") and ";16" in str(cast(ImageFile, picture).tile):
         yield "has 16 bits a channel: the upper 8 are used"

@@ -1,4 +1,4 @@
-"""Decode pictures to RGB arrays, as they are stored or as viewers turn them.
+"""Decode images to RGB arrays; damaged files are errors, never gray filler.
 
 Damaged files are errors, never grey filler.
 """
@@ -13,20 +13,17 @@ from pathlib import Path
 
 from PIL import Image
 
-from mal.data.coco import CocoFile, show
-from mal.data.image_table import ImageRecord
-from mal.data.jpeg import decode_jpeg, is_out_of_memory
+from mal.coco.coco_file import CocoFile, show
+from mal.coco.notes import RecordNote
+from mal.coco.tables import ImageRecord
+from mal.data.jpeg import decode_jpeg, is_out_of_memory, require_whole_jpeg_inside
 from mal.data.near_names import near_hint_in
-from mal.data.notes import RecordNote
 from mal.data.orientation import orientation_of, picture_size, turn_after_decoding, turned_pixels, turned_size
-from mal.data.picture_file import not_enough_memory, opened_file, picture_in
-from mal.data.picture_modes import Pixels, UnusablePixelsError, pixels_of
-from mal.data.tiff_jpeg import require_whole_jpeg_inside
+from mal.data.picture_file import Pixels, UnusablePixelsError, not_enough_memory, opened_file, picture_in, pixels_of
 from mal.errors import UserError, one_line
 from mal.limits import MAX_PICTURE_BYTES
-from mal.places import is_url, place_below
-from mal.plain_files import read_up_to
-from mal.reading import AS_STORED, Reading
+from mal.paths import is_url, place_below
+from mal.plain_files import AS_STORED, Reading, read_up_to
 
 # Reading headers is waiting for a disk, and more so where the disk is somewhere else.
 HEADER_THREADS = 8
@@ -96,7 +93,7 @@ def _decoded(image: Image.Image, content: bytes, reading: Reading) -> Pixels:
             return pixels
     require_whole_jpeg_inside(image, content)
     image.load()
-    return pixels_of(image, reading.grey_range)
+    return pixels_of(image, reading.gray_range)
 
 
 def read_record_image(img_dir: Path, record: ImageRecord) -> Pixels:
@@ -143,7 +140,7 @@ def require_size(record: ImageRecord, path: Path, picture: Image.Image) -> None:
 def fill_missing_sizes(coco: CocoFile, img_dir: Path) -> list[RecordNote]:
     """Take the size of images whose record has none from the picture files (their headers only).
 
-    Changes ``coco.images`` in place; the document stays as it is. Call it before `mal.data.boxes.select_boxes`.
+    Changes ``coco.images`` in place; the document stays as it is. Call it before `mal.coco.boxes.select_boxes`.
 
     Returns:
         One "warned" note for each such image.

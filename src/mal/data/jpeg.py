@@ -1,21 +1,53 @@
-"""Decode JPEG files that are whole; damaged ones are told by the decoder's own warnings, which other readers drop.
-
-JPEG has no checksum: a decoder that loses its way through the data goes on, fills what is missing with grey, and gives
-a warning. Not every warning is about the pixels: some cameras write a wrong version number or stray bytes.
-"""
+"""Look whether JPEG data inside a TIFF is whole: the library that decodes TIFF keeps the warnings to itself."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from mal.limits import MAX_JPEG_SCANS
 
-Colours = Literal["RGB", "CMYK", "GRAY"]
+_JPEG = 7  # of the tag for compression
+_COMPRESSION, _SAMPLES, _PLANES, _TABLES = 259, 277, 284, 347
+_STRIPS, _TILES = (273, 279), (324, 325)  # tags of where each begins and how long it is
+_COLORS: dict[int, Colors] = {1: "GRAY", 3: "GRAY", 4: "CMYK"}  # by number of samples; the others cannot be decoded
+
+
+def require_whole_jpeg_inside(picture: Image.Image, content: bytes) -> None:
+    """Nothing, where a picture is no TIFF with JPEG data, or this data is whole.
+
+    Args:
+        picture: opened, maybe not decoded.
+        content: its file.
+
+    Raises:
+        DamagedJpegError: some of the picture is missing or was changed.
+        MemoryError: as of `mal.data.jpeg.decode_jpeg`.
+    """
+    if picture.format != "TIFF":
+        return
+    tags = picture.tag_v2  # type: ignore[attr-defined]
+    samples = tags.get(_SAMPLES, 1) if tags.get(_PLANES, 1) == 1 else 1
+    if tags.get(_COMPRESSION) != _JPEG or samples not in _COLORS:
+        return
+    for stream in _streams(tags, content):
+        decode_jpeg(stream, _COLORS[samples])
+
+
+def _streams(tags: Any, content: bytes) -> Iterator[bytes]:
+    """Each strip or tile as a JPEG file of its own, with the tables that all share."""
+    tables = cast(bytes, tags.get(_TABLES, b"\xff\xd8")).removesuffix(b"\xff\xd9")
+    starts, lengths = (tags.get(tag, ()) for tag in (_TILES if _TILES[0] in tags else _STRIPS))
+    for start, length in zip(starts, lengths, strict=False):
+        yield tables + content[start + 2 : start + length]
+
+
+Colors = Literal["RGB", "CMYK", "GRAY"]
 
 _END, _SCAN = 0xD9, 0xDA
 _SCAN_MARK = bytes((0xFF, _SCAN))
@@ -45,7 +77,7 @@ class Segment(NamedTuple):
     stop: int
 
 
-def decode_jpeg(content: bytes, colours: Colours = "RGB") -> npt.NDArray[np.uint8] | None:
+def decode_jpeg(content: bytes, colors: Colors = "RGB") -> npt.NDArray[np.uint8] | None:
     """Decode a JPEG, or the first of several in a file, to the very pixels that Pillow decodes.
 
     Args:
@@ -62,7 +94,7 @@ def decode_jpeg(content: bytes, colours: Colours = "RGB") -> npt.NDArray[np.uint
     if (scans := content.count(_SCAN_MARK)) > MAX_JPEG_SCANS:
         raise DamagedJpegError(f"it has {scans} scans, and an honest file a few dozen")
     try:
-        pixels = _decode(content, colours)
+        pixels = _decode(content, colors)
     except ValueError as error:
         said = str(error)
         if "subsampling level" in said:
@@ -72,7 +104,7 @@ def decode_jpeg(content: bytes, colours: Colours = "RGB") -> npt.NDArray[np.uint
         sound = _with_sound_header(content) if _HEADER_FAULT.search(said) else _without_padding(content, said)
         if sound == content:
             raise DamagedJpegError(said) from error
-        return decode_jpeg(sound, colours)  # only the first fault of a file is told
+        return decode_jpeg(sound, colors)  # only the first fault of a file is told
     if not _has_all_scans(content):
         raise DamagedJpegError("some of its scans are missing")
     return pixels
@@ -83,10 +115,10 @@ def is_out_of_memory(said: str) -> bool:
     return bool(re.search(r"out of memory|insufficient memory|memory allocation", said, re.IGNORECASE))
 
 
-def _decode(content: bytes, colours: Colours) -> npt.NDArray[np.uint8]:
+def _decode(content: bytes, colors: Colors) -> npt.NDArray[np.uint8]:
     from simplejpeg import decode_jpeg as decode  # here, since not all that reads pictures needs it
 
-    pixels: npt.NDArray[np.uint8] = decode(content, colours)
+    pixels: npt.NDArray[np.uint8] = decode(content, colors)
     return pixels
 
 

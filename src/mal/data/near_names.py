@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from mal.limits import MAX_LISTED_FILES
-from mal.places import is_url
+from mal.paths import is_url
 
 Parts = tuple[str, ...]
 

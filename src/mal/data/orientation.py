@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mal.reading import Exif
+from mal.plain_files import Exif
 
 NumberT = TypeVar("NumberT", int, float)
 

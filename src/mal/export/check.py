@@ -1,4 +1,4 @@
-"""Whether an exported file does what the network does."""
+"""Check that an exported file computes what the network does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mal.data.crop_stream import CropBatch
+from mal.data.label_dataset import CropBatch
 from mal.labeler import MaskAutoLabeler, whole
 from mal.masks.rle import Rle
 from mal.metrics.iou import mask_iou

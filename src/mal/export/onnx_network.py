@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,10 +14,22 @@ import torch
 from torch import Tensor, nn
 
 from mal.errors import UserError
-from mal.export.extra import import_onnx_package
 from mal.file_kinds import said_kind_of
 from mal.models.network import FEATURE_SCALES, size_bins
 from mal.models.predict import Network
+
+
+def import_onnx_package(name: str) -> Any:
+    """One of the packages of the extra ``onnx``.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(f"ONNX files need {name}: pip install 'mask-auto-labeler[onnx]'") from error
+
 
 ONNX_SUFFIX = ".onnx"
 METADATA_PREFIX = "mal."

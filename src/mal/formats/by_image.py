@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from mal.data.coco import CocoFile, category_is_known, show
-from mal.data.image_table import ImageRecord
-from mal.data.json_out import without_non_finite
-from mal.data.json_records import JsonRecords
+from mal.coco.coco_file import CocoFile, category_is_known, show
+from mal.coco.lazy_json import JsonRecords
+from mal.coco.tables import ImageRecord
 from mal.errors import UserError, working_on
+from mal.files import without_non_finite
 from mal.formats.output_names import RefusedName, relative_name
 from mal.formats.tally import Tally
 from mal.masks.rle import Rle, rle_area, rle_from_segmentation
@@ -106,10 +106,10 @@ def strict(value: Any, coco: CocoFile, tally: Tally) -> Any:
     """A JSON value of the file as strict JSON has it: null for NaN and infinite numbers, which the tally counts."""
     if coco.strict_json:
         return value
-    cleaned, count = without_non_finite(value)
+    remove_artifacts, count = without_non_finite(value)
     if count:
         tally.lost["NaN and infinite numbers, which are written as null"] += count
-    return cleaned
+    return remove_artifacts
 
 
 def by_image(

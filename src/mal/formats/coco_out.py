@@ -8,13 +8,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from mal.data.coco import CocoFile, category_is_known, is_id, show
-from mal.data.json_out import dumps, write_object
-from mal.data.json_records import JsonRecords
+from mal.coco.coco_file import CocoFile, category_is_known, is_id, show
+from mal.coco.lazy_json import JsonRecords
 from mal.errors import working_on
-from mal.files import atomic_file
+from mal.files import atomic_file, dumps, write_object
 from mal.formats.by_image import NO_BOX, NO_SUCH_CATEGORY, Json, annotation_name, mask_of, strict
-from mal.formats.options import WriteOptions
+from mal.formats.folders import WriteOptions
 from mal.formats.tally import Tally
 from mal.masks.polygons import flat, polygons_from_rle
 from mal.masks.rle import rle_area

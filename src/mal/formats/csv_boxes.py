@@ -7,15 +7,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mal.data.coco import CocoFile
+from mal.coco.coco_file import CocoFile
 from mal.data.images import image_path
 from mal.errors import UserError
 from mal.file_kinds import HEAD_BYTES, said_kind
 from mal.formats.builder import CocoBuilder
 from mal.formats.by_image import NO_CLASSES
 from mal.formats.csv_columns import Columns, Row, Xywh
-from mal.formats.options import ReadOptions
-from mal.formats.pictures import named_picture, picture_size
+from mal.formats.folders import ReadOptions, named_picture, picture_size
 from mal.formats.tally import Tally
 
 _HELP = "a table of boxes has a first line with image, class and xmin, ymin, xmax, ymax (or x, y, w, h, or bbox)"

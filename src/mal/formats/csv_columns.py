@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from mal.data.coco import show
+from mal.coco.coco_file import show
 from mal.errors import UserError
 
 Row = dict[str, str]

@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mal.data.coco import CocoFile, show
+from mal.coco.coco_file import CocoFile, show
 from mal.files import atomic_file
 from mal.formats.by_image import EMPTY_MASK, NO_CLASSES, Json, category_records
 from mal.formats.coco_out import write_document
-from mal.formats.options import WriteOptions
+from mal.formats.folders import WriteOptions, source_picture
 from mal.formats.output_names import OutputNames, RefusedName, relative_name
-from mal.formats.pictures import source_picture
 from mal.formats.tally import Tally
 from mal.masks.rle import rle_area
 

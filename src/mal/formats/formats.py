@@ -6,18 +6,17 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from mal.data.coco import CocoFile, read_coco
+from mal.coco.coco_file import CocoFile, read_coco
 from mal.errors import UserError
 from mal.formats.coco_out import write_coco
 from mal.formats.csv_boxes import read_csv
 from mal.formats.cvat import write_cvat
-from mal.formats.cvat_in import read_cvat
-from mal.formats.cvat_xml import read_cvat_xml
+from mal.formats.cvat_in import read_cvat, read_cvat_xml
+from mal.formats.folders import ReadOptions, WriteOptions
 from mal.formats.label_studio import write_label_studio
 from mal.formats.label_studio_in import read_label_studio
 from mal.formats.labelme import write_labelme
 from mal.formats.labelme_in import read_labelme
-from mal.formats.options import ReadOptions, WriteOptions
 from mal.formats.png_masks import read_png, write_png
 from mal.formats.recognize import coco_file_in
 from mal.formats.tally import Tally

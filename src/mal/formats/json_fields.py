@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from mal.data.coco import show
+from mal.coco.coco_file import show
 
 Json = dict[str, Any]
 

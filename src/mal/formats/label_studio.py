@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from mal.data.coco import CocoFile
-from mal.data.image_table import ImageRecord
-from mal.data.json_out import dumps
-from mal.files import atomic_file
+from mal.coco.coco_file import CocoFile
+from mal.coco.tables import ImageRecord
+from mal.files import atomic_file, dumps
+from mal.formats.builder import CARRIED, carried
 from mal.formats.by_image import EMPTY_MASK, AnnotatedImage, Annotation, Json, by_image, class_names, written
+from mal.formats.folders import WriteOptions
 from mal.formats.label_studio_config import TAGS, config_file, config_text
 from mal.formats.label_studio_rle import encode
-from mal.formats.options import WriteOptions
-from mal.formats.restore import CARRIED, carried
 from mal.formats.tally import Tally
 from mal.masks.polygons import flat, polygons_from_rle
 from mal.masks.rle import mask_from_rle, rle_from_segmentation

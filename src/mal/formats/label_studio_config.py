@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from mal.data.coco import CocoFile, show
+from mal.coco.coco_file import CocoFile, show
 from mal.formats.by_image import NO_CLASSES, Json, category_records
 from mal.formats.tally import Tally
 from mal.formats.text_file import text_of

@@ -5,19 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mal.data.coco import CocoFile
-from mal.data.coco_document import document_as_a_whole
+from mal.coco.coco_file import CocoFile, document_as_a_whole
 from mal.errors import UserError
-from mal.formats.builder import CocoBuilder
+from mal.formats.builder import CARRIED, CocoBuilder, restored, restored_box
 from mal.formats.by_image import NO_CLASSES, Json
+from mal.formats.folders import ReadOptions, size_or_picture
 from mal.formats.json_fields import an_object, list_at, number_at, object_at, pixels_or_none
 from mal.formats.label_studio_config import classes_beside
-from mal.formats.label_studio_image import named_for, picture_names
-from mal.formats.label_studio_shapes import Shape, kind_of, read_mask, read_outline
-from mal.formats.options import ReadOptions
+from mal.formats.label_studio_shapes import Shape, kind_of, named_for, picture_names, read_mask, read_outline
 from mal.formats.outlines_of_shapes import box_around, polygon_record
-from mal.formats.pictures import size_or_picture
-from mal.formats.restore import CARRIED, restored, restored_box
 from mal.formats.tally import Tally
 from mal.masks.rle import rle_from_segmentation
 

@@ -12,16 +12,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mal.data.coco import CocoFile, show
-from mal.data.image_table import ImageRecord
-from mal.data.json_out import dumps
+from mal.coco.coco_file import CocoFile, show
+from mal.coco.tables import ImageRecord
+from mal.files import dumps
+from mal.formats.builder import CARRIED, carried
 from mal.formats.by_image import EMPTY_MASK, AnnotatedImage, Annotation, Json, by_image, class_names, written
-from mal.formats.options import WriteOptions
+from mal.formats.folders import WriteOptions, bring, source_picture, whole_folder
 from mal.formats.output_names import OutputNames
-from mal.formats.pictures import bring, source_picture
-from mal.formats.restore import CARRIED, carried
 from mal.formats.tally import Tally
-from mal.formats.whole_folder import whole_folder
 from mal.masks.polygons import flat, polygons_from_rle
 from mal.masks.rle import Rle, mask_from_rle, rle_from_segmentation
 

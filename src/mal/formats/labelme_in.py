@@ -12,16 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mal.data.coco import CocoFile
-from mal.data.coco_document import document_as_a_whole
+from mal.coco.coco_file import CocoFile, document_as_a_whole
 from mal.data.picture_file import picture_in
 from mal.errors import UserError, one_line
-from mal.formats.builder import CocoBuilder
+from mal.formats.builder import CARRIED, CocoBuilder, restored, restored_box
 from mal.formats.by_image import Json
+from mal.formats.folders import ReadOptions, picture_size, size_or_picture
 from mal.formats.json_fields import an_object, list_at, pixels_or_none, points_at, text_at
-from mal.formats.options import ReadOptions
-from mal.formats.pictures import picture_size, size_or_picture
-from mal.formats.restore import CARRIED, restored, restored_box
 from mal.formats.tally import Tally
 from mal.formats.text_file import text_of
 from mal.limits import MAX_IMAGE_PIXELS

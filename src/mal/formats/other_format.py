@@ -8,7 +8,7 @@ from pathlib import Path
 from mal.errors import UserError
 from mal.file_kinds import HEAD_BYTES
 from mal.formats.recognize import coco_file_in, input_format
-from mal.places import is_url
+from mal.paths import is_url
 
 _NAMES = {
     "yolo": "a YOLO data set",

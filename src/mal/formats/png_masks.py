@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mal.data import json_in
-from mal.data.coco import CocoFile, show
+from mal.coco import lazy_json as json_in
+from mal.coco.coco_file import CocoFile, show
+from mal.coco.lazy_json import JsonRecords
 from mal.data.images import image_path, opened_picture
-from mal.data.json_out import write_json
-from mal.data.json_records import JsonRecords
 from mal.errors import UserError
-from mal.formats.builder import CocoBuilder
+from mal.files import write_json
+from mal.formats.builder import CocoBuilder, carried, restored
 from mal.formats.by_image import (
     NO_CLASSES,
     AnnotatedImage,
@@ -27,11 +27,9 @@ from mal.formats.by_image import (
     strict,
     written,
 )
-from mal.formats.options import ReadOptions, WriteOptions
+from mal.formats.folders import ReadOptions, WriteOptions, whole_folder
 from mal.formats.output_names import OutputNames, RefusedName
-from mal.formats.restore import carried, restored
 from mal.formats.tally import Tally
-from mal.formats.whole_folder import whole_folder
 from mal.limits import MAX_MASK_PICTURE_PIXELS
 from mal.masks.rle import Rle, mask_from_rle, rle_area, rle_from_mask
 

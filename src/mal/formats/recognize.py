@@ -6,9 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mal.data.coco_document import document_in_parts
-from mal.data.json_file import JsonFile, UnparsedError
-from mal.data.json_outline import outline
+from mal.coco.coco_file import document_in_parts
+from mal.coco.lazy_json import JsonFile, UnparsedError, outline
 from mal.errors import UserError
 from mal.file_kinds import HEAD_BYTES, said_kind
 from mal.formats.png_masks import LEGEND

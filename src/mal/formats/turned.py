@@ -8,10 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from mal.data.coco import CocoFile, indexed, is_id
+from mal.coco.coco_file import CocoFile, indexed, is_id
 from mal.data.images import fill_missing_sizes
 from mal.data.orientation import TURNS, turned_back, turned_pixels, turned_size
-from mal.data.turned_pictures import (
+from mal.data.picture_remarks import (
     MARK,
     TurnedPicture,
     choose_reading,
@@ -21,7 +21,7 @@ from mal.data.turned_pictures import (
 )
 from mal.formats.tally import Tally
 from mal.masks.rle import mask_from_rle, rle_from_mask, rle_from_segmentation
-from mal.reading import Exif, Reading
+from mal.plain_files import Exif, Reading
 
 Json = dict[str, Any]
 

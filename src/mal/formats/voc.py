@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from mal.data.coco import CocoFile
+from mal.coco.coco_file import CocoFile
 from mal.errors import UserError
 from mal.formats.builder import CocoBuilder
-from mal.formats.options import ReadOptions
+from mal.formats.folders import ReadOptions, named_picture, picture_size
 from mal.formats.outlines_of_shapes import box_around, polygon_record, rectangle_corners, turned
-from mal.formats.pictures import named_picture, picture_size
 from mal.formats.tally import Tally
 from mal.formats.xml_file import line_of, parsed_xml
 

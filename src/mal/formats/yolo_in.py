@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
-from mal.data.coco import CocoFile
+from mal.coco.coco_file import CocoFile
 from mal.errors import UserError
 from mal.formats.builder import CocoBuilder
-from mal.formats.options import ReadOptions
-from mal.formats.pictures import SUFFIXES, picture_size, pictures_in
+from mal.formats.folders import SUFFIXES, ReadOptions, picture_size, pictures_in
 from mal.formats.tally import Tally
 from mal.formats.text_file import text_of
 from mal.formats.yolo_description import YoloDescription, is_name_file, read_description

@@ -8,14 +8,12 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from mal.data.coco import CocoFile
-from mal.data.image_table import ImageRecord
+from mal.coco.coco_file import CocoFile
+from mal.coco.tables import ImageRecord
 from mal.formats.by_image import AnnotatedImage, Annotation, by_image, class_names, written
-from mal.formats.options import WriteOptions
+from mal.formats.folders import WriteOptions, bring, source_picture, whole_folder
 from mal.formats.output_names import OutputNames, RefusedName, relative_name
-from mal.formats.pictures import bring, source_picture
 from mal.formats.tally import Tally
-from mal.formats.whole_folder import whole_folder
 from mal.formats.yolo_splits import DESCRIPTION, SPLITS, as_yaml, description, validation_images
 from mal.masks.polygons import joined, polygons_from_rle
 

@@ -1,4 +1,4 @@
-"""From probabilities in a crop to a mask in the image."""
+"""Paste a crop's probabilities into the full image."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ def paste_mask(
     left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
     crop = prob.cpu().numpy() if isinstance(prob, Tensor) else prob
     window = np.zeros((bottom - top, right - left), dtype=np.bool_)
-    rows = _Neighbours.along(np.flatnonzero(crop.any(axis=1)), len(crop), (y0, y1), (top, bottom))
-    columns = _Neighbours.along(np.flatnonzero(crop.any(axis=0)), len(crop), (x0, x1), (left, right))
+    rows = _Neighbors.along(np.flatnonzero(crop.any(axis=1)), len(crop), (y0, y1), (top, bottom))
+    columns = _Neighbors.along(np.flatnonzero(crop.any(axis=0)), len(crop), (x0, x1), (left, right))
     if len(rows) and len(columns):
         _fill(window, crop, rows, columns, threshold)
     return PastedMask(window=window, x0=left, y0=top, image_width=width, image_height=height)
 
 
 @dataclass(frozen=True, slots=True)
-class _Neighbours:
+class _Neighbors:
     """Along one axis: between which pixels of the crop each pixel of the window lies, where these are not all 0.
 
     Attributes:
@@ -93,7 +93,7 @@ class _Neighbours:
     @classmethod
     def along(
         cls, filled: npt.NDArray[np.intp], size: int, frame: tuple[int, int], window: tuple[int, int]
-    ) -> _Neighbours:
+    ) -> _Neighbors:
         """Of a crop of ``size`` pixels, of which ``filled`` are not 0, resized to a frame, for a part of that."""
         scale = np.float32(size) / np.float32(frame[1] - frame[0])
         pixels = np.arange(window[0] - frame[0], window[1] - frame[0], dtype=np.float32)
@@ -112,8 +112,8 @@ class _Neighbours:
 def _fill(
     window: npt.NDArray[np.bool_],
     crop: npt.NDArray[np.float32],
-    rows: _Neighbours,
-    columns: _Neighbours,
+    rows: _Neighbors,
+    columns: _Neighbors,
     threshold: float,
 ) -> None:
     """Write the mask into the window."""

@@ -1,4 +1,4 @@
-"""COCO run-length encoding: {"size": [H, W], "counts": "ascii"}, runs in column-major order, zeros first.
+"""COCO run-length encoding of masks, windows and full images.
 
 The only door to the C library that fills outlines and decodes runs: it trusts what it is given, so all is bounded here.
 """

@@ -1,4 +1,4 @@
-"""How good a mask probably is, without a true one to compare with.
+"""The score of a mask: its expected IoU, from features that need no forward pass.
 
 Three witnesses are heard, none of which costs a pass through a network: what the network itself believes, whether the
 outline lies along edges of the photo, and whether the mask is coloured otherwise than what is around it. They look at
@@ -21,8 +21,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 from mal.masks.paste import PastedMask
 
 SIDE = 64  # at 32 edges are lost, 128 ranks no better
-COLOUR_STEPS = 8  # of each of red, green and blue
-CHANCE = 2 / math.pi  # the mean of |cos| where directions have nothing to do with each other
+COLOR_STEPS = 8  # of each of red, green and blue
+RANDOM_COSINE = 2 / math.pi  # the mean of |cos| where directions have nothing to do with each other
 
 Map = npt.NDArray[np.float32]
 
@@ -32,23 +32,23 @@ class ScoreParts:
     """What speaks for a mask, each 0..1.
 
     Attributes:
-        belief: see :func:`believed_iou`.
+        belief: see :func:`expected_iou`.
         edges: see :func:`edge_agreement`.
         colours: see :func:`colour_contrast`.
     """
 
-    belief: float
+    confidence: float
     edges: float
-    colours: float
+    colors: float
 
 
 BIAS = -5.2
-WEIGHTS = ScoreParts(belief=3.0, edges=4.0, colours=0.85)
+WEIGHTS = ScoreParts(confidence=3.0, edges=4.0, colors=0.85)
 
 
 def combined_score(parts: ScoreParts) -> float:
     """An estimate of the IoU with the true mask, 0..1: a logistic function of the parts, rising with each of them."""
-    total = BIAS + WEIGHTS.belief * parts.belief + WEIGHTS.edges * parts.edges + WEIGHTS.colours * parts.colours
+    total = BIAS + WEIGHTS.confidence * parts.confidence + WEIGHTS.edges * parts.edges + WEIGHTS.colors * parts.colors
     return 1 / (1 + math.exp(-total))
 
 
@@ -75,16 +75,20 @@ def score_parts(mask: npt.NDArray[np.bool_], prob: Map, pixels: Tensor, box_mask
         mask: (T, T) bool, the mask in its crop, at any resolution; see :func:`mask_in_crop`.
         prob, pixels, box_mask: as of :func:`score_of`.
     """
-    share, believed, inside = small(torch.from_numpy(mask)), small(torch.from_numpy(prob)), small(box_mask)
-    colours = small(pixels)
+    share, believed, inside = (
+        downsample(torch.from_numpy(mask)),
+        downsample(torch.from_numpy(prob)),
+        downsample(box_mask),
+    )
+    colors = downsample(pixels)
     return ScoreParts(
-        belief=believed_iou(share, believed),
-        edges=edge_agreement(believed, colours, inside > 0.999),
-        colours=colour_contrast(share, colours),
+        confidence=expected_iou(share, believed),
+        edges=edge_agreement(believed, colors, inside > 0.999),
+        colors=color_contrast(share, colors),
     )
 
 
-def believed_iou(mask: Map, prob: Map) -> float:
+def expected_iou(mask: Map, prob: Map) -> float:
     """The IoU that a mask has if the network's probabilities are true: expected intersection over expected union.
 
     Source: soft Dice confidence (arXiv 2402.10665), for the IoU in place of the Dice coefficient.
@@ -118,19 +122,19 @@ def edge_agreement(prob: Map, pixels: Map, inside: npt.NDArray[np.bool_]) -> flo
         0..1: 1 where they are parallel throughout, 0 where nothing changes colour, and what chance would give where the
         probabilities are the same everywhere in the box.
     """
-    neighbours = np.lib.stride_tricks.sliding_window_view(np.pad(inside, 1, mode="edge"), (3, 3))
-    counts = neighbours.all(axis=(-2, -1))
+    neighbors = np.lib.stride_tricks.sliding_window_view(np.pad(inside, 1, mode="edge"), (3, 3))
+    counts = neighbors.all(axis=(-2, -1))
     rise, change = _gradient(prob), _gradient(pixels)
     along = np.sqrt(((rise[:, None] * change).sum(axis=0) ** 2).sum(axis=0))
     steepness, contrast = np.sqrt((rise**2).sum(axis=0)), np.sqrt((change**2).sum(axis=(0, 1)))
     total = float(steepness[counts].sum())
     if total < 1e-6:
-        return CHANCE
+        return RANDOM_COSINE
     cosine_times_steepness = along / (contrast + 1)  # 1 is less than a step of one grey value: it keeps 0 / 0 away
     return min(float(cosine_times_steepness[counts].sum()) / total, 1.0)
 
 
-def colour_contrast(mask: Map, pixels: Map) -> float:
+def color_contrast(mask: Map, pixels: Map) -> float:
     """How much of the mask is coloured as nothing around it is: 1 less the intersection of the two colour histograms.
 
     Source: histogram intersection (Swain and Ballard, IJCV 1991).
@@ -142,10 +146,10 @@ def colour_contrast(mask: Map, pixels: Map) -> float:
     Returns:
         0..1: 0 where both have the same colours in the same amounts, or where either is empty; 1 where none is in both.
     """
-    red, green, blue = np.minimum(pixels * (COLOUR_STEPS / 256), COLOUR_STEPS - 1).astype(np.intp)
-    colour = ((red * COLOUR_STEPS + green) * COLOUR_STEPS + blue).ravel()
+    red, green, blue = np.minimum(pixels * (COLOR_STEPS / 256), COLOR_STEPS - 1).astype(np.intp)
+    color = ((red * COLOR_STEPS + green) * COLOR_STEPS + blue).ravel()
     here, around = (
-        np.bincount(colour, weights=weights.ravel(), minlength=COLOUR_STEPS**3) for weights in (mask, 1 - mask)
+        np.bincount(color, weights=weights.ravel(), minlength=COLOR_STEPS**3) for weights in (mask, 1 - mask)
     )
     if not here.sum() or not around.sum():
         return 0.0
@@ -166,11 +170,11 @@ def mask_in_crop(mask: PastedMask, frame: Sequence[int], side: int = 4 * SIDE) -
     return result
 
 
-def small(maps: Tensor) -> Map:
+def downsample(maps: Tensor) -> Map:
     """Maps (..., H, W) brought to (..., SIDE, SIDE), each pixel the mean of what it covers."""
     channels = maps.cpu().reshape(-1, *maps.shape[-2:]).float()
-    small: Map = adaptive_avg_pool2d(channels, SIDE).reshape(*maps.shape[:-2], SIDE, SIDE).numpy()
-    return small
+    downsample: Map = adaptive_avg_pool2d(channels, SIDE).reshape(*maps.shape[:-2], SIDE, SIDE).numpy()
+    return downsample
 
 
 def _gradient(maps: Map) -> Map:

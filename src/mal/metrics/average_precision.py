@@ -1,4 +1,4 @@
-"""COCO's mask AP of labels, as if they were the detections of a model that was given the true boxes."""
+"""COCO's mask AP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What costs nothing: the filled box and its inscribed ellipse, which a trained model must beat."""
+"""Baseline masks of a box: the filled box and its ellipse."""
 
 from __future__ import annotations
 

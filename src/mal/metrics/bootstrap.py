@@ -1,4 +1,4 @@
-"""How far figures could have come out otherwise: bootstrap over images (Efron 1979).
+"""Bootstrap confidence intervals, resampled by image.
 
 The boxes of an image share its light, its sharpness and its annotator, so whole images are drawn again, with
 replacement, and every figure is computed anew from each draw. All figures share the draws, so the difference of two is
@@ -7,10 +7,51 @@ measured on the same images: a paired comparison.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
+from torchmetrics.functional.clustering import calinski_harabasz_score, davies_bouldin_score
+
+
+@dataclass(frozen=True, slots=True)
+class ClassedVectors:
+    """Instance vectors of some boxes.
+
+    Attributes:
+        positions: (B,) int64, places of the annotations in the file.
+        vectors: (B, D) float32.
+        categories: (B,) int64 class numbers.
+    """
+
+    positions: Tensor
+    vectors: Tensor
+    categories: Tensor
+
+
+def cluster_quality(parts: Sequence[ClassedVectors]) -> dict[str, float] | None:
+    """Two standard scores of labelled clusters, whatever the order in which their members come.
+
+    Args:
+        parts: at least one.
+
+    Returns:
+        ``calinski_harabasz`` (larger is better) and ``davies_bouldin`` (smaller is better), or None where they are not
+        defined: of one class, or where no class has two members.
+    """
+    order = torch.cat([part.positions for part in parts]).argsort()
+    vectors = torch.cat([part.vectors for part in parts])[order]
+    categories = torch.cat([part.categories for part in parts])[order]
+    if not 1 < len(categories.unique()) < len(categories):
+        return None
+    return {
+        "calinski_harabasz": float(calinski_harabasz_score(vectors, categories)),
+        "davies_bouldin": float(davies_bouldin_score(vectors, categories)),
+    }
+
 
 RESAMPLES = 1000
 SEED = 0

@@ -1,4 +1,4 @@
-"""Boundary IoU (Cheng et al., CVPR 2021): how well the outlines of two masks agree."""
+"""Boundary IoU (CVPR 2021, arXiv 2103.16562)."""
 
 from __future__ import annotations
 

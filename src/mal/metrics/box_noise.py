@@ -1,4 +1,4 @@
-"""Boxes as a less careful person would have drawn them: moved, larger or smaller, by a known amount."""
+"""Metrics under noisy boxes."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def noisy_boxes(
     """
     draws = np.array([np.random.default_rng([SEED, position]).uniform(-1, 1, 4) for position in positions.tolist()])
     draws = draws.reshape(-1, 4)
-    centre, size = (xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]
+    center, size = (xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]
     if kind != "scale":
-        centre = centre + draws[:, :2] * level * size
+        center = center + draws[:, :2] * level * size
     if kind != "shift":
         size = size * (1 + level) ** draws[:, 2:]
-    start, end = centre - size / 2, centre + size / 2
+    start, end = center - size / 2, center + size / 2
     return np.concatenate([np.maximum(start, 0), np.minimum(end, image_sizes)], axis=1)
 
 

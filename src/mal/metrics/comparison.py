@@ -1,4 +1,4 @@
-"""Runs against each other on the same boxes: by how much they differ, and how sure it is that they do.
+"""Paired comparison of runs on the same boxes.
 
 Every box has a mask of every run, so the difference is taken box by box, and whole images are drawn again for its
 interval (see `mal.metrics.bootstrap`). What makes an image hard is hard for all runs and drops out: small differences
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mal.metrics.bootstrap import RESAMPLES, SEED, percentile_interval, resampled_class_means, resampled_means
-from mal.metrics.dice import dice_of_iou
+from mal.metrics.iou import dice_from_iou
 from mal.metrics.summary import SHARES
 from mal.size_bins import BIN_ENDS, SIZE_NAMES
 
@@ -138,7 +138,7 @@ def compare(paired: PairedBoxes, *, resamples: int = RESAMPLES, seed: int = SEED
     draws = _Draws(resamples, seed)
     figures = {"miou_classes": draws.class_means(paired)}
     columns = {"miou_instances": paired.iou, "boundary_iou_instances": paired.boundary_iou}
-    columns["dice_instances"] = dice_of_iou(paired.iou)
+    columns["dice_instances"] = dice_from_iou(paired.iou)
     columns |= {name: (paired.iou >= least).astype(np.float64) for name, least in SHARES.items()}
     figures |= draws.means(columns, paired.images)
     sizes = np.searchsorted(BIN_ENDS, paired.box_areas)

@@ -1,4 +1,4 @@
-"""Compares predicted masks with true ones while a network trains: the IoU alone, since it happens often."""
+"""Validation during training: the IoU alone."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mal.data.boxes import Box
-from mal.data.coco import CocoFile
-from mal.data.crop_stream import CropBatch
-from mal.data.ground_truth import GroundTruth
-from mal.masks.cleaning import AS_IT_IS, MaskCleaning, Thresholds, finished_mask
+from mal.coco.boxes import Box
+from mal.coco.coco_file import CocoFile
+from mal.coco.ground_truth import GroundTruth
+from mal.data.label_dataset import CropBatch
 from mal.masks.paste import PastedMask
-from mal.metrics.classes import ClassNumbers
+from mal.masks.postprocess import NO_POSTPROCESSING, PostprocessOptions, Thresholds, postprocess_mask
 from mal.metrics.iou import InstanceIoU, IouSummary, mask_iou
+from mal.metrics.summary import ClassNumbers
 
 
 class Evaluator(nn.Module):
@@ -30,7 +30,11 @@ class Evaluator(nn.Module):
     """
 
     def __init__(
-        self, coco: CocoFile, boxes: Sequence[Box], thresholds: Thresholds, cleaning: MaskCleaning = AS_IT_IS
+        self,
+        coco: CocoFile,
+        boxes: Sequence[Box],
+        thresholds: Thresholds,
+        cleaning: PostprocessOptions = NO_POSTPROCESSING,
     ) -> None:
         super().__init__()
         self.truth = GroundTruth(coco)
@@ -62,7 +66,7 @@ class Evaluator(nn.Module):
     def mask(self, batch: CropBatch, index: int, prob: Tensor | npt.NDArray[np.float32]) -> PastedMask:
         """The mask of one crop of a batch, at its place in the image."""
         box = batch.boxes[index]
-        return finished_mask(
+        return postprocess_mask(
             prob,
             batch.frames[index],
             (box.image.width, box.image.height),

@@ -1,4 +1,4 @@
-"""``instances.csv`` and ``classes.csv``: the figures of an evaluation for spreadsheets and for other tools."""
+"""`instances.csv` and `classes.csv`: metrics of each box and each class."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from mal.data.coco import CocoFile, show
-from mal.data.csv_out import text_of_cell, write_csv
+from mal.coco.coco_file import CocoFile, show
 from mal.errors import UserError
-from mal.metrics.classes import ClassNumbers
-from mal.metrics.dice import dice_of_iou
+from mal.files import text_of_cell, write_csv
 from mal.metrics.instance_table import ELLIPSE, FILLED_BOX, METHODS, MODEL, InstanceTable
+from mal.metrics.iou import dice_from_iou
 from mal.metrics.results import EvaluationFigures
+from mal.metrics.summary import ClassNumbers
 from mal.size_bins import SIZE_NAMES, size_bin
 
 
@@ -97,7 +97,7 @@ def instances(coco: CocoFile, table: InstanceTable, classes: ClassNumbers) -> It
             agreement=None if math.isnan(row["agreement"]) else float(row["agreement"]),
             iou=iou[MODEL],
             boundary_iou=boundary_iou[MODEL],
-            dice=float(dice_of_iou(iou[MODEL])),
+            dice=float(dice_from_iou(iou[MODEL])),
             box_iou_baseline=iou[FILLED_BOX],
             box_boundary_iou_baseline=boundary_iou[FILLED_BOX],
             ellipse_iou=iou[ELLIPSE],

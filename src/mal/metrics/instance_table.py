@@ -1,4 +1,4 @@
-"""What evaluation keeps of each box: numbers only, in one array, however many boxes there are."""
+"""Metrics of every box in one array."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mal.data.box import Box
+from mal.coco.boxes import Box
 from mal.masks.rle import Rle, rle_area
 from mal.metrics.baselines import box_mask, ellipse_mask
 from mal.metrics.boundary import boundary

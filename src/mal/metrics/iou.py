@@ -1,4 +1,4 @@
-"""How well masks agree: IoU of a pair, and its means over classes, instances and box sizes."""
+"""IoU and Dice of masks, and their means over classes, boxes and sizes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pycocotools import mask as mask_utils
 from torch import Tensor
@@ -13,6 +14,19 @@ from torchmetrics import Metric
 
 from mal.masks.rle import Rle
 from mal.size_bins import BIN_ENDS, SIZE_NAMES
+
+
+def dice_from_iou(iou: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Twice the common pixels over the sum of both masks' pixels, 0..1.
+
+    For one pair of masks it follows from the IoU: with c common pixels and u in the union both masks together have
+    u + c, so it is 2c / (u + c) = 2 IoU / (1 + IoU). Means of many pairs do not follow from each other.
+
+    Args:
+        iou: of each pair, 0..1.
+    """
+    values = np.asarray(iou, np.float64)
+    return 2 * values / (1 + values)
 
 
 def mask_iou(first: Rle, second: Rle) -> float:

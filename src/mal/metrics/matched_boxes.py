@@ -1,4 +1,4 @@
-"""Which rows of several evaluations are the same box."""
+"""Match the same box across evaluations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The masks of an evaluation on disk: COCO's format of results, a record a line, in the order of the annotations."""
+"""Predicted masks on disk, as COCO results, one record a line."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from mal.data.box import Box
-from mal.data.json_out import dumps
+from mal.coco.boxes import Box
 from mal.errors import UserError
-from mal.files import atomic_file, cannot_write
+from mal.files import atomic_file, cannot_write, dumps
 from mal.masks.rle import Rle
 
 

@@ -1,4 +1,4 @@
-"""The figures of an evaluation, as ``metrics.json`` has them; this is the one place that says what each is."""
+"""The schema of `metrics.json`; the one place that declares what each key means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables for docs/evaluation.md: every key and column of the files of an evaluation, from where they are declared.
+"""Tables of docs/evaluation.md, made from the declarations of keys and columns.
 
 ``python -m mal.metrics.results_docs docs/evaluation.md`` writes the end of the page anew.
 """

@@ -1,7 +1,8 @@
-"""From the table of boxes to the figures of each method."""
+"""Aggregate metrics of boxes by method, class and size."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,51 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mal.coco.boxes import Box
+from mal.coco.coco_file import CocoFile, category_name, show
 from mal.metrics import results
 from mal.metrics.bootstrap import percentile_interval, resampled_class_means, resampled_means
-from mal.metrics.dice import dice_of_iou
 from mal.metrics.instance_table import METHODS, MODEL, InstanceTable
-from mal.metrics.iou import IouSummary, iou_summary
+from mal.metrics.iou import IouSummary, dice_from_iou, iou_summary
+
+
+class ClassNumbers:
+    """The classes that boxes have, numbered in the order of their first box.
+
+    Args:
+        coco: the annotation file.
+        boxes: the boxes.
+
+    Attributes:
+        names: by number; where two ids share a name, the ids follow it, so that every name is there once.
+        ids: category ids by number, as in the file.
+    """
+
+    def __init__(self, coco: CocoFile, boxes: Sequence[Box]) -> None:
+        first = {repr(box.category_id): box.category_id for box in boxes}
+        self._numbers = {key: number for number, key in enumerate(first)}
+        self.ids: Sequence[Any] = list(first.values())
+        names = [category_name(coco, category_id) for category_id in self.ids]
+        uses = Counter(names)
+        self.names: Sequence[str] = [
+            f"{name} (id {show(category_id)})" if uses[name] > 1 else name
+            for name, category_id in zip(names, self.ids, strict=True)
+        ]
+
+    def number(self, category_id: Any) -> int:
+        """The number of a class.
+
+        Raises:
+            KeyError: no box has it.
+        """
+        return self._numbers[repr(category_id)]
+
+    def __contains__(self, category_id: Any) -> bool:
+        return repr(category_id) in self._numbers
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
 
 SHARES = {"share_iou_50": 0.5, "share_iou_75": 0.75, "share_iou_90": 0.9}
 
@@ -83,7 +124,7 @@ def _columns(table: InstanceTable, method: int) -> dict[str, Values]:
     return {
         "miou_instances": iou,
         "boundary_iou_instances": table["boundary_iou"][:, method].copy(),
-        "dice_instances": dice_of_iou(iou),
+        "dice_instances": dice_from_iou(iou),
         **shares,
     }
 

@@ -1,4 +1,4 @@
-"""The teacher: a network that follows the student as an exponential moving average."""
+"""The EMA teacher: an exponential moving average of the student."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that the timm library has on the Hugging Face hub."""
+"""Pretrained weights of timm from the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class HubWeights:
     """
 
     name: str
-    licence: str
+    license: str
     tensors: dict[str, Tensor]
 
 
@@ -54,6 +54,6 @@ def fetch_hub_weights(arch: str) -> HubWeights:
         ) from error
     return HubWeights(
         name=f"{config.architecture}.{config.tag}" if config.tag else config.architecture,
-        licence=config.license or "not stated",
+        license=config.license or "not stated",
         tensors={f"backbone.{key}": value for key, value in model.state_dict().items()},
     )

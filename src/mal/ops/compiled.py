@@ -1,9 +1,12 @@
-"""Compiling functions with numba, once for all processes where a cache can be written."""
+"""Functions compiled by numba and cached, and modules that fall back where that fails."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from types import ModuleType
 from typing import Any, TypeVar
 
 from numba import njit
@@ -26,3 +29,17 @@ def compiled(signature: Any) -> Callable[[FunctionT], FunctionT]:
             return njit(signature, nogil=True)(function)
 
     return compile_now
+
+
+@cache
+def fast_module(name: str) -> ModuleType | None:
+    """A module of this package that takes a compiler; None where that is missing or broken.
+
+    The first import ever compiles, which takes some seconds; later ones find the result in numba's cache. Import before
+    processes are forked: they share it then.
+    """
+    try:
+        return import_module(f"mal.ops.{name}")
+    except Exception as error:  # noqa: BLE001 - a compiler fails in many ways, and there is a way without it
+        LOG.debug("%s is of no use here: %s", name, error)
+        return None

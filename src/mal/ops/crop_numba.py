@@ -1,4 +1,4 @@
-"""Cutting a frame out of an image and resizing it, in one function that numba compiles.
+"""Crop and resize in one function compiled by numba.
 
 The numbers are those of Pillow's bicubic resize, to the bit: weights of 22 fractional bits, along one axis, rounded to
 bytes, then along the other. Which axis is the first depends on Pillow's version, so the caller says it. What is saved
@@ -42,12 +42,12 @@ def _weights(length, size):  # type: ignore[no-untyped-def]
     weights = np.zeros((size, most + 3), np.int32)
     exact = np.empty(most)
     for index in range(size):
-        centre = (index + 0.5) * scale
-        start = max(0, int(centre - support + 0.5))
-        number = min(length, int(centre + support + 0.5)) - start
+        center = (index + 0.5) * scale
+        start = max(0, int(center - support + 0.5))
+        number = min(length, int(center + support + 0.5)) - start
         total = 0.0
         for j in range(number):
-            exact[j] = _bicubic((j + start - centre + 0.5) * (1.0 / stretch))
+            exact[j] = _bicubic((j + start - center + 0.5) * (1.0 / stretch))
             total += exact[j]
         for j in range(number):
             weight = exact[j] / total * (1 << _BITS) if total != 0.0 else exact[j] * (1 << _BITS)
@@ -103,8 +103,8 @@ def _planes(image, rows, columns):  # type: ignore[no-untyped-def]
         for j in range(columns.size):
             column = columns[j]
             for i in range(top, min(top + _TILE, rows.size)):
-                for colour in range(3):
-                    planes[colour, j, i] = image[rows[i], column, colour]
+                for color in range(3):
+                    planes[color, j, i] = image[rows[i], column, color]
     return planes
 
 
@@ -122,14 +122,14 @@ def crop_and_resize(image, rows, columns, result, mirrored, height_first):  # ty
     upright, turned = np.empty((rows.size, columns.size), np.uint8), np.empty((columns.size, size), np.uint8)
     low, narrow = np.empty((size, columns.size), np.uint8), np.empty((size, rows.size), np.uint8)
     small, narrowed = np.empty((size, size), np.uint8), np.empty((rows.size, size), np.uint8)
-    for colour in range(3):
+    for color in range(3):
         if height_first:
-            _transpose(whole[colour], upright)
+            _transpose(whole[color], upright)
             _resize_rows(upright, size, low)
             _transpose(low, turned)
             _resize_rows(turned, size, small)
-            _transpose(small[::-1] if mirrored else small, result[colour])
+            _transpose(small[::-1] if mirrored else small, result[color])
         else:
-            _resize_rows(whole[colour], size, narrow)
+            _resize_rows(whole[color], size, narrow)
             _transpose(narrow[::-1] if mirrored else narrow, narrowed)
-            _resize_rows(narrowed, size, result[colour])
+            _resize_rows(narrowed, size, result[color])

@@ -1,4 +1,4 @@
-"""Mean-field refinement: pulls a soft mask towards the colour edges of its image.
+"""Mean-field refinement: moves a soft mask to the color edges of its image.
 
 This is the front door. ``mean_field_plain`` holds the formula for every device and is the reference; the others compute
 the same, faster: ``mean_field_numba`` on a CPU, ``mean_field_triton`` on a GPU.

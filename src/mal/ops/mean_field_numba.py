@@ -1,4 +1,4 @@
-"""Mean-field refinement on a CPU, compiled by numba for the processor at hand.
+"""Mean-field refinement on a CPU, compiled by numba.
 
 Four things make it fast. A map is worked on in vectors of neighbouring pixels of a row, with both sums, both
 exponentials and both logarithms in one go, so that an iteration reads and writes each value once. Only the window that
@@ -20,7 +20,7 @@ from numba import njit, types
 from torch import Tensor
 
 from mal.ops.compiled import compiled
-from mal.ops.mean_field_plain import NORMALISER, mean_field_plain
+from mal.ops.mean_field_plain import NORMALIZER, mean_field_plain
 from mal.ops.numba_vectors import (
     LANES,
     add,
@@ -39,8 +39,8 @@ from mal.ops.numba_vectors import (
 
 MAX_RADIUS = LANES  # a neighbour lies in the same vector or in the one beside it
 _ONE = np.float32(1)
-_NORMALISER = np.float32(NORMALISER)
-_FAR_COLOUR = np.float32(1e15)  # of pixels outside the image: their weight comes to nothing
+_NORMALIZER = np.float32(NORMALIZER)
+_FAR_COLOR = np.float32(1e15)  # of pixels outside the image: their weight comes to nothing
 _MAP, _IMAGE = types.float32[:, ::1], types.float32[:, :, ::1]
 
 
@@ -107,13 +107,13 @@ def _box_window(box_mask):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _pair_weights(colours, rows, stride, radius, exponent_scale):  # type: ignore[no-untyped-def]
+def _pair_weights(colors, rows, stride, radius, exponent_scale):  # type: ignore[no-untyped-def]
     """The colour similarity of every pixel and one neighbour of each symmetric pair of a window.
 
     Returns:
         The weights, flat, one plane a pair, and for each pair the step from a pixel to its neighbour.
     """
-    plane = colours.size // 3
+    plane = colors.size // 3
     pairs = ((2 * radius + 1) ** 2 - 1) // 2
     steps = np.empty(pairs, np.intp)
     weights = np.empty(pairs * plane, np.float32)
@@ -122,9 +122,9 @@ def _pair_weights(colours, rows, stride, radius, exponent_scale):  # type: ignor
         for dx in range(-radius if dy > 0 else 1, radius + 1):
             step = dy * stride + dx
             for i in range((radius - dy) * stride, (rows - radius) * stride, LANES):
-                red = sub(load(colours, i), load(colours, i + step))
-                green = sub(load(colours, plane + i), load(colours, plane + i + step))
-                blue = sub(load(colours, 2 * plane + i), load(colours, 2 * plane + i + step))
+                red = sub(load(colors, i), load(colors, i + step))
+                green = sub(load(colors, plane + i), load(colors, plane + i + step))
+                blue = sub(load(colors, 2 * plane + i), load(colors, 2 * plane + i + step))
                 distance = fma(red, red, fma(green, green, mul(blue, blue)))
                 store(weights, pair * plane + i, exp2(mul(distance, exponent_scale)))
             steps[pair] = step
@@ -170,7 +170,7 @@ def _iterate(value, inside, weights, steps, rows, stride, radius, num_iter, low,
                     foreground = fma(back_weight, load(logs, back), foreground)
                     background = fma(back_weight, load(logs, plane + back), background)
                 foreground = mul(exp2(foreground), load(inside, i))
-                total = add(add(exp2(background), foreground), _NORMALISER)
+                total = add(add(exp2(background), foreground), _NORMALIZER)
                 x = at_most(at_least(div(foreground, total), low), high)
                 store(logs, new_half + i, log2(x))
                 store(logs, new_half + plane + i, log2(sub(_ONE, x)))
@@ -197,13 +197,13 @@ def _refine(image, prob, box_mask, result, radius, num_iter, exponent_scale, low
     rows = bottom - top + 2 * radius
     stride = ((right - left + LANES - 1) // LANES + 2) * LANES
     plane = rows * stride + LANES
-    colours = np.full(3 * plane, _FAR_COLOUR, np.float32)
+    colors = np.full(3 * plane, _FAR_COLOR, np.float32)
     for y in range(max(0, top - radius), min(image.shape[1], bottom + radius)):
         for x in range(max(0, left - radius), min(image.shape[2], right + radius)):
             i = (y - top + radius) * stride + x - left + LANES
             for channel in range(3):
-                colours[channel * plane + i] = image[channel, y, x]
-    weights, steps = _pair_weights(colours, rows, stride, radius, exponent_scale)
+                colors[channel * plane + i] = image[channel, y, x]
+    weights, steps = _pair_weights(colors, rows, stride, radius, exponent_scale)
     inside, value = np.zeros(plane, np.float32), np.zeros(plane, np.float32)
     for y in range(top, bottom):
         for x in range(left, right):

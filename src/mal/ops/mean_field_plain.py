@@ -1,4 +1,4 @@
-"""Mean-field refinement in torch operations, on any device: the reference for the faster versions.
+"""Mean-field refinement in PyTorch, the reference for the faster versions.
 
 Shape letters: B maps, H x W pixels, P pixels of one flattened, padded map.
 """
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 # Added to the normaliser of the two classes. Not a guard against zero: with 5 x 5 windows both products fall far
 # below it, and the value is then pulled to the lower clamp. Trained models rely on that.
-NORMALISER = 1e-6
+NORMALIZER = 1e-6
 
 
 @torch.no_grad()
@@ -54,7 +54,7 @@ def mean_field_plain(
             energy[:, :, offset:].addcmul_(log_x[:, :, :-offset], weight)
         foreground, background = energy.exp_()
         foreground.mul_(inside)
-        torch.div(foreground, background.add_(foreground).add_(NORMALISER), out=x).clamp_(low, high)
+        torch.div(foreground, background.add_(foreground).add_(NORMALIZER), out=x).clamp_(low, high)
     return x.unflatten(1, (height, row_length))[:, :, :width].contiguous()
 
 

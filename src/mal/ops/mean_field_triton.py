@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mal.ops.mean_field_plain import NORMALISER, mean_field_plain
+from mal.ops.mean_field_plain import NORMALIZER, mean_field_plain
 
 RIM = 8  # rows and columns around a tile's core
 # By radius: rows and columns of a tile, and warps. A thread has 4 pixels, whose 8 or 24 weights each fit into the
@@ -63,7 +63,7 @@ def mean_field_triton(
                 -1 / (2 * zeta**2 * math.log(2)),
                 low,
                 high,
-                NORMALISER,
+                NORMALIZER,
                 RADIUS=radius,
                 RIM=RIM,
                 ROWS=rows,
@@ -89,7 +89,7 @@ def _iterate_tiles(  # type: ignore[no-untyped-def]
     exponent_scale,
     low,
     high,
-    normaliser,
+    normalizer,
     RADIUS: tl.constexpr,  # noqa: N803 - Triton's constants are written so
     RIM: tl.constexpr,  # noqa: N803
     ROWS: tl.constexpr,  # noqa: N803
@@ -106,18 +106,18 @@ def _iterate_tiles(  # type: ignore[no-untyped-def]
     inside = tl.load(box_mask + index * area + here, in_image, 0.0)
     value = tl.load(old + index * area + here, in_image, low)
 
-    colours = image + index * 3 * area
-    red = tl.load(colours + here, in_image, 0.0)
-    green = tl.load(colours + area + here, in_image, 0.0)
-    blue = tl.load(colours + 2 * area + here, in_image, 0.0)
+    colors = image + index * 3 * area
+    red = tl.load(colors + here, in_image, 0.0)
+    green = tl.load(colors + area + here, in_image, 0.0)
+    blue = tl.load(colors + 2 * area + here, in_image, 0.0)
     weights = ()
     for dy in tl.static_range(-RADIUS, RADIUS + 1):
         for dx in tl.static_range(-RADIUS, RADIUS + 1):
             there = here + dy * width + dx
             exists = in_image & (y + dy >= 0) & (y + dy < height) & (x + dx >= 0) & (x + dx < width)
-            d_red = red - tl.load(colours + there, exists, 0.0)
-            d_green = green - tl.load(colours + area + there, exists, 0.0)
-            d_blue = blue - tl.load(colours + 2 * area + there, exists, 0.0)
+            d_red = red - tl.load(colors + there, exists, 0.0)
+            d_green = green - tl.load(colors + area + there, exists, 0.0)
+            d_blue = blue - tl.load(colors + 2 * area + there, exists, 0.0)
             weight = tl.exp2((d_red * d_red + d_green * d_green + d_blue * d_blue) * exponent_scale)
             weights = weights + (tl.where(exists, weight, 0.0),)  # type: ignore[assignment] # noqa: RUF005
 
@@ -141,7 +141,7 @@ def _iterate_tiles(  # type: ignore[no-untyped-def]
                     foreground += weight * tl.load(logs + there, in_tile, 0.0)
                     background += weight * tl.load(logs + ROWS * COLUMNS + there, in_tile, 0.0)
         foreground = tl.exp2(foreground) * inside
-        value = foreground / (tl.exp2(background) + foreground + normaliser)
+        value = foreground / (tl.exp2(background) + foreground + normalizer)
         value = tl.where(value < low, low, value)  # NaN stays NaN
         value = tl.where(value > high, high, value)
 

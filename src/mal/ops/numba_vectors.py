@@ -1,4 +1,4 @@
-"""Vectors of floats for functions that numba compiles: loading, storing, arithmetic, powers and logarithms.
+"""SIMD vectors of floats for numba: load, store, arithmetic, powers, logarithms.
 
 Left to itself, LLVM gives up on finding what may be done at once in loops like the mean field's, and works pixel by
 pixel. Here the vectors are spelled out, as a type that LLVM lays into the registers of whatever processor there is.

@@ -1,4 +1,4 @@
-"""Charts as pictures, for slides and documents."""
+"""Charts as PNG files."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from mal.files import atomic_file
-from mal.report.chart import BOTTOM, RIGHT, TOP, WIDTH, Bar, Chart, Line, Role
+from mal.report.chart_model import BOTTOM, RIGHT, TOP, WIDTH, Bar, Chart, Line, Role
 
 SCALE = 3  # picture pixels for one of the drawing
 FINER = 2  # drawn so much larger and reduced, so that slanted lines are smooth
 HEAD = 34  # for the title; as much again for a legend
 
 PAPER, INK, QUIET_INK, GRID = (255, 255, 255), (26, 28, 33), (98, 101, 111), (232, 229, 222)
-Colour = tuple[int, ...]
+Color = tuple[int, ...]
 
-COLOURS: dict[Role, Colour] = {
+COLORS: dict[Role, Color] = {
     "first": (11, 110, 99),
     "second": (201, 116, 12),
     "third": (78, 91, 184),
@@ -54,7 +54,7 @@ class _Drawing:
         self._write((10, 14), chart.title, 14, INK, "lm")
         x = 10.0
         for role, name in chart.legend:
-            self._rectangle((x, 34, x + 10, 44), COLOURS[role])
+            self._rectangle((x, 34, x + 10, 44), COLORS[role])
             self._write((x + 15, 39), name, 11, QUIET_INK, "lm")
             x += 15 + self.pen.textlength(name, font=_font(11 * self.unit)) / self.unit + 16
         for value, label in chart.y.ticks:
@@ -71,36 +71,36 @@ class _Drawing:
 
     def _bar(self, bar: Bar) -> None:
         chart = self.chart
-        colour = tuple(
-            round(paper + bar.strength * (ink - paper)) for paper, ink in zip(PAPER, COLOURS[bar.role], strict=True)
+        color = tuple(
+            round(paper + bar.strength * (ink - paper)) for paper, ink in zip(PAPER, COLORS[bar.role], strict=True)
         )
         x0, x1 = chart.place_x(bar.x0), chart.place_x(bar.x1)
         y0, y1 = self.head + chart.place_y(bar.y1), self.head + chart.place_y(bar.y0)
         if x1 > x0 and y1 > y0:
-            self._rectangle((x0, y0, x1, y1), colour)
+            self._rectangle((x0, y0, x1, y1), color)
 
     def _line(self, line: Line) -> None:
-        chart, own = self.chart, COLOURS[line.role]
-        colour = tuple((value + 2 * 255) // 3 for value in own) if line.is_faint else own
+        chart, own = self.chart, COLORS[line.role]
+        color = tuple((value + 2 * 255) // 3 for value in own) if line.is_faint else own
         places = [(chart.place_x(x), self.head + chart.place_y(y)) for x, y in line.points]
         for start, end in _dashes(places) if line.is_dashed else pairwise(places):
-            self._stroke([start, end], colour, 1.2 if line.is_faint else 2)
+            self._stroke([start, end], color, 1.2 if line.is_faint else 2)
         for x, y in places if line.has_dots else []:
             box = [(x - 3) * self.unit, (y - 3) * self.unit, (x + 3) * self.unit, (y + 3) * self.unit]
-            self.pen.ellipse(box, fill=colour)
+            self.pen.ellipse(box, fill=color)
 
-    def _rectangle(self, corners: tuple[float, float, float, float], colour: Colour) -> None:
+    def _rectangle(self, corners: tuple[float, float, float, float], color: Color) -> None:
         x0, y0, x1, y1 = (side * self.unit for side in corners)
-        self.pen.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), fill=colour)
+        self.pen.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), fill=color)
 
-    def _stroke(self, points: list[tuple[float, float]], colour: Colour, width: float) -> None:
+    def _stroke(self, points: list[tuple[float, float]], color: Color, width: float) -> None:
         self.pen.line(
-            [(x * self.unit, y * self.unit) for x, y in points], fill=colour, width=max(1, round(width * self.unit))
+            [(x * self.unit, y * self.unit) for x, y in points], fill=color, width=max(1, round(width * self.unit))
         )
 
-    def _write(self, place: tuple[float, float], words: str, size: int, colour: Colour, anchor: str) -> None:
+    def _write(self, place: tuple[float, float], words: str, size: int, color: Color, anchor: str) -> None:
         x, y = place
-        self.pen.text((x * self.unit, y * self.unit), words, font=_font(size * self.unit), fill=colour, anchor=anchor)
+        self.pen.text((x * self.unit, y * self.unit), words, font=_font(size * self.unit), fill=color, anchor=anchor)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -1,4 +1,4 @@
-"""The page of a comparison: figures side by side, classes that gain and lose, and the boxes that differ most."""
+"""The page of `mal compare`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A comparison in words, for the terminal and for the page."""
+"""A comparison in words, for terminal and page."""
 
 from __future__ import annotations
 

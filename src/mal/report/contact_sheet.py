@@ -1,4 +1,4 @@
-"""A single picture that shows many: rows of equal columns under a heading."""
+"""Contact sheet: many small pictures in one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The demo's page: what a network that saw only boxes makes of pictures it has never seen."""
+"""The demo's page, with the curves of its training."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,83 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mal.errors import UserError
 from mal.masks.rle import Rle, mask_from_rle, rle_from_mask
 from mal.metrics.iou import mask_iou
 from mal.report.contact_sheet import contact_sheet
 from mal.report.overlay import Pixels, draw_overlay
 from mal.report.page import picture, render, score_tile, text
+
+Points = list[tuple[float, float]]
+
+POINTS_SHOWN = 400
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingCurves:
+    """Values by name (``train/loss``, ``val/mIoU``, ...), as points (step or epoch, value) from left to right.
+
+    Attributes:
+        unit: what is counted along the curves: "step" or "epoch".
+        values: the points by name.
+        folder: where they were logged.
+    """
+
+    unit: str
+    values: dict[str, Points]
+    folder: Path
+
+
+def training_curves(folder: Path) -> TrainingCurves:
+    """The curves of a training's results folder, from TensorBoard's files or, where there are none, ``status.json``.
+
+    Raises:
+        UserError: the folder holds neither.
+    """
+    values, unit = _from_events(folder / "tensorboard"), "step"
+    if not values:
+        values, unit = _from_status(folder / "status.json"), "epoch"
+    if not values:
+        raise UserError(f"{folder}: holds no curves of a training (no tensorboard/ and no epoch in status.json)")
+    return TrainingCurves(unit, {name: _thinned(points) for name, points in values.items()}, folder)
+
+
+def _from_events(folder: Path) -> dict[str, Points]:
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader  # slow to import
+    from tensorboard.compat.proto.event_pb2 import SessionLog
+
+    values: dict[str, dict[int, float]] = {}
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        for event in EventFileLoader(str(path)).Load():
+            if event.session_log.status == SessionLog.START:  # a resumed run hides what it does again
+                values = {name: {s: v for s, v in at.items() if s < event.step} for name, at in values.items()}
+            for value in event.summary.value:
+                if value.tensor.float_val:
+                    values.setdefault(value.tag, {})[event.step] = value.tensor.float_val[0]
+    return {name: sorted((step + 1.0, value) for step, value in at.items()) for name, at in values.items() if at}
+
+
+def _from_status(path: Path) -> dict[str, Points]:
+    values: dict[str, dict[float, float]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            entry = json.loads(line)
+        except ValueError:  # the last line of a run that was killed
+            continue
+        words = entry["message"].split()
+        if words[:1] == ["epoch"] and words[2:] == ["done"]:
+            for name, value in entry.get("metrics", {}).items():
+                if value is not None:
+                    values.setdefault(name, {})[float(words[1])] = value
+    return {name: sorted(at.items()) for name, at in values.items()}
+
+
+def _thinned(points: Points) -> Points:
+    """So many points as a chart can show, each the mean of its neighbours."""
+    group = -(-len(points) // POINTS_SHOWN)
+    parts = [points[start : start + group] for start in range(0, len(points), group)]
+    return [(part[-1][0], sum(value for _, value in part) / len(part)) for part in parts]
+
 
 HEADING = "Masks from boxes alone"
 DRAWN_WIDTH = 512  # pixels; smaller pictures are enlarged to it, so that outlines come out fine
@@ -104,7 +177,7 @@ def _tiles(summary: DemoSummary) -> list[str]:
     return [
         score_tile("Filled box", summary.filled_box_miou, "the whole box taken as the mask"),
         score_tile("Inscribed ellipse", summary.ellipse_miou, "the ellipse that touches all four sides"),
-        score_tile("Trained on boxes", summary.model_miou, f"{gain}; {before}", emphasised=True),
+        score_tile("Trained on boxes", summary.model_miou, f"{gain}; {before}", emphasized=True),
     ]
 
 
@@ -128,8 +201,8 @@ def _panels(case: DemoCase) -> list[Pixels]:
 
 def _muted(image: Pixels) -> Pixels:
     """The picture in soft greys, on which the colours of masks cannot be mistaken for its own."""
-    grey = np.asarray(Image.fromarray(image).convert("L"), dtype=np.float32)
-    return np.repeat(np.rint(40 + 0.7 * grey).astype(np.uint8)[..., None], 3, axis=2)
+    gray = np.asarray(Image.fromarray(image).convert("L"), dtype=np.float32)
+    return np.repeat(np.rint(40 + 0.7 * gray).astype(np.uint8)[..., None], 3, axis=2)
 
 
 def _enlarged(rle: Rle, size: tuple[int, int]) -> Rle:

@@ -1,4 +1,4 @@
-"""A report's findings from a label file, whose true masks nobody knows."""
+"""Report data from a label file, without true masks."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from mal.data.coco import CocoFile, category_name, read_coco
+from mal.coco.coco_file import CocoFile, category_name, read_coco
 from mal.data.images import fill_missing_sizes
-from mal.data.turned_pictures import choose_reading
+from mal.data.picture_remarks import choose_reading
 from mal.errors import UserError
 from mal.masks.rle import rle_from_segmentation
-from mal.reading import AS_STORED, Reading
-from mal.report.findings import Findings, MaskPair, Tile
-from mal.report.instances import Column, Instances, instances_of
+from mal.plain_files import AS_STORED, Reading
 from mal.report.page import share_text
+from mal.report.report_data import Column, Instances, MaskPair, ReportData, Tile, instances_of
 
 LOW_SCORE = 0.5
 
 
-def read_labels(ann: Path, images: Path, reading: Reading = AS_STORED) -> tuple[Findings, CocoFile]:
+def read_labels(ann: Path, images: Path, reading: Reading = AS_STORED) -> tuple[ReportData, CocoFile]:
     """The masks of a label file, with what it says of each: ``mask_score``, ``iou`` and the ``mal`` mark; and the file.
 
     Raises:
@@ -42,7 +41,7 @@ def read_labels(ann: Path, images: Path, reading: Reading = AS_STORED) -> tuple[
         except ValueError:  # a mask of the input that was handed on as it was
             return None, None
 
-    findings = Findings(
+    findings = ReportData(
         eyebrow="Labels without truth",
         title=f"Which masks of {ann.name} need a look?",
         story=_story(instances),

@@ -1,4 +1,4 @@
-"""A crop of a picture with several masks of one object as vector outlines over it; the picture is encoded once."""
+"""A crop with masks as outlines over it, as SVG or as a small picture."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from pycocotools import mask as coco_mask
 
-from mal.masks.outlines import trace
-from mal.masks.polygons import simplified
-from mal.masks.rle import Rle, mask_from_rle
-from mal.report.overlay import Pixels
+from mal.masks.polygons import find_contours, simplified
+from mal.masks.rle import Rle, mask_from_rle, rle_from_mask
+from mal.report.contact_sheet import PAPER, QUIET_INK
+from mal.report.overlay import Pixels, draw_overlay
 
 LONGEST_SIDE = 320  # pixels of the page's picture
 MARGIN = 0.18  # of the longer side of what is shown, on each side
@@ -98,17 +99,66 @@ def cropped_mask(mask: Rle, window: Window, size: tuple[int, int]) -> npt.NDArra
     crop = mask_from_rle(mask)[y0:y1, x0:x1]
     if size == (x1 - x0, y1 - y0):
         return crop
-    grey = Image.fromarray(crop.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
-    return np.asarray(grey) > 127
+    gray = Image.fromarray(crop.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
+    return np.asarray(gray) > 127
 
 
 def _outline(mask: Rle, window: Window, size: tuple[int, int]) -> str:
     x0, y0, x1, y1 = window
     crop = cropped_mask(mask, window, size)
     is_smaller = size != (x1 - x0, y1 - y0)
-    rings = [ring for part in trace(crop) for ring in (part.outer, *part.holes)]
+    rings = [ring for part in find_contours(crop) for ring in (part.outer, *part.holes)]
     return "".join(_closed(simplified(ring, TOLERANCE if is_smaller else 0)) for ring in rings)
 
 
 def _closed(ring: npt.NDArray[np.int64]) -> str:
     return "M" + "L".join(f"{x} {y}" for x, y in ring.tolist()) + "Z"
+
+
+SIDE, CAPTION = 320, 26
+Mask = NDArray[np.bool_]
+
+
+def mask_tile(
+    picture: Pixels, predicted: Mask, truth: Mask, box_xyxy: Sequence[float], *, iou: float, caption: str
+) -> Pixels:
+    """The predicted mask tinted, the true one as a white line, the box framed, the IoU in the corner.
+
+    picture: (H, W, 3) uint8. predicted, truth: (h, w) of the same part of the image, at any scale. box_xyxy: pixels of
+    the masks. iou: 0..1. caption: written below. Returns (SIDE + CAPTION, SIDE, 3) uint8, the picture in its middle.
+    """
+    height, width = predicted.shape
+    scale = SIDE / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    canvas = np.array(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+    canvas = draw_overlay(canvas, [rle_from_mask(_resized(predicted, size))], [[side * scale for side in box_xyxy]])
+    _draw_outline(canvas, _resized(truth, size))
+    tile = Image.new("RGB", (SIDE, SIDE + CAPTION), PAPER)
+    corner = (SIDE - size[0]) // 2, (SIDE - size[1]) // 2
+    tile.paste(Image.fromarray(canvas), corner)
+    pen = ImageDraw.Draw(tile)
+    _write_patch(pen, corner, f"{iou:.2f}")
+    pen.text((0, SIDE + 5), caption, font=ImageFont.load_default(size=15), fill=QUIET_INK)
+    return np.array(tile)
+
+
+def _resized(mask: Mask, size: tuple[int, int]) -> Mask:
+    picture = Image.fromarray(mask.astype(np.uint8) * 255)
+    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR)) > 127
+
+
+def _draw_outline(canvas: Pixels, mask: Mask) -> None:
+    """A white line just inside a mask with a dark one around it, which show on any ground; in place."""
+    picture = Image.fromarray(mask.astype(np.uint8) * 255)
+    inner = np.asarray(picture.filter(ImageFilter.MinFilter(5))) > 0
+    outer = np.asarray(picture.filter(ImageFilter.MaxFilter(3))) > 0
+    canvas[outer & ~mask] = 0
+    canvas[mask & ~inner] = 255
+
+
+def _write_patch(pen: ImageDraw.ImageDraw, corner: tuple[int, int], text: str) -> None:
+    font = ImageFont.load_default(size=18)
+    place = corner[0] + 6, corner[1] + 4
+    right, bottom = pen.textbbox(place, text, font=font)[2:]
+    pen.rectangle((*corner, right + 6, bottom + 5), fill=(0, 0, 0))
+    pen.text(place, text, font=font, fill=(255, 255, 255))

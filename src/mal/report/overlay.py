@@ -1,4 +1,4 @@
-"""Draw masks, boxes and labels over a picture, one colour per object."""
+"""Draw masks, boxes and labels over an image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from mal.masks.rle import Rle, mask_from_rle, rle_area
 
 Pixels = NDArray[np.uint8]
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Patch = tuple[float, float, float, float]
 Boxes: TypeAlias = Sequence[Sequence[float]] | NDArray[np.floating[Any]]
 
@@ -37,32 +37,32 @@ def draw_overlay(
     """
     pen_width = max(1, round(max(image.shape[:2]) / 320))
     canvas = image.copy()
-    colours = object_colours(max(len(masks), len(boxes_xyxy)))
+    colors = object_colors(max(len(masks), len(boxes_xyxy)))
     for index in sorted(range(len(masks)), key=lambda position: -rle_area(masks[position])):
-        _tint(canvas, masks[index], colours[index], pen_width)
+        _tint(canvas, masks[index], colors[index], pen_width)
     if len(boxes_xyxy) == 0:
         return canvas
     drawing = Image.fromarray(canvas)
     pen = ImageDraw.Draw(drawing)
-    for box, colour in zip(boxes_xyxy, colours, strict=True):
-        _draw_frame(pen, box, colour, max(1, pen_width // 2))
+    for box, color in zip(boxes_xyxy, colors, strict=True):
+        _draw_frame(pen, box, color, max(1, pen_width // 2))
     if labels is not None:
-        _write_labels(pen, drawing.size, boxes_xyxy, colours, labels)
+        _write_labels(pen, drawing.size, boxes_xyxy, colors, labels)
     return np.array(drawing)
 
 
-def object_colours(count: int) -> list[Colour]:
+def object_colors(count: int) -> list[Color]:
     """Bright colours for objects 0 to count - 1: hues far apart for neighbours, and the same for every count."""
-    colours = []
+    colors = []
     for index in range(count):
         hue = (0.55 + index * GOLDEN_TURN) % 1.0
         saturation, value = ((0.85, 1.0), (0.6, 1.0), (0.9, 0.8))[index % 3]
         red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
-        colours.append((round(red * 255), round(green * 255), round(blue * 255)))
-    return colours
+        colors.append((round(red * 255), round(green * 255), round(blue * 255)))
+    return colors
 
 
-def _tint(canvas: Pixels, rle: Rle, colour: Colour, pen_width: int) -> None:
+def _tint(canvas: Pixels, rle: Rle, color: Color, pen_width: int) -> None:
     """Colour the inside of a mask, in place, towards opaque where its edge is near."""
     x, y, width, height = (int(side) for side in coco_mask.toBbox(rle))
     if width == 0 or height == 0:
@@ -71,7 +71,7 @@ def _tint(canvas: Pixels, rle: Rle, colour: Colour, pen_width: int) -> None:
     inside = mask_from_rle(rle)[window]
     strength = inside * (FILL + (1 - FILL) * _edge_nearness(inside, pen_width))
     pixels = canvas[window].astype(np.float32)
-    pixels += strength[..., None].astype(np.float32) * (np.array(colour, dtype=np.float32) - pixels)
+    pixels += strength[..., None].astype(np.float32) * (np.array(color, dtype=np.float32) - pixels)
     canvas[window] = np.rint(pixels).astype(np.uint8)
 
 
@@ -84,28 +84,28 @@ def _edge_nearness(inside: NDArray[np.bool_], pen_width: int) -> NDArray[np.floa
     return np.clip((1 - depth) * 3.2, 0, 1)
 
 
-def _draw_frame(pen: ImageDraw.ImageDraw, box: Sequence[float] | Any, colour: Colour, pen_width: int) -> None:
+def _draw_frame(pen: ImageDraw.ImageDraw, box: Sequence[float] | Any, color: Color, pen_width: int) -> None:
     """Frame a box from its edge inward, with a dark line around the frame that shows it on any ground."""
     x0, y0, x1, y1 = (float(side) for side in box)
     right, bottom = max(x0, x1 - 1), max(y0, y1 - 1)  # PIL counts both ends as part of a rectangle
     pen.rectangle((x0 - 1, y0 - 1, right + 1, bottom + 1), outline=(0, 0, 0), width=1)
-    pen.rectangle((x0, y0, right, bottom), outline=colour, width=pen_width)
+    pen.rectangle((x0, y0, right, bottom), outline=color, width=pen_width)
 
 
 def _write_labels(
-    pen: ImageDraw.ImageDraw, size: tuple[int, int], boxes: Boxes, colours: Sequence[Colour], labels: Sequence[str]
+    pen: ImageDraw.ImageDraw, size: tuple[int, int], boxes: Boxes, colors: Sequence[Color], labels: Sequence[str]
 ) -> None:
     """Write each label on a patch of its object's colour: above its box, in its corner or below the box."""
     font = ImageFont.load_default(size=max(11, round(max(size) / 75)))
     taken: list[Patch] = []
-    for box, colour, label in zip(boxes, colours, labels, strict=True):
+    for box, color, label in zip(boxes, colors, labels, strict=True):
         left, top, right, bottom = pen.textbbox((0, 0), label, font=font)
         patch = _free_patch(box, right - left + 6, bottom - top + 5, size, taken)
         if patch is None:
             continue
         taken.append(patch)
-        pen.rectangle((patch[0], patch[1], patch[2] - 1, patch[3] - 1), fill=colour)
-        pen.text((patch[0] + 3 - left, patch[1] + 2 - top), label, font=font, fill=_ink_on(colour))
+        pen.rectangle((patch[0], patch[1], patch[2] - 1, patch[3] - 1), fill=color)
+        pen.text((patch[0] + 3 - left, patch[1] + 2 - top), label, font=font, fill=_ink_on(color))
 
 
 def _free_patch(
@@ -124,6 +124,6 @@ def _overlap(a: Patch, b: Patch) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _ink_on(colour: Colour) -> Colour:
-    red, green, blue = colour
+def _ink_on(color: Color) -> Color:
+    red, green, blue = color
     return (0, 0, 0) if 0.3 * red + 0.59 * green + 0.11 * blue > 120 else (255, 255, 255)

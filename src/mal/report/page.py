@@ -1,4 +1,4 @@
-"""Pieces of self-contained HTML pages: templates, embedded pictures and tiles with a number."""
+"""Parts of self-contained HTML pages: templates, embedded pictures, headline metrics."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def picture(image: Pixels, *, caption: str, description: str) -> str:
     )
 
 
-def score_tile(name: str, score: float, note: str, *, emphasised: bool = False) -> str:
+def score_tile(name: str, score: float, note: str, *, emphasized: bool = False) -> str:
     """A tile with a score of 0..1 as a number and a bar."""
     return render(
         "score_tile.html",
@@ -64,5 +64,5 @@ def score_tile(name: str, score: float, note: str, *, emphasised: bool = False) 
         score=f"{score:.3f}",
         percent=f"{100 * score:.1f}",
         note=text(note),
-        kind="tile emphasised" if emphasised else "tile",
+        kind="tile emphasised" if emphasized else "tile",
     )

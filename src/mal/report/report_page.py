@@ -1,4 +1,4 @@
-"""`report.html`: one file that shows which masks to trust, with its figures as pictures beside it."""
+"""`report.html`: which masks to trust, in one file."""
 
 from __future__ import annotations
 
@@ -6,18 +6,69 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
 from mal import __version__
 from mal.files import atomic_file, remove_drafts_of_the_dead
-from mal.report.chart import Chart
+from mal.report.chart_model import Chart, chart_figure
 from mal.report.chart_png import write_chart
-from mal.report.chart_svg import chart_figure
-from mal.report.charts import box_noise_chart, calibration, class_bars, histogram, size_bars, training_charts
-from mal.report.choice import galleries
-from mal.report.class_table import class_table
-from mal.report.findings import Findings, Tile
+from mal.report.gallery_selection import galleries
 from mal.report.page import asset, render, text
-from mal.report.page_data import page_data, script_json
-from mal.report.thumbnails import make_thumbnails
+from mal.report.page_data import make_thumbnails, page_data, script_json
+from mal.report.report_charts import box_noise_chart, calibration, class_bars, histogram, size_bars, training_charts
+from mal.report.report_data import MEASURES, Column, Instances, ReportData, Tile
+
+SHOWN = ("ellipse_iou", "box_iou", "boundary_iou", "score")  # beside the lead measure, as far as they are known
+
+
+def class_table(instances: Instances) -> str:
+    """The table as HTML, the class with most masks first; empty where no mask has a measure."""
+    if instances.lead is None:
+        return ""
+    others = [name for name in SHOWN if name in instances.measures and name != instances.lead]
+    counts = np.bincount(instances.class_numbers, minlength=len(instances.class_names))
+    order = sorted(range(len(counts)), key=lambda number: (-counts[number], instances.class_names[number]))
+    lead_name = f"mean {MEASURES[instances.lead]}"
+    heads = ["class", "masks", lead_name, *(MEASURES[name] for name in others), "below 0.5"]
+    return render(
+        "class_table.html",
+        heads="".join(f'<th scope="col">{text(head)}</th>' for head in heads),
+        rows="\n".join(_row(instances, number, int(counts[number]), others) for number in order),
+        note=text(f"{len(order)} classes, those with most masks first. The mark in a bar is the ellipse in the box.")
+        if "ellipse_iou" in others
+        else text(f"{len(order)} classes, those with most masks first."),
+    )
+
+
+def _row(instances: Instances, number: int, count: int, others: list[str]) -> str:
+    assert instances.lead
+    rows = instances.class_numbers == number
+    means = {name: _mean(instances.measures[name][rows]) for name in (instances.lead, *others)}
+    low = float((instances.measures[instances.lead][rows] < 0.5).mean())
+    cells = [f'<td class="number">{count:,}</td>', _bar_cell(means[instances.lead], means.get("ellipse_iou"))]
+    cells += [f'<td class="number">{_number(means[name])}</td>' for name in others]
+    cells.append(f'<td class="number">{low:.0%}</td>')
+    name = text(instances.class_names[number])
+    button = f'<button type="button" data-class="{number}" title="Show the pictures of this class">{name}</button>'
+    return f'<tr><th scope="row">{button}</th>{"".join(cells)}</tr>'
+
+
+def _bar_cell(mean: float | None, ellipse: float | None) -> str:
+    if mean is None:
+        return "<td>–</td>"
+    mark = "" if ellipse is None else f'<i style="left:{100 * ellipse:.1f}%"></i>'
+    bar = f'<span class="meter"><b style="width:{100 * mean:.1f}%"></b>{mark}</span>'
+    return f'<td class="meter-cell"><span class="value">{mean:.3f}</span>{bar}</td>'
+
+
+def _mean(values: Column) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
 
 PICTURES = 400  # in the page; some 15 kB each
 
@@ -42,7 +93,7 @@ class WrittenReport:
 
 
 def write_report(
-    findings: Findings, path: Path, *, pictures: int = PICTURES, only_missing: bool = False
+    findings: ReportData, path: Path, *, pictures: int = PICTURES, only_missing: bool = False
 ) -> WrittenReport | None:
     """Write the page, and its charts as PNG into the folder `<its name>_figures` beside it.
 
@@ -66,7 +117,7 @@ def write_report(
     return WrittenReport(path, paths, *written) if written else None
 
 
-def _write_page(findings: Findings, charts: list[Chart], path: Path, pictures: int) -> tuple[int, list[str]]:
+def _write_page(findings: ReportData, charts: list[Chart], path: Path, pictures: int) -> tuple[int, list[str]]:
     instances = findings.instances
     chosen = galleries(instances, pictures)
     rows = [row for shown in chosen.values() for row in shown]
@@ -93,7 +144,7 @@ def _write_page(findings: Findings, charts: list[Chart], path: Path, pictures: i
     return len(thumbnails), problems
 
 
-def _charts(findings: Findings) -> list[Chart]:
+def _charts(findings: ReportData) -> list[Chart]:
     instances = findings.instances
     charts = []
     if "iou" in instances.measures:
@@ -112,7 +163,7 @@ def _charts(findings: Findings) -> list[Chart]:
     return charts + (training_charts(findings.curves) if findings.curves else [])
 
 
-def _write_figures(findings: Findings, charts: list[Chart], folder: Path, *, only_missing: bool) -> list[Path]:
+def _write_figures(findings: ReportData, charts: list[Chart], folder: Path, *, only_missing: bool) -> list[Path]:
     remove_drafts_of_the_dead(folder)
     paths = []
     for chart in _all_charts(findings, charts):
@@ -122,7 +173,7 @@ def _write_figures(findings: Findings, charts: list[Chart], folder: Path, *, onl
     return paths
 
 
-def _all_charts(findings: Findings, charts: list[Chart]) -> list[Chart]:
+def _all_charts(findings: ReportData, charts: list[Chart]) -> list[Chart]:
     return [*charts, class_bars(findings.instances)] if findings.instances.lead else charts
 
 

@@ -1,4 +1,4 @@
-"""The masks that a person should see first, as a table and as a COCO file for an annotation tool."""
+"""The review queue: masks to look at first, as CSV and COCO."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from mal.data.coco import CocoFile, show
-from mal.data.csv_out import write_csv
-from mal.data.json_out import without_non_finite, write_json
-from mal.data.turned_pictures import MARK
-from mal.report.instances import Instances
+from mal.coco.coco_file import CocoFile, show
+from mal.data.picture_remarks import MARK
+from mal.files import without_non_finite, write_csv, write_json
+from mal.report.report_data import Instances
 
 REVIEW = 200
 COLUMNS = (

@@ -1,4 +1,4 @@
-"""Write the generated data set to disk as COCO: pictures, boxes alone for training, exact masks for measuring."""
+"""Write the generated data set: images, boxes for training, exact masks for evaluation."""
 
 from __future__ import annotations
 

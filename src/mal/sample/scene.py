@@ -1,4 +1,4 @@
-"""One scene: objects painted over a background and over each other, with the exact mask of what stays visible."""
+"""One scene: objects painted over a background, with exact visible masks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from mal.sample.shapes import CATEGORY_NAMES, Shape, random_shape
-from mal.sample.textures import Picture, background, random_colour, surface
+from mal.sample.textures import Picture, background, random_color, surface
 
 Mask = NDArray[np.bool_]
 
@@ -122,17 +122,17 @@ def _paint(rng: np.random.Generator, canvas: Picture, placed: _Placed) -> None:
     behind = canvas[placed.window]
     rim = behind[(placed.cover > 0) & (placed.cover < 1)]
     height, width = placed.cover.shape
-    paint = surface(rng, width, height, _contrasting_colour(rng, rim))
+    paint = surface(rng, width, height, _contrasting_color(rng, rim))
     behind += placed.cover[..., None] * (paint - behind)
 
 
-def _contrasting_colour(rng: np.random.Generator, rim: NDArray[np.float32]) -> NDArray[np.float32]:
+def _contrasting_color(rng: np.random.Generator, rim: NDArray[np.float32]) -> NDArray[np.float32]:
     """The first of a few random colours that differs from nearly all of the rim's pixels, (N, 3), else the best one."""
-    candidates = [random_colour(rng) for _ in range(8)]
-    contrasts = [float(np.quantile(np.linalg.norm(rim - colour, axis=1), 0.15)) for colour in candidates]
-    for colour, contrast in zip(candidates, contrasts, strict=True):
+    candidates = [random_color(rng) for _ in range(8)]
+    contrasts = [float(np.quantile(np.linalg.norm(rim - color, axis=1), 0.15)) for color in candidates]
+    for color, contrast in zip(candidates, contrasts, strict=True):
         if contrast > rng.uniform(45, 90):
-            return colour
+            return color
     return candidates[int(np.argmax(contrasts))]
 
 

@@ -1,4 +1,4 @@
-"""Outlines of the sample's classes: shapes that neither a filled box nor an ellipse describes well."""
+"""Outlines of the sample's classes."""
 
 from __future__ import annotations
 

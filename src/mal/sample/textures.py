@@ -1,4 +1,4 @@
-"""Surfaces of the sample's scenes: smooth shades with gentle grain, so that a contour is the strongest edge nearby."""
+"""Textures of the sample's surfaces."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def background(rng: np.random.Generator, width: int, height: int) -> Picture:
     return canvas + _speckle(rng, canvas.shape)
 
 
-def surface(rng: np.random.Generator, width: int, height: int, colour: NDArray[np.float32]) -> Picture:
+def surface(rng: np.random.Generator, width: int, height: int, color: NDArray[np.float32]) -> Picture:
     """The paint of one object, (height, width, 3) float32: its colour, lit from one side, with mild texture."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
@@ -31,11 +31,11 @@ def surface(rng: np.random.Generator, width: int, height: int, colour: NDArray[n
     light += rng.uniform(0.0, 0.05) * smooth_noise(rng, width, height, cell=int(rng.integers(10, 30)))
     if rng.random() < 0.3:
         light += rng.uniform(0.015, 0.04) * stripes(rng, width, height)
-    paint = colour * light[..., None].astype(np.float32)
+    paint = color * light[..., None].astype(np.float32)
     return paint + _speckle(rng, paint.shape)
 
 
-def random_colour(rng: np.random.Generator, *, max_saturation: float = 0.95) -> NDArray[np.float32]:
+def random_color(rng: np.random.Generator, *, max_saturation: float = 0.95) -> NDArray[np.float32]:
     """One colour, (3,) float32, levels of 0..255, neither black nor burnt out."""
     hue, saturation, value = rng.random(), rng.uniform(0.1, max_saturation), rng.uniform(0.25, 0.95)
     return np.array(colorsys.hsv_to_rgb(hue, saturation, value), dtype=np.float32) * 255
@@ -57,9 +57,9 @@ def stripes(rng: np.random.Generator, width: int, height: int) -> Picture:
 
 def _blend(rng: np.random.Generator, width: int, height: int) -> Picture:
     """A base colour that drifts a little towards others over the picture."""
-    base = random_colour(rng, max_saturation=0.6)
+    base = random_color(rng, max_saturation=0.6)
     drift = rng.uniform(0.1, 0.4)
-    grid = np.stack([base * (1 - drift) + random_colour(rng, max_saturation=0.6) * drift for _ in range(6)])
+    grid = np.stack([base * (1 - drift) + random_color(rng, max_saturation=0.6) * drift for _ in range(6)])
     channels = grid.reshape(2, 3, 3).transpose(2, 0, 1)
     return np.stack([_enlarge(channel, width, height) for channel in channels], axis=2)
 

@@ -1,4 +1,4 @@
-"""How masks suffer when boxes are drawn carelessly: the same boxes again and again, with more and more noise."""
+"""Evaluate under noisy boxes: the same boxes with more and more noise."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mal.data.box import Box, Boxes
-from mal.data.coco import show
-from mal.data.crop_stream import CropBatch
-from mal.data.csv_out import write_csv
-from mal.data.datamodule import AnnotatedImages
-from mal.data.ground_truth import GroundTruth
-from mal.data.json_out import write_json
+from mal.coco.boxes import Box, Boxes
+from mal.coco.coco_file import show
+from mal.coco.ground_truth import GroundTruth
+from mal.data.label_dataset import CropBatch
+from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
+from mal.files import write_csv, write_json
 from mal.labeler import MaskAutoLabeler
+from mal.labeling.pipeline import MaskedBoxes, crop_batches, label_batches
 from mal.masks.paste import PastedMask
 from mal.masks.rle import Rle
 from mal.metrics.baselines import box_mask, ellipse_mask
@@ -23,15 +23,14 @@ from mal.metrics.instance_table import InstanceTable
 from mal.metrics.iou import mask_iou
 from mal.models.predict import NO_NUMBER
 from mal.report.chart_png import write_chart
-from mal.report.charts import box_noise_chart
-from mal.tasks.crop_run import Processes, crop_batches
-from mal.tasks.label_boxes import MaskedBoxes, label_batches
+from mal.report.report_charts import box_noise_chart
+from mal.runtime.process_group import ProcessGroup
 
 
 def measure_box_noise(
     source: AnnotatedImages,
     labeler: MaskAutoLabeler,
-    processes: Processes,
+    processes: ProcessGroup,
     table: InstanceTable,
     *,
     max_boxes: int,
@@ -106,7 +105,7 @@ def _chosen(boxes: Boxes, max_boxes: int) -> Boxes:
 def _measured(
     source: AnnotatedImages,
     labeler: MaskAutoLabeler,
-    processes: Processes,
+    processes: ProcessGroup,
     boxes: Boxes,
     *,
     name: str,

@@ -1,4 +1,4 @@
-"""``mal check``: what a run would make of its input, without a network."""
+"""`mal check`: what a run would do with its input, without a network."""
 
 from __future__ import annotations
 
@@ -6,31 +6,75 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
+from mal.coco.boxes import Boxes, box_suspicion, broken_size_rules, select_boxes
+from mal.coco.coco_file import CocoFile, category_name, read_coco
+from mal.coco.ground_truth import GroundTruth, reasons
+from mal.coco.notes import RecordNote
+from mal.coco.statistics import NO_CLASS
 from mal.console import console, task_progress
-from mal.data.box_tables import NO_CLASS
-from mal.data.boxes import Boxes, box_suspicion, broken_size_rules, select_boxes
-from mal.data.coco import CocoFile, category_name, read_coco
-from mal.data.ground_truth import GroundTruth, reasons
-from mal.data.image_headers import ImageFinding, check_images
+from mal.data.image_headers import ImageIssue, check_images
 from mal.data.images import fill_missing_sizes
-from mal.data.json_out import write_json
-from mal.data.notes import RecordNote
-from mal.data.turned_pictures import choose_reading
+from mal.data.picture_remarks import choose_reading
 from mal.errors import UserError
+from mal.files import write_json
 from mal.formats.other_format import require_coco
-from mal.labelling.existing_masks import has_mask_to_keep, notes_beside_kept
-from mal.labelling.label_report import label_report
-from mal.labelling.positions import Positions
-from mal.places import place
+from mal.labeling.report import label_report
+from mal.labeling.resolve import has_mask_to_keep, notes_beside_kept
+from mal.labeling.shards import Positions
+from mal.paths import place
+from mal.plain_files import AS_STORED, Reading
 from mal.size_bins import BIN_ENDS, SIZE_NAMES
-from mal.tasks.check_options import CheckOptions, CheckSource
 from mal.tasks.check_tables import advice_lines, file_tables
 
-_Looked = tuple[int, list[ImageFinding]]
+Use = Literal["training", "validation", "labelling"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSource:
+    """An annotation file with its images.
+
+    Attributes:
+        annotations: path or URL of the COCO file.
+        images: path or URL of the folder.
+        uses: what a run would do with it.
+        keep_existing_masks: whether labelling leaves annotations that have a mask as they are.
+        reading: how the pictures are read, so what boxes and masks are on.
+        training_sizes: ``dataset.min_obj_size`` and ``max_obj_size`` in square pixels, where it is trained on.
+    """
+
+    annotations: str
+    images: str
+    uses: tuple[Use, ...]
+    keep_existing_masks: bool = False
+    reading: Reading = AS_STORED
+    training_sizes: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOptions:
+    """Options of ``mal check``.
+
+    Attributes:
+        sources: what to check.
+        deep: decode pictures and masks.
+        as_json: print JSON in place of tables.
+        out: file for the JSON.
+        limit: annotations or images to name for each kind of finding.
+    """
+
+    sources: tuple[CheckSource, ...]
+    deep: bool = False
+    as_json: bool = False
+    out: Path | None = None
+    limit: int = 5
+
+
+_Looked = tuple[int, list[ImageIssue]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +97,7 @@ class CheckedFile:
     notes: list[RecordNote]
     truth: GroundTruth | None
     report: dict[str, Any]
-    findings: list[ImageFinding]
+    findings: list[ImageIssue]
 
 
 def run(options: CheckOptions) -> int:
@@ -104,7 +148,7 @@ def check_source(source: CheckSource, *, deep: bool = False, show_progress: bool
         raise UserError(f"{source.images}: {'is a file; must be a folder' if img_dir.exists() else 'no such folder'}")
     notes = [*choose_reading(coco, img_dir, source.reading), *fill_missing_sizes(coco, img_dir)]
     boxes, box_notes = select_boxes(coco)
-    findings: list[ImageFinding] = []
+    findings: list[ImageIssue] = []
     looked_at = check_images(coco.images, img_dir, deep=deep)
     for _, found in _with_progress(looked_at, len(coco.images)) if show_progress else looked_at:
         findings += found
@@ -125,7 +169,7 @@ def _with_progress(looked_at: Iterable[_Looked], total: int) -> Iterator[_Looked
             progress.advance(count)
 
 
-def _failures(boxes: Boxes, findings: Sequence[ImageFinding]) -> list[RecordNote]:
+def _failures(boxes: Boxes, findings: Sequence[ImageIssue]) -> list[RecordNote]:
     """The notes of a run on boxes whose pictures it could not read."""
     faults = {finding.row: finding.fault for finding in findings if finding.fault}
     on_them = np.flatnonzero(np.isin(boxes.image_rows, list(faults)))

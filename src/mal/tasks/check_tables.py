@@ -1,4 +1,4 @@
-"""What ``mal check`` shows a person."""
+"""Terminal output of `mal check`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from mal.data.box_tables import kind_of
-from mal.data.coco import show
+from mal.coco.coco_file import show
+from mal.coco.statistics import kind_of
 from mal.size_bins import BIN_ENDS
 
 KINDS_SHOWN = 30

@@ -1,4 +1,4 @@
-"""``mal checkpoint convert``: the same network in another file, checked by what it labels."""
+"""`mal checkpoint convert`: the same network in another file, verified by its masks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mal.checkpoint.convert import Networks, write_converted
 from mal.checkpoint.load import load_checkpoint
 from mal.checkpoint.safetensors_file import SUFFIX
 from mal.checkpoint.saved_spec import saved_spec
-from mal.config.secrets import KEY_VARIABLE, encryption_key_of
+from mal.config.schema import KEY_VARIABLE, encryption_key_of
 from mal.console import console
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler

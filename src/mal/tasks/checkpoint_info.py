@@ -1,4 +1,4 @@
-"""``mal checkpoint info``: what a checkpoint file holds."""
+"""`mal checkpoint info`: print what a checkpoint holds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mal.checkpoint.summary import checkpoint_summary
-from mal.config.secrets import encryption_key_of
+from mal.config.schema import encryption_key_of
 from mal.console import console
 
 FAULTS_SHOWN = 3

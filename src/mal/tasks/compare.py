@@ -1,27 +1,69 @@
-"""Hold runs against each other, on the boxes that all of them have masks of."""
+"""`mal compare`: runs side by side, on the boxes that all of them have."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from mal.config.schema import ExperimentSpec
 from mal.console import console
-from mal.data.datamodule import AnnotatedImages
-from mal.data.json_out import write_json
+from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
-from mal.files import atomic_file
+from mal.files import atomic_file, write_json
 from mal.metrics.comparison import compare, largest_changes
 from mal.metrics.matched_boxes import MatchedBoxes, match_boxes, paired_boxes
-from mal.reading import AS_STORED
+from mal.plain_files import AS_STORED
 from mal.report.compare_page import compare_page
 from mal.report.comparison_words import class_note
 from mal.tasks import evaluate
-from mal.tasks.compare_files import comparison_json, write_class_rows
-from mal.tasks.compare_options import CompareOptions, Contender
-from mal.tasks.compare_pictures import compared_boxes
+from mal.tasks.compare_files import compared_boxes, comparison_json, write_class_rows
 from mal.tasks.compare_sources import MeasuredRun, label_run, results_run
 from mal.tasks.compare_tables import comparison_tables, remarks
+
+if TYPE_CHECKING:
+    from mal.config.schema import ExperimentSpec
+
+
+Kind = Literal["results", "labels", "checkpoint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One of the things that are compared.
+
+    Attributes:
+        name: what it is called in all tables.
+        path: a results folder of ``mal evaluate``, a label file or a checkpoint.
+        kind: which of these.
+    """
+
+    name: str
+    path: Path
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """Options of ``mal compare``.
+
+    Attributes:
+        contenders: at least two, of different names; the others are compared with the first.
+        spec: how checkpoints are evaluated, and on what; None without a checkpoint.
+        truth: path or URL of the annotation file with the true masks; None takes the one of each results folder.
+        images: path or URL of its pictures; likewise.
+        out: folder of what is written.
+        pictures: boxes shown on the page for each run but the first, half of them gains and half losses.
+    """
+
+    contenders: tuple[Candidate, ...]
+    spec: ExperimentSpec | None
+    truth: str | None
+    images: str | None
+    out: Path
+    pictures: int = 48
+
 
 RESULTS, CLASSES, PAGE = "compare.json", "classes.csv", "compare.html"
 
@@ -92,7 +134,7 @@ def _measured_runs(options: CompareOptions) -> tuple[int, list[MeasuredRun]]:
     return exit_code, [runs[contender.name] for contender in options.contenders]
 
 
-def _evaluate(contender: Contender, spec: ExperimentSpec, folder: Path) -> int:
+def _evaluate(contender: Candidate, spec: ExperimentSpec, folder: Path) -> int:
     """On one device: a process group can be made only once in a process, and there are several evaluations."""
     console.print(f"evaluating {contender.name}: {contender.path}")
     changes = {

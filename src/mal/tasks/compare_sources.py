@@ -1,4 +1,4 @@
-"""What ``mal compare`` knows of each run: its figures box by box, and where its masks are."""
+"""What `mal compare` reads of each run: metrics of each box, and masks."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import numpy as np
 import yaml
 
 from mal.bounded_yaml import load_yaml
+from mal.coco.boxes import Box
+from mal.coco.coco_file import CocoFile, read_coco, show
+from mal.coco.ground_truth import GroundTruth, reasons, why_none
+from mal.coco.lazy_json import loads
 from mal.config.catalog import spec_fields
 from mal.config.references import with_environment
 from mal.console import console, task_progress
-from mal.data.box import Box
-from mal.data.coco import CocoFile, read_coco, show
-from mal.data.datamodule import AnnotatedImages
-from mal.data.ground_truth import GroundTruth, reasons, why_none
-from mal.data.json_in import loads
+from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError, one_line
 from mal.masks.rle import Rle, rle_from_segmentation
-from mal.metrics.classes import ClassNumbers
 from mal.metrics.instance_file import Instance, instances, read_instances
 from mal.metrics.instance_table import InstanceTable, instance_row, joined
 from mal.metrics.predictions import read_predictions
-from mal.reading import AS_STORED, Reading
+from mal.metrics.summary import ClassNumbers
+from mal.plain_files import AS_STORED, Reading
+from mal.runtime.threads import ENCODERS, map_in_threads
 from mal.tasks.evaluate import INSTANCES, METRICS, PREDICTIONS
-from mal.tasks.in_background import ENCODERS, done_in_background
 
-_OF_PICTURES = ("dataset.exif", "dataset.grey_range")
+_OF_PICTURES = ("dataset.exif", "dataset.gray_range")
 SETTINGS = tuple(
     entry.key
     for entry in spec_fields()
@@ -204,7 +204,7 @@ def _measured(
 
     rows = []
     with task_progress(f"measuring {name}", len(boxes)) as progress:
-        for found in done_in_background(row, boxes, threads=ENCODERS):
+        for found in map_in_threads(row, boxes, threads=ENCODERS):
             rows += [found] if found is not None else []
             progress.advance(1)
     if problems:
@@ -216,8 +216,8 @@ def _label(labels: CocoFile, place: int, truths: CocoFile, position: int) -> Rle
     """A label's mask; why it cannot be read; None where there is none, or the file says that it is none of its own."""
     record = labels.annotations[place]
     mark = record.get("mal")
-    unlabelled = isinstance(mark, dict) and mark.get("status") in ("skipped", "failed")
-    if not record.get("segmentation") or unlabelled:
+    unlabeled = isinstance(mark, dict) and mark.get("status") in ("skipped", "failed")
+    if not record.get("segmentation") or unlabeled:
         return None
     image = truths.images.at(int(truths.table.image_rows[position]))
     try:

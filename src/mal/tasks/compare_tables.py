@@ -1,4 +1,4 @@
-"""What ``mal compare`` shows a person on the terminal, and what has to be known to read it."""
+"""Terminal output of `mal compare`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich import box
 from rich.table import Table
 
-from mal.data.coco import show
+from mal.coco.coco_file import show
 from mal.metrics.comparison import ComparedFigure, Comparison, Difference
 from mal.metrics.matched_boxes import MatchedBoxes
 from mal.report.comparison_words import CLASSES_SHOWN, class_changes, named_figures, sure_words

@@ -1,25 +1,23 @@
-"""``mal convert``: read one format, write another, say what has no place there."""
+"""`mal convert`: read one format, write another, report what cannot be kept."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
+from mal.coco.coco_file import CocoFile
 from mal.console import console
-from mal.data.coco import CocoFile
-from mal.data.json_out import write_json
-from mal.data.turned_pictures import is_marked_upright, turned_line, turned_pictures
+from mal.data.picture_remarks import is_marked_upright, turned_line, turned_pictures
 from mal.errors import UserError, working_on
+from mal.files import write_json
+from mal.formats.folders import ReadOptions, WriteOptions, check_target, pictures_in
 from mal.formats.formats import WRITERS, output_format, read
 from mal.formats.label_studio_config import config_file
-from mal.formats.options import ReadOptions, WriteOptions
-from mal.formats.pictures import pictures_in
 from mal.formats.recognize import input_format
 from mal.formats.tally import Tally
 from mal.formats.turned import TURNING, in_frame, source_exif
-from mal.formats.whole_folder import check_target
 from mal.formats.yolo_splits import SPLITS, adds_a_split
-from mal.reading import Exif
+from mal.plain_files import Exif
 
 _YOLO = ("yolo", "yolo-seg")
 _WITH_PICTURES = ("yolo", "yolo-seg", "labelme", "cvat")

@@ -1,4 +1,4 @@
-"""``mal demo``: the whole job on the generated data set, from boxes to a page of pictures."""
+"""`mal demo`: the whole job on the generated data set."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from pathlib import Path
 import lightning
 import numpy as np
 
+from mal.coco.boxes import Box
+from mal.coco.ground_truth import GroundTruth
 from mal.config.load import load_spec, save_spec
 from mal.config.schema import ExperimentSpec, label_dump_file
 from mal.console import console
-from mal.data.boxes import Box
-from mal.data.datamodule import AnnotatedImages
-from mal.data.ground_truth import GroundTruth
 from mal.data.images import read_record_image
+from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
+from mal.labeling.pipeline import labels_of
 from mal.masks.rle import Rle
 from mal.metrics.iou import mask_iou
-from mal.models.build import build_network
 from mal.models.ema import make_teacher
+from mal.models.from_spec import build_network
 from mal.report.demo_page import DemoCase, DemoSummary, write_demo_page
+from mal.runtime.devices import CPU_PROCESSES
 from mal.sample.generate import SamplePaths, make_sample
 from mal.tasks import evaluate, inference, train
-from mal.tasks.label_boxes import labels_of
 from mal.tasks.report import PAGE
 from mal.training.checkpoint_files import LATEST_NAME
-from mal.training.launch import CPU_PROCESSES
 
 CASES_SHOWN = 12
 SPEC_NAME = "demo.yaml"

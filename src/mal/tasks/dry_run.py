@@ -1,15 +1,16 @@
-"""``mal train --dry-run``: read everything that training would read, try two steps, say what it will take, and stop."""
+"""`mal train --dry-run`: read all inputs, try two steps, estimate, stop."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from mal.checkpoint.store import read_tensors
-from mal.config.schema import ExperimentSpec, task_results_dir
-from mal.config.secrets import encryption_key_of
+from mal.coco.boxes import select_boxes
+from mal.coco.statistics import left_out_groups
+from mal.config.schema import ExperimentSpec, encryption_key_of, task_results_dir
 from mal.console import console
-from mal.data.box_tables import left_out_groups
-from mal.data.boxes import select_boxes
+from mal.runtime.devices import DevicePlan, plan_devices, this_launch
+from mal.runtime.run_folder import quiet_libraries
 from mal.tasks.dry_run_tables import (
     classes_table,
     counts_table,
@@ -21,17 +22,12 @@ from mal.tasks.dry_run_tables import (
     share_line,
     sizes_table,
 )
-from mal.tasks.run_folder import quiet_libraries
-from mal.training.devices import DevicePlan, plan_devices
-from mal.training.inputs import TrainingInputs, read_inputs
-from mal.training.launch import this_launch
+from mal.training.callbacks import seed_everything
+from mal.training.datamodule import TrainingData
+from mal.training.initial_weights import FROM_THE_START, StartingPoint, resolve_initial_weights
+from mal.training.inputs import TrainingInputs, read_inputs, run_notes
 from mal.training.module import MalModule, RunSize
-from mal.training.run_checks import run_notes
-from mal.training.run_estimate import disk_need
-from mal.training.start import FROM_THE_START, StartingPoint, starting_point
-from mal.training.step_seeds import seed_everything
-from mal.training.training_data import TrainingData
-from mal.training.trial_steps import Trial, try_steps
+from mal.training.trial_run import Trial, disk_need, try_steps
 
 
 def run(spec: ExperimentSpec) -> int:
@@ -59,7 +55,7 @@ def run(spec: ExperimentSpec) -> int:
     for note in run_notes(spec, inputs.source.coco, boxes, plan.world_size):
         console.print(f"  {note.action}: {note.reason}")
     size = RunSize.of(spec.train, len(boxes), plan.world_size)
-    start = starting_point(spec, folder)
+    start = resolve_initial_weights(spec, folder)
     _show_plan(start, plan, inputs, size, folder)
     if start.place.epoch >= spec.train.num_epochs:
         console.print(f"nothing to do: all {spec.train.num_epochs} epochs are done; raise train.num_epochs to go on")

@@ -1,4 +1,4 @@
-"""The tables of a dry run."""
+"""Terminal output of a dry run."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from mal.coco.boxes import Box
+from mal.coco.coco_file import show
+from mal.coco.statistics import NoteGroup, class_counts, note_groups, share_up_to, size_counts
 from mal.config.schema import ExperimentSpec
-from mal.data.box_tables import NoteGroup, class_counts, note_groups, share_up_to, size_counts
-from mal.data.boxes import Box
-from mal.data.coco import show
+from mal.runtime.devices import DevicePlan
 from mal.size_bins import BIN_ENDS, SIZE_NAMES
-from mal.training.devices import DevicePlan
+from mal.training.initial_weights import StartingPoint
 from mal.training.inputs import TrainingInputs
 from mal.training.module import RunSize
-from mal.training.run_estimate import DiskNeed, num_validations
-from mal.training.start import StartingPoint
-from mal.training.trial_steps import Trial
+from mal.training.trial_run import DiskNeed, Trial, num_validations
 
 CLASSES_SHOWN = 12
 REASONS_SHOWN = 12

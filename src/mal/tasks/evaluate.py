@@ -1,4 +1,4 @@
-"""Measure a checkpoint on boxes whose true masks are known."""
+"""`mal evaluate`: measure a checkpoint on boxes with true masks."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ from pathlib import Path
 
 import numpy as np
 
+from mal.coco.ground_truth import GroundTruth, reasons, why_none
 from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec
 from mal.console import console, tell
-from mal.data.datamodule import AnnotatedImages
-from mal.data.ground_truth import GroundTruth, reasons, why_none
-from mal.data.json_out import write_json
+from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
+from mal.files import write_json
 from mal.labeler import MaskAutoLabeler
+from mal.labeling.pipeline import load_networks, make_labeler
+from mal.metrics.bootstrap import cluster_quality
 from mal.metrics.box_noise import BoxNoise
-from mal.metrics.classes import ClassNumbers
-from mal.metrics.clustering import cluster_quality
 from mal.metrics.instance_file import instances, write_classes, write_instances
 from mal.metrics.results import Clustering, EvaluationFigures
-from mal.metrics.summary import evaluation_figures, summarize
+from mal.metrics.summary import ClassNumbers, evaluation_figures, summarize
+from mal.runtime.process_group import ProcessGroup, start_processes
+from mal.runtime.run_folder import run_folder, show_notes
+from mal.runtime.status import StatusLog
 from mal.tasks import report
 from mal.tasks.box_noise import measure_box_noise, write_box_noise
-from mal.tasks.crop_run import Processes, start_processes
-from mal.tasks.evaluate_pass import Pass, evaluate_boxes, other_networks
-from mal.tasks.evaluate_precision import mask_precisions
+from mal.tasks.evaluate_pass import Pass, evaluate_boxes, mask_precisions, other_networks
 from mal.tasks.evaluate_tables import box_noise_table, show_evaluation
-from mal.tasks.load_networks import load_networks, make_labeler
 from mal.tasks.report import after_a_run
-from mal.tasks.run_folder import run_folder, show_notes
-from mal.training.status import StatusLog
 
 METRICS, TIMING = "metrics.json", "timing.json"
 INSTANCES, CLASSES, PREDICTIONS = "instances.csv", "classes.csv", "predictions.json"
@@ -111,7 +109,7 @@ def _box_noise(
     spec: ExperimentSpec,
     source: AnnotatedImages,
     labeler: MaskAutoLabeler,
-    processes: Processes,
+    processes: ProcessGroup,
     found: Pass,
     max_boxes: int,
 ) -> BoxNoise | None:

@@ -1,32 +1,106 @@
-"""One pass of the network over all boxes with true masks: what it found in numbers, and its masks on the disk."""
+"""One evaluation pass: metrics of each box, its mask on disk, COCO's mask AP."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from mal.data.box import Box
-from mal.data.crop_stream import CropBatch
-from mal.data.datamodule import AnnotatedImages
-from mal.data.ground_truth import GroundTruth
-from mal.data.notes import RecordNote
+from mal.coco.boxes import Box
+from mal.coco.coco_file import CocoFile
+from mal.coco.ground_truth import GroundTruth
+from mal.coco.notes import RecordNote
+from mal.coco.tables import ImageRecord
+from mal.data.label_dataset import CropBatch
+from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
 from mal.export.onnx_network import OnnxNetwork
 from mal.labeler import MaskAutoLabeler
-from mal.masks.rle import Rle
-from mal.metrics.classes import ClassNumbers
-from mal.metrics.clustering import ClassedVectors
-from mal.metrics.instance_table import InstanceTable, instance_row, joined
+from mal.labeling.pipeline import MaskedBoxes, crop_batches, label_batches
+from mal.masks.rle import Rle, rle_from_segmentation
+from mal.metrics.average_precision import ScoredMask, mask_average_precision
+from mal.metrics.baselines import box_mask, ellipse_mask
+from mal.metrics.bootstrap import ClassedVectors
+from mal.metrics.instance_table import ELLIPSE, FILLED_BOX, MODEL, InstanceTable, instance_row, joined
 from mal.metrics.iou import mask_iou
-from mal.metrics.predictions import PredictionsPart, write_predictions
+from mal.metrics.predictions import PredictionsPart, read_predictions, write_predictions
+from mal.metrics.summary import ClassNumbers
 from mal.models.predict import NO_NUMBER, Network
-from mal.tasks.crop_run import Processes, crop_batches
-from mal.tasks.label_boxes import MaskedBoxes, label_batches
+from mal.runtime.process_group import ProcessGroup
+
+Draw = Callable[[Sequence[float], int, int], Rle]
+
+
+def mask_precisions(
+    coco: CocoFile, table: InstanceTable, classes: ClassNumbers, predictions: Path
+) -> tuple[dict[str, dict[str, float | None]], list[RecordNote]]:
+    """Mask AP by method. The model's masks have its scores; those of the others have all the same.
+
+    Args:
+        coco: the annotation file, which also has the crowd regions.
+        table: the evaluated boxes.
+        classes: their classes.
+        predictions: their masks.
+
+    Returns:
+        Figures by method, and a note for each crowd region that cannot be read.
+    """
+    crowds, notes = _crowds(coco, table, classes)
+    truths = [*_truths(coco, table), *crowds]
+    found = {MODEL: _predicted(table, predictions)}
+    for method, draw in ((FILLED_BOX, box_mask), (ELLIPSE, ellipse_mask)):
+        found[method] = _drawn(coco, table, draw)
+    return {method: mask_average_precision(truths, masks) for method, masks in found.items()}, notes
+
+
+def _truths(coco: CocoFile, table: InstanceTable) -> Iterator[ScoredMask]:
+    for position, image, category in table[["position", "image", "category"]].tolist():
+        yield ScoredMask(image, category, _true_mask(coco, position))
+
+
+def _predicted(table: InstanceTable, predictions: Path) -> Iterator[ScoredMask]:
+    for row, prediction in zip(table, read_predictions(predictions), strict=True):
+        yield ScoredMask(int(row["image"]), int(row["category"]), prediction.rle, float(row["score"]))
+
+
+def _drawn(coco: CocoFile, table: InstanceTable, draw: Draw) -> Iterator[ScoredMask]:
+    for position, image, category in table[["position", "image", "category"]].tolist():
+        record = _image(coco, position)
+        yield ScoredMask(image, category, draw(coco.table.xywh[position].tolist(), record.width, record.height))
+
+
+def _crowds(coco: CocoFile, table: InstanceTable, classes: ClassNumbers) -> tuple[list[ScoredMask], list[RecordNote]]:
+    """The crowd regions of evaluated classes in evaluated images."""
+    images = coco.images.positions[coco.table.image_rows]
+    candidates = coco.table.is_group & (coco.table.image_rows >= 0) & np.isin(images, table["image"])
+    crowds, notes = [], []
+    for position in np.flatnonzero(candidates).tolist():
+        category_id = coco.table.category_ids[position]
+        if category_id not in classes:
+            continue
+        try:
+            region = _true_mask(coco, position)
+        except ValueError as error:
+            reason = f"crowd region not readable, mask AP does without it: {error}"
+            image_id = _image(coco, position).id
+            notes.append(RecordNote(position, coco.table.ids[position], image_id, "warned", reason))
+            continue
+        crowds.append(ScoredMask(int(images[position]), classes.number(category_id), region, is_crowd=True))
+    return crowds, notes
+
+
+def _true_mask(coco: CocoFile, position: int) -> Rle:
+    image = _image(coco, position)
+    return rle_from_segmentation(coco.annotations[position].get("segmentation"), image.height, image.width)
+
+
+def _image(coco: CocoFile, position: int) -> ImageRecord:
+    return coco.images.at(int(coco.table.image_rows[position]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +136,7 @@ def evaluate_boxes(
     source: AnnotatedImages,
     labeler: MaskAutoLabeler,
     classes: ClassNumbers,
-    processes: Processes,
+    processes: ProcessGroup,
     predictions: Path,
     *,
     batch_size: int,

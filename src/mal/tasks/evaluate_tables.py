@@ -1,4 +1,4 @@
-"""The figures of an evaluation on a terminal: aligned, and no wider than 80 columns."""
+"""Terminal output of an evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``mal export onnx``: a checkpoint as an ONNX file, which is checked before it takes its name."""
+"""`mal export onnx`: write and verify an ONNX file."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import tempfile
 from pathlib import Path
 
 from mal.checkpoint.load import load_checkpoint
-from mal.config.schema import ExperimentSpec
-from mal.config.secrets import KEY_VARIABLE, encryption_key_of
+from mal.config.schema import KEY_VARIABLE, ExperimentSpec, encryption_key_of
 from mal.console import console
 from mal.errors import UserError
 from mal.export.check import ExportCheck, compare_labelers
-from mal.export.extra import import_onnx_package
+from mal.export.onnx_network import import_onnx_package
 from mal.export.onnx_write import LEAST_OPSET, write_onnx
-from mal.held_networks import build_networks
 from mal.labeler import MaskAutoLabeler
+from mal.load_model import build_networks
 from mal.models.predict import Network, PredictionMode
 
 

@@ -1,4 +1,4 @@
-"""Write masks for boxes."""
+"""`mal inference`: masks for the boxes of a COCO file, by a spec."""
 
 from __future__ import annotations
 
@@ -13,24 +13,22 @@ from mal.config.load import save_spec, spec_from_values
 from mal.config.precedence import effective_spec
 from mal.config.schema import ExperimentSpec, label_dump_file
 from mal.console import tell
-from mal.data.datamodule import AnnotatedImages
+from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
-from mal.held_networks import HeldNetworks
-from mal.labelling.early_records import early_settings, rewrite_early_record
-from mal.labelling.finished_run import is_finished
-from mal.labelling.label_file import check_output_path
-from mal.labelling.label_run import RECORD_NAME
-from mal.labelling.remote import behind_urls
-from mal.labelling.run_identity import run_identity, spec_settings
-from mal.labelling.smaller_in_front import smaller_in_front
-from mal.places import is_url
+from mal.labeling.early_records import early_settings, rewrite_early_record
+from mal.labeling.job import Engine, LabelJob, decides_the_file, label_here, run_job
+from mal.labeling.label_file import check_output_path
+from mal.labeling.pipeline import load_networks, make_labeler
+from mal.labeling.remote import behind_urls
+from mal.labeling.resolve import smallest_box_wins
+from mal.labeling.run import RECORD_NAME, is_finished, run_identity, spec_settings
+from mal.load_model import LoadedModel
+from mal.paths import is_url
+from mal.runtime.process_group import ProcessGroup, alone, start_processes
+from mal.runtime.run_folder import run_folder
+from mal.runtime.status import StatusLog
 from mal.tasks import report
-from mal.tasks.crop_run import Processes, alone, start_processes
-from mal.tasks.label_job import Engine, LabelJob, decides_the_file, label_here, run_job
-from mal.tasks.load_networks import load_networks, make_labeler
 from mal.tasks.report import after_a_run
-from mal.tasks.run_folder import run_folder
-from mal.training.status import StatusLog
 
 REPORT_NAME = "inference_report.json"
 SKIPPED_NAME = "skipped.csv"
@@ -89,7 +87,7 @@ class LabelPlaces:
 def label_file(
     spec: ExperimentSpec,
     places: LabelPlaces,
-    start: Callable[[ExperimentSpec], Processes],
+    start: Callable[[ExperimentSpec], ProcessGroup],
     *,
     overwrite: bool,
     restart: bool,
@@ -149,7 +147,7 @@ def label_file(
         restart=restart,
         ended=partial(_write_page, places, source),
         begun=lambda: save_spec(spec, places.spec) if places.spec and not processes.rank else None,
-        resolve=smaller_in_front(source, load_mask=inference.load_mask) if spec.masks.no_overlap else None,
+        resolve=smallest_box_wins(source, load_mask=inference.load_mask) if spec.masks.no_overlap else None,
     )
     with _behind_urls(job, spec, processes):
         return run_job(job, processes, _engine(held, processes), status)
@@ -161,11 +159,11 @@ def _write_page(places: LabelPlaces, source: AnnotatedImages, is_new: bool) -> N
         after_a_run(lambda: write(only_missing=not is_new, reading=source.coco.images.reading))
 
 
-def _alone(spec: ExperimentSpec) -> Processes:
+def _alone(spec: ExperimentSpec) -> ProcessGroup:
     return alone()
 
 
-def _behind_urls(job: LabelJob, spec: ExperimentSpec, processes: Processes) -> AbstractContextManager[None]:
+def _behind_urls(job: LabelJob, spec: ExperimentSpec, processes: ProcessGroup) -> AbstractContextManager[None]:
     if processes.rank:
         return nullcontext()
     path = spec.inference.label_dump_path
@@ -181,11 +179,11 @@ def _behind_urls(job: LabelJob, spec: ExperimentSpec, processes: Processes) -> A
     )
 
 
-def _engine(held: HeldNetworks, processes: Processes) -> Engine:
+def _engine(held: LoadedModel, processes: ProcessGroup) -> Engine:
     if held.spec.inference.engine == "processes":
         return label_here(partial(make_labeler, held, processes), processes)
     if find_spec("ray") is None:
         raise UserError("inference.engine: ray needs a package more: pip install 'mask-auto-labeler[ray]'")
-    from mal.tasks.label_on_ray import label_on_ray
+    from mal.labeling.ray_engine import label_on_ray
 
     return label_on_ray(held.spec)

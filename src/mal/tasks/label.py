@@ -1,4 +1,4 @@
-"""``mal label``: masks without a spec file, for a COCO file or for single photos."""
+"""`mal label`: masks without a spec, for a COCO file or for photos."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler, best_device
-from mal.tasks.crop_run import Processes, alone_on
+from mal.labeling.pipeline import load_networks, make_labeler
+from mal.runtime.process_group import ProcessGroup, alone_on
 from mal.tasks.inference import LabelPlaces, label_file
 from mal.tasks.label_photos import label_photos
-from mal.tasks.load_networks import load_networks, make_labeler
 from mal.tasks.photo import Photo
 
 
@@ -57,7 +57,7 @@ def run(
     )
 
 
-def _processes(device: str, spec: ExperimentSpec) -> Processes:
+def _processes(device: str, spec: ExperimentSpec) -> ProcessGroup:
     return alone_on(_device(device), use_amp=spec.train.use_amp)
 
 

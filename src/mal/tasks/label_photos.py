@@ -14,21 +14,20 @@ from PIL import Image
 
 from mal.config.schema import ExperimentSpec
 from mal.console import console
+from mal.data.array_inputs import checked_boxes, visible_boxes
 from mal.data.box_conventions import suspicion
-from mal.data.dim_pictures import OPTION, is_deep, is_dim
 from mal.data.images import opened_picture, read_image
-from mal.data.json_out import write_json
-from mal.data.loose_boxes import checked_boxes, visible_boxes
 from mal.data.orientation import orientation_of
-from mal.data.picture_modes import Pixels
-from mal.data.turned_pictures import marked_upright
+from mal.data.picture_file import Pixels
+from mal.data.picture_remarks import OPTION, is_deep, is_dim, marked_upright
 from mal.errors import BoxWarning, UserError
+from mal.files import write_json
 from mal.labeler import MaskAutoLabeler
-from mal.labelling.label import Label, reason_to_doubt
-from mal.masks.overlap import without_overlap
+from mal.labeling.shards import Label, reason_to_doubt
+from mal.masks.postprocess import without_overlap
 from mal.masks.rle import empty_rle, rle_area
 from mal.models.predict import NO_NUMBER
-from mal.reading import Reading
+from mal.plain_files import Reading
 from mal.report.overlay import draw_overlay
 from mal.tasks.photo import Photo, Xywh
 
@@ -36,7 +35,7 @@ _OUTSIDE = "lies outside the photo, no mask"
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledPhoto:
+class LabeledPhoto:
     """What became of a photo.
 
     Attributes:
@@ -77,7 +76,7 @@ def label_photos(
     """
     _check_outputs([Path(str(spec.inference.checkpoint)), *(photo.path for photo in photos)], photos, out, overwrite)
     labeler, spec = load()
-    done = [_labelled(photo, labeler, spec, several=len(photos) > 1) for photo in photos]
+    done = [_labeled(photo, labeler, spec, several=len(photos) > 1) for photo in photos]
     if not any(each.size for each in done):
         raise UserError(done[0].reasons[0])
     if out is not None:
@@ -96,13 +95,13 @@ def _check_outputs(inputs: Sequence[Path], photos: Sequence[Photo], out: Path | 
             raise UserError(f"{path} would be written over {read[path.resolve()]}: give it another name")
 
 
-def _labelled(photo: Photo, labeler: MaskAutoLabeler, spec: ExperimentSpec, *, several: bool) -> LabelledPhoto:
+def _labeled(photo: Photo, labeler: MaskAutoLabeler, spec: ExperimentSpec, *, several: bool) -> LabeledPhoto:
     try:
         image = read_image(photo.path, spec.dataset.reading)
     except UserError as error:
         if several:
             console.print(f"failed: {error}")
-        return LabelledPhoto(photo, None, [None] * len(photo.boxes), [str(error)] * len(photo.boxes))
+        return LabeledPhoto(photo, None, [None] * len(photo.boxes), [str(error)] * len(photo.boxes))
     _warn_of_header(photo.path, image, spec.dataset.reading)
     suspected = suspicion(np.array(photo.boxes), np.array([image.shape[1::-1]] * len(photo.boxes)))
     if suspected is not None:
@@ -115,7 +114,7 @@ def _labelled(photo: Photo, labeler: MaskAutoLabeler, spec: ExperimentSpec, *, s
     rles = [label.rle if label else empty_rle(width, height) for label in labels]
     _save_picture(draw_overlay(image, rles, _xyxy(photo.boxes)), photo.overlay)
     console.print(f"overlay: {photo.overlay}")
-    return LabelledPhoto(photo, (width, height), labels, reasons)
+    return LabeledPhoto(photo, (width, height), labels, reasons)
 
 
 def _warn_of_header(path: Path, image: Pixels, reading: Reading) -> None:
@@ -159,7 +158,7 @@ def _described(label: Label, min_score: float | None) -> str:
     return f"{rle_area(label.rle)} pixels{score}" + (f": doubtful, {reason}" if reason else "")
 
 
-def _coco_document(done: Sequence[LabelledPhoto], min_score: float | None) -> dict[str, Any]:
+def _coco_document(done: Sequence[LabeledPhoto], min_score: float | None) -> dict[str, Any]:
     images = [
         {"id": number, "file_name": name, **_size(each)}
         for number, (each, name) in enumerate(zip(done, _names([each.photo.path for each in done]), strict=True), 1)
@@ -182,11 +181,11 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return [path.relative_to(folder).as_posix() for path in absolute]
 
 
-def _size(each: LabelledPhoto) -> dict[str, int]:
+def _size(each: LabeledPhoto) -> dict[str, int]:
     return {"width": each.size[0], "height": each.size[1]} if each.size else {}
 
 
-def _annotations(each: LabelledPhoto, min_score: float | None) -> Iterator[dict[str, Any]]:
+def _annotations(each: LabeledPhoto, min_score: float | None) -> Iterator[dict[str, Any]]:
     for box, label, failed in zip(each.photo.boxes, each.labels, each.reasons, strict=True):
         rle = label.rle if label else empty_rle(*each.size) if each.size else None
         score = {} if label is None or label.score is None else {"mask_score": label.score}

@@ -1,4 +1,4 @@
-"""``mal report``: read what a task has left behind, and write the page."""
+"""`mal report`: read the results of a task, write the page."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mal.console import console
 from mal.errors import UserError
-from mal.reading import AS_STORED, Reading
+from mal.plain_files import AS_STORED, Reading
 from mal.report.evaluation_results import read_evaluation
-from mal.report.findings import Findings
 from mal.report.label_results import read_labels
+from mal.report.report_data import ReportData
 from mal.report.report_page import PICTURES, write_report
 from mal.report.review_queue import REVIEW, review_rows, write_review_queue
 
@@ -94,7 +94,7 @@ def after_a_run(write: Callable[[], int]) -> None:
         console.print(f"no report page: {error}")
 
 
-def _write(findings: Findings, page: Path, pictures: int, *, only_missing: bool = False) -> None:
+def _write(findings: ReportData, page: Path, pictures: int, *, only_missing: bool = False) -> None:
     written = write_report(findings, page, pictures=pictures, only_missing=only_missing)
     if written is None:
         return

@@ -1,4 +1,4 @@
-"""Train a network on boxes."""
+"""`mal train`: train a network on boxes."""
 
 from __future__ import annotations
 
@@ -7,28 +7,22 @@ from pathlib import Path
 from lightning import Callback, Trainer
 
 from mal.config.load import save_spec
-from mal.config.schema import ExperimentSpec
-from mal.config.secrets import encryption_key_of
+from mal.config.schema import ExperimentSpec, encryption_key_of
 from mal.console import console
-from mal.tasks.run_folder import run_folder, show_notes
-from mal.training.checkpoint_files import LATEST_NAME, CheckpointFiles, KeepingRules
-from mal.training.checkpoint_io import AtomicCheckpointIO
-from mal.training.devices import DevicePlan, plan_devices
-from mal.training.health import StepHealth
-from mal.training.inputs import TrainingInputs, read_inputs
+from mal.runtime.devices import DevicePlan, plan_devices
+from mal.runtime.run_folder import run_folder, show_notes
+from mal.runtime.status import StatusLog
+from mal.training.callbacks import LastEpochValidation, NonFiniteGuard, StepLog, StepSeeds, seed_everything
+from mal.training.checkpoint_files import LATEST_NAME, AtomicCheckpointIO, CheckpointFiles, KeepingRules
+from mal.training.datamodule import TrainingData
+from mal.training.initial_weights import StartingPoint, resolve_initial_weights
+from mal.training.inputs import TrainingInputs, read_inputs, run_notes
 from mal.training.loggers import run_loggers
 from mal.training.mask_pictures import MaskPictures
 from mal.training.module import MalModule, RunSize
 from mal.training.progress import TrainingProgress
-from mal.training.run_checks import run_notes
-from mal.training.start import StartingPoint, starting_point
-from mal.training.status import StatusLog
-from mal.training.step_log import StepLog
-from mal.training.step_seeds import StepSeeds, seed_everything
 from mal.training.stop_signals import StopSignals
 from mal.training.summary import TrainingSummary
-from mal.training.training_data import TrainingData
-from mal.training.validation_interval import LastEpochValidation
 
 
 def run(spec: ExperimentSpec) -> int:
@@ -52,7 +46,7 @@ def run(spec: ExperimentSpec) -> int:
         boxes = inputs.training.boxes
         show_notes([*run_notes(spec, inputs.source.coco, boxes, plan.world_size), *inputs.notes], status)
         run_size = RunSize.of(spec.train, len(boxes), plan.world_size)
-        start = starting_point(spec, folder)
+        start = resolve_initial_weights(spec, folder)
         if start.warning:
             status.write(start.warning, level="warning")
         if start.spec != spec and status.enabled:
@@ -123,7 +117,7 @@ def _callbacks(spec: ExperimentSpec, inputs: TrainingInputs, folder: Path, statu
         train.checkpoint_interval, train.checkpoint_interval_unit, last_n=train.keep_last_n, best=train.keep_best
     )
     files = CheckpointFiles(folder, rules, minutes=train.checkpoint_every_n_minutes, signals=signals, status=status)
-    health = StepHealth(
+    health = NonFiniteGuard(
         {box.position: box.annotation_id for box in inputs.training.boxes},
         skip_bad_steps=train.on_bad_loss == "skip",
         clip_grad_norm=train.clip_grad_norm,

@@ -1,19 +1,145 @@
-"""Where the figures of a run go besides the terminal."""
+"""Loggers of training: TensorBoard event files, Weights & Biases, MLflow."""
 
 from __future__ import annotations
 
 import importlib.util
 import netrc
 import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
-from lightning.pytorch.loggers import Logger
+import numpy as np
+import numpy.typing as npt
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.compat.proto.event_pb2 import SessionLog
 
 from mal.config.schema import ExperimentSpec
 from mal.console import console
 from mal.errors import UserError
-from mal.training.tensorboard_log import TensorBoardLog
+from mal.files import cannot_write, disk_error
+
+_WRITERS_THREAD = "_AsyncWriterThread"
+
+
+class EventFiles(TensorBoardLogger):
+    """TensorBoard's logger, but files that cannot be written are a UserError, raised once; later calls do nothing."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._is_broken = False
+        self._outer_hook = threading.excepthook
+        self._hook = self._pass_over_writers
+        threading.excepthook = self._hook
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The writer of the files; made when it is first asked for."""
+        with self._telling_of_the_disk():
+            return super().experiment
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Write scalars by name."""
+        if not self._is_broken and self.experiment:
+            with self._telling_of_the_disk():
+                super().log_metrics(metrics, step)
+
+    @rank_zero_only
+    def add_picture(self, tag: str, picture: npt.NDArray[np.uint8], step: int) -> None:
+        """Write a picture, (H, W, 3) uint8."""
+        if not self._is_broken and self.experiment:
+            with self._telling_of_the_disk():
+                self.experiment.add_image(tag, picture, step, dataformats="HWC")
+                self.save()
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Bring what was logged to the disk."""
+        if not self._is_broken:
+            with self._telling_of_the_disk():
+                super().save()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Close the files; a run that failed has an error of its own to tell."""
+        if threading.excepthook is self._hook:
+            threading.excepthook = self._outer_hook
+        self._is_broken = self._is_broken or status != "success"
+        with self._telling_of_the_disk():
+            super().finalize(status)
+
+    @contextmanager
+    def _telling_of_the_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:  # the base class makes a ValueError of all that it meets
+            cause = disk_error(error)
+            if cause is None:
+                raise
+            if not self._is_broken:
+                self._is_broken = True
+                raise cannot_write(Path(self.log_dir), cause) from error
+
+    def _pass_over_writers(self, failure: threading.ExceptHookArgs) -> None:
+        """The thread that writes hands its error on to the run, which tells it; Python would print it as well."""
+        if type(failure.thread).__name__ != _WRITERS_THREAD:
+            self._outer_hook(failure)
+
+
+class TensorBoardLog(EventFiles):
+    """Writes to ``<results_dir>/tensorboard``.
+
+    What an earlier run logged after the step that this one goes on from is hidden. What it logged at that step stays,
+    and is not logged again where this run comes to it a second time, as to a validation that was broken off.
+
+    Args:
+        results_dir: of the training.
+        steps_done: optimiser steps of the earlier run; 0 for a new one.
+    """
+
+    def __init__(self, results_dir: Path, steps_done: int) -> None:
+        super().__init__(results_dir, name="tensorboard", version="", purge_step=steps_done)
+        self._last_step = steps_done - 1
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Write scalars by name, as they are at a step (0 is the first)."""
+        super().log_metrics({tag: value for tag, value in metrics.items() if not self._is_there(tag, step)}, step)
+
+    @rank_zero_only
+    def log_picture(self, tag: str, picture: npt.NDArray[np.uint8], step: int) -> None:
+        """Write a picture, (H, W, 3) uint8, as it is at a step."""
+        if not self._is_there(tag, step):
+            self.add_picture(tag, picture, step)
+
+    def _is_there(self, tag: str, step: int | None) -> bool:
+        return step == self._last_step and tag in self._earlier_tags
+
+    @cached_property
+    def _earlier_tags(self) -> set[str]:
+        return tags_at(Path(self.log_dir), self._last_step)
+
+
+def tags_at(folder: Path, step: int) -> set[str]:
+    """Names of what the event files of a folder hold at a step and no later run has hidden."""
+    tags: set[str] = set()
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        for event in EventFileLoader(str(path)).Load():
+            if event.session_log.status == SessionLog.START and event.step <= step:
+                tags.clear()
+            elif event.step == step:
+                tags.update(value.tag for value in event.summary.value)
+    return tags
+
 
 _WANDB_HOST = "https://api.wandb.ai"
 

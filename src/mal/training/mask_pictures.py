@@ -1,4 +1,4 @@
-"""A few masks of the validation set as a picture in TensorBoard, the same boxes every time."""
+"""A few validation masks as a picture in TensorBoard, the same boxes every time."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from lightning import Callback, LightningModule, Trainer
 from PIL import Image
 from torch import Tensor
 
-from mal.data.box import Boxes
-from mal.data.crop_stream import CropBatch
+from mal.coco.boxes import Boxes
+from mal.data.label_dataset import CropBatch
 from mal.masks.paste import PastedMask
 from mal.masks.rle import mask_from_rle
 from mal.metrics.evaluator import Evaluator
 from mal.metrics.iou import mask_iou
 from mal.report.contact_sheet import PAPER, contact_sheet
-from mal.report.mask_tile import mask_tile
+from mal.report.mask_crop import mask_tile
 from mal.report.overlay import Pixels
 from mal.size_bins import SIZE_NAMES, size_bin
-from mal.training.tensorboard_log import TensorBoardLog
+from mal.training.loggers import TensorBoardLog
 
 TAG = "val/masks"
 NUM_TILES, COLUMNS = 8, 4

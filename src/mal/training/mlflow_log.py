@@ -1,4 +1,4 @@
-"""The log at an MLflow tracking server, which training must not depend on once it runs."""
+"""The MLflow logger, whose failures never stop a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lightning.pytorch.loggers import MLFlowLogger
 from lightning.pytorch.utilities import rank_zero_only
 from mlflow.exceptions import MlflowException
 
-from mal.config.mlflow_config import MlflowConfig
+from mal.config.sections import MlflowConfig
 from mal.console import console
 from mal.errors import UserError
 

@@ -1,4 +1,4 @@
-"""One step of training, and the validation in between, as the trainer runs them."""
+"""The LightningModule: one training step, validation, the learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -15,18 +15,40 @@ from torch import Tensor
 from mal.checkpoint.saved_spec import require_same_model, saved_spec
 from mal.config.schema import ExperimentSpec
 from mal.config.train_config import TrainConfig
-from mal.data.crop_stream import CropBatch
-from mal.data.pixels import normalize
-from mal.data.train_boxes import TrainBatch
-from mal.losses.objective import batch_losses, warm_up_factor
+from mal.data.crops import normalize
+from mal.data.label_dataset import CropBatch
+from mal.data.train_dataset import TrainBatch
+from mal.losses import batch_losses, warm_up_factor
 from mal.metrics.evaluator import Evaluator
-from mal.models.build import mean_field_settings, prediction_mode
+from mal.models.activation_checkpointing import recompute_blocks
 from mal.models.ema import update_teacher
+from mal.models.from_spec import mean_field_settings, prediction_mode
 from mal.models.network import MaskNetwork
 from mal.models.predict import predict_probs
-from mal.models.recompute import recompute_blocks
-from mal.training.schedule import learning_rate
-from mal.training.sharded_strategy import ShardedStrategy
+from mal.runtime.fsdp import ShardedStrategy
+
+
+def learning_rate(
+    epoch: float, *, lr: float, min_lr: float, warmup_epochs: float, num_epochs: float, num_wave: float = 1
+) -> float:
+    """Linear warm-up from 0, then a cosine down to the floor.
+
+    Source: MAL (arXiv 2301.03992), section 4.1.
+
+    Args:
+        epoch: epochs done so far, with the fraction of the current one.
+        lr: highest rate.
+        min_lr: rate at the end of a half wave.
+        warmup_epochs: epochs until ``lr`` is reached.
+        num_epochs: epochs of the whole run.
+        num_wave: half waves of the cosine.
+    """
+    if epoch < warmup_epochs:
+        return lr * epoch / warmup_epochs
+    if num_epochs <= warmup_epochs:
+        return lr
+    progress = (epoch - warmup_epochs) / (num_epochs - warmup_epochs)
+    return min_lr + (lr - min_lr) * 0.5 * (1 + math.cos(math.pi * progress * num_wave))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a person sees of the steps: the bar, a line for every epoch, the status file."""
+"""Progress of training: the bar, a line for every epoch, the status file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from mal.coco.ground_truth import GroundTruth, reasons
 from mal.console import TaskProgress, console, task_progress
-from mal.data.crop_stream import CropBatch
-from mal.data.ground_truth import GroundTruth, reasons
-from mal.data.train_boxes import TrainBatch
-from mal.training.status import StatusLog
-from mal.training.step_log import train_figures
+from mal.data.label_dataset import CropBatch
+from mal.data.train_dataset import TrainBatch
+from mal.runtime.status import StatusLog
+from mal.training.callbacks import train_figures
 
 SECONDS_BETWEEN_FIGURES = 0.5  # to read one makes a GPU wait
 

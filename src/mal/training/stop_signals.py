@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: from a person, a scheduler, or a machine that goes down."""
+"""Signals that ask a run to stop: Ctrl-C, SIGTERM, SLURM."""
 
 from __future__ import annotations
 

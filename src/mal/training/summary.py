@@ -1,4 +1,4 @@
-"""The last words of a training: how long, how fast, how good, and where everything lies."""
+"""The summary at the end of training: duration, speed, best metric, files."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from mal.console import console, duration_text
-from mal.data.train_boxes import TrainBatch
-from mal.peak_memory import peak_bytes_of_process
+from mal.data.train_dataset import TrainBatch
+from mal.runtime.devices import peak_bytes_of_process
+from mal.runtime.status import StatusLog
 from mal.training.checkpoint_files import BEST_NAME, LATEST_NAME
-from mal.training.status import StatusLog
 
 GIB = 2**30
 MEANS = {"val/mIoU": "over classes", "val/mIoU_instances": "over boxes"}

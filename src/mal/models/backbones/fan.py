@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mal.models.backbones.fan_blocks import NORM_EPS, ClassAttentionBlock, FanBlock
-from mal.models.backbones.fan_stems import FanConvStem, FanHybridStem
+from mal.models.backbones.fan_blocks import NORM_EPS, ClassAttentionBlock, FanBlock, FanConvStem, FanHybridStem
 from mal.models.backbones.freezing import FreezableBackbone
-from mal.models.backbones.grid import resize_to_multiple
+from mal.models.backbones.vit import resize_to_multiple
 
 POSITION_CHANNELS = 32  # per axis
 NUM_CLASSES = 1000  # of the classifier that releases hold
@@ -69,7 +68,7 @@ class FanBackbone(FreezableBackbone):
         self.cls_attn_blocks = nn.ModuleList(ClassAttentionBlock(width) for _ in range(2))
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.head = nn.Linear(width, NUM_CLASSES)
-        self.apply(_initialise)
+        self.apply(_initialize)
         # No feature depends on these two (see ClassAttentionBlock); they stay for the sake of the public layout.
         self.cls_token.requires_grad_(False)
         self.head.requires_grad_(False)
@@ -120,7 +119,7 @@ def _waves(side: int, device: torch.device) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)

@@ -1,4 +1,4 @@
-"""Parts of a backbone that stay as they are while the rest learns."""
+"""Frozen stages of a backbone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trained ViT with less arithmetic: its later blocks see a quarter of the tokens."""
+"""A trained ViT whose later blocks see a quarter of the tokens (token merging)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mal.models.backbones.grid import resize_to_multiple
-from mal.models.backbones.vit import Stem, VitBackbone
+from mal.models.backbones.vit import Stem, VitBackbone, resize_to_multiple
 
 
 class MergingVit(nn.Module):

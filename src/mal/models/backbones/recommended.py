@@ -1,4 +1,4 @@
-"""Backbones worth a try: what each is like, whose its weights are, and what it takes; docs/backbones.md shows them."""
+"""Recommended backbones with their licenses, for docs/backbones.md."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Recommended:
     stride: int
     width: int
     parameters: float
-    licence: str
+    license: str
     needs: str = ""
 
 
@@ -90,7 +90,7 @@ def recommended_tables() -> str:
 
 def _table(backbones: tuple[Recommended, ...]) -> str:
     rows = [
-        f"| `{one.arch}` | {one.stride} | {one.width} | {one.parameters:.1f} M | {one.licence} | {one.needs or '–'} |"
+        f"| `{one.arch}` | {one.stride} | {one.width} | {one.parameters:.1f} M | {one.license} | {one.needs or '–'} |"
         for one in backbones
     ]
     head = [

@@ -1,4 +1,4 @@
-"""Any backbone of the timm library: plain vision transformers, and hierarchical networks at about stride 16."""
+"""Any timm backbone: plain vision transformers, and hierarchical networks at about stride 16."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from timm.models import get_model_input_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mal.data.pixels import IMAGENET_MEAN, IMAGENET_STD
+from mal.data.crops import IMAGENET_MEAN, IMAGENET_STD
 from mal.errors import UserError
 from mal.models.backbones.freezing import FreezableBackbone
-from mal.models.backbones.grid import resize_to, resize_to_multiple
+from mal.models.backbones.vit import resize_to, resize_to_multiple
 
 WANTED_STRIDE = 16
 _STEM_NAMES = ("patch_embed", "patch_embeds", "stem")
@@ -46,8 +46,8 @@ class TimmBackbone(FreezableBackbone):
     """
 
     stem = None
-    colour_scale: Tensor
-    colour_shift: Tensor
+    color_scale: Tensor
+    color_shift: Tensor
 
     def __init__(self, name: str, *, num_blocks: int | None = None, drop_path: float = 0.0) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class TimmBackbone(FreezableBackbone):
         with torch.device("meta"):
             self._set_outline(_pruned(name, num_blocks, drop_path))
         self.model, self._index, self._is_plain = _pruned(name, num_blocks, drop_path)
-        self._match_colours(self.model.pretrained_cfg)
+        self._match_colors(self.model.pretrained_cfg)
         self.register_state_dict_post_hook(_drop_prefix)
         self.register_load_state_dict_pre_hook(_add_prefix)
 
@@ -71,8 +71,8 @@ class TimmBackbone(FreezableBackbone):
         Returns:
             (B, C, h, w) float.
         """
-        if self._has_own_colours:
-            images = images * self.colour_scale + self.colour_shift
+        if self._has_own_colors:
+            images = images * self.color_scale + self.color_shift
         images = resize_to(images, self.fixed_size) if self.fixed_size else resize_to_multiple(images, self.stride)
         return _feature_map(self.model, images, self._index, self._is_plain)
 
@@ -89,9 +89,9 @@ class TimmBackbone(FreezableBackbone):
             raise UserError(f"model.arch: timm/{self._name} gives no feature map ({type(error).__name__})") from error
         self.stride = round(size[0] / height)
 
-    def _match_colours(self, config: Mapping[str, Any]) -> None:
+    def _match_colors(self, config: Mapping[str, Any]) -> None:
         """Prepare to turn ImageNet's normalisation into the one that the model was trained with."""
-        self._has_own_colours = (tuple(config["mean"]), tuple(config["std"])) != (IMAGENET_MEAN, IMAGENET_STD)
+        self._has_own_colors = (tuple(config["mean"]), tuple(config["std"])) != (IMAGENET_MEAN, IMAGENET_STD)
         mean, std, imagenet_mean, imagenet_std = (
             torch.tensor(values).view(3, 1, 1)
             for values in (config["mean"], config["std"], IMAGENET_MEAN, IMAGENET_STD)

@@ -1,10 +1,10 @@
-"""Plain vision transformers under the five public names, with either stem."""
+"""Plain vision transformers under their five public names, with a patch or a convolutional stem."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from timm.layers.pos_embed import resample_abs_pos_embed
@@ -12,9 +12,52 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mal.models.backbones.conv_stem import ConvStem
 from mal.models.backbones.freezing import FreezableBackbone
-from mal.models.backbones.grid import resize_to_multiple
+
+
+def resize_to_multiple(images: Tensor, stride: int) -> Tensor:
+    """Resize (B, C, H, W) bilinearly so that both sides are the nearest positive multiple of ``stride``."""
+    return resize_to(images, [max(1, round(side / stride)) * stride for side in images.shape[-2:]])
+
+
+def resize_to(images: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize (B, C, H, W) bilinearly to ``size``, height and width."""
+    if list(size) == list(images.shape[-2:]):
+        return images
+    return F.interpolate(images, size=list(size), mode="bilinear", align_corners=False)
+
+
+class ConvStem(nn.Module):
+    """Four stride-2 convolutions: a quarter of the width per stage, stride 16 in all.
+
+    It takes the arguments that timm hands to an ``embed_layer``; the patch size only decides the grid of the position
+    embedding, because this stem's stride is always 16.
+    """
+
+    stride = 16
+
+    def __init__(self, img_size: int, patch_size: int, in_chans: int, embed_dim: int, **_: Any) -> None:
+        super().__init__()
+        side = img_size // patch_size
+        self.grid_size = (side, side)
+        self.num_patches = side * side
+        widths = [embed_dim // 8, embed_dim // 4, embed_dim // 2, embed_dim]
+        stages = [_stage(c_in, c_out) for c_in, c_out in zip([in_chans, *widths], widths, strict=False)]
+        stages[-1].append(nn.Conv2d(embed_dim, embed_dim, 1))
+        self.proj = nn.Sequential(*stages)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) to tokens on their grid, (B, H/16, W/16, C)."""
+        return self.proj(images).permute(0, 2, 3, 1)
+
+
+def _stage(c_in: int, c_out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(c_in, c_out, 3, stride=2, padding=1, bias=False),
+        nn.GroupNorm(1, c_out, eps=1e-6),
+        nn.GELU(),
+    )
+
 
 Stem = Literal["patch", "conv"]
 

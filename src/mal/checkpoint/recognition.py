@@ -1,0 +1,159 @@
+"""Recognize the network that weights belong to, and complete a spec from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mal.config.architectures import ARCHITECTURES, TIMM_PREFIX
+from mal.config.model_config import ModelConfig
+from mal.config.schema import ExperimentSpec
+from mal.errors import UserError
+from mal.models.backbones.fan import FAN_SIZES
+from mal.models.backbones.vit import VIT_SIZES
+
+# These change what a network computes, but none of its shapes.
+SCALE_FIELDS = ("not_adjust_scale", "mask_scale_ratio_pre", "mask_scale_ratio")
+
+
+def recognized_spec(tensors: Mapping[str, Tensor], settings: Mapping[str, Any], *, whole: bool) -> ExperimentSpec:
+    """A spec in which only those fields of the network are set that a file of another program tells.
+
+    Args:
+        tensors: of one network, the backbone's under ``backbone.``.
+        settings: what that program saved as the settings of its run.
+        whole: whether the network has heads.
+    """
+    if whole:
+        found = recognized_model(tensors)
+        found |= _stated_scales(settings) if found else {}
+    else:
+        arch = recognized_arch(tensors)
+        found = {"arch": arch} if arch else {}
+    return ExperimentSpec().model_copy(update={"model": ModelConfig().model_copy(update=found)})
+
+
+def recognized_arch(tensors: Mapping[str, Tensor]) -> str | None:
+    """The backbone, by the name that ``model.arch`` gives it; None for one that has no such name.
+
+    Args:
+        tensors: of one network, the backbone's under ``backbone.``.
+    """
+    class_token = tensors.get("backbone.cls_token")
+    if class_token is None:
+        return None
+    width, depth = class_token.shape[-1], _count(tensors, "backbone.blocks.")
+    if "backbone.pos_embed.token_projection.weight" in tensors:
+        is_hybrid = any(name.startswith("backbone.patch_embed.backbone.") for name in tensors)
+        sizes = [
+            name
+            for name, size in FAN_SIZES.items()
+            if size.embed_dim == width and (size.hybrid_depths is not None) == is_hybrid
+        ]
+    else:
+        sizes = [name for name, size in VIT_SIZES.items() if size.embed_dim == width and _is_plain_vit(tensors)]
+    return next((name for name in sizes if 0 < depth <= ARCHITECTURES[name].depth and _patch_fits(name, tensors)), None)
+
+
+def recognized_model(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The fields of the ``model`` section that names and shapes tell; none of a backbone without a name.
+
+    Args:
+        tensors: of one network, heads included.
+    """
+    arch, num_convs = recognized_arch(tensors), _count(tensors, "mask_head.convs.")
+    if arch is None or not num_convs or "roi_head.mlp1.weight" not in tensors:
+        return {}
+    depth = _count(tensors, "backbone.blocks.")
+    first, last = (tensors[f"mask_head.convs.{index}.conv.weight"] for index in (0, num_convs - 1))
+    model: dict[str, Any] = {
+        "arch": arch,
+        "num_blocks": None if depth == ARCHITECTURES[arch].depth else depth,
+        "mask_head_num_convs": num_convs,
+        "mask_head_out_channel": last.shape[0],
+    }
+    if num_convs > 1:
+        model["mask_head_hidden_channel"] = first.shape[0]
+    if arch in VIT_SIZES:
+        model["stem"] = "patch" if "backbone.patch_embed.proj.weight" in tensors else "conv"
+    return model
+
+
+def _stated_scales(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The public programs keep these beside their other settings, in a section, or in one more namespace."""
+    fields = ModelConfig.model_fields
+    places = [settings, *(value for value in settings.values() if isinstance(value, dict))]
+    stated = {key: place[key] for place in places for key in SCALE_FIELDS if key in place}
+    return {key: value for key, value in stated.items() if type(value) is fields[key].annotation}
+
+
+def _count(names: Iterable[str], prefix: str) -> int:
+    """How many modules a list holds."""
+    found = (re.match(r"\d+", name.removeprefix(prefix)) for name in names if name.startswith(prefix))
+    return max((int(index[0]) + 1 for index in found if index), default=0)
+
+
+def _is_plain_vit(tensors: Mapping[str, Tensor]) -> bool:
+    """Without what later ones add: scaled branches, register tokens."""
+    return "backbone.blocks.0.attn.qkv.bias" in tensors and "backbone.blocks.0.ls1.gamma" not in tensors
+
+
+def _patch_fits(arch: str, tensors: Mapping[str, Tensor]) -> bool:
+    projection = tensors.get("backbone.patch_embed.proj.weight")
+    return arch in FAN_SIZES or projection is None or projection.shape[-1] == VIT_SIZES[arch].patch_size
+
+
+SHAPE_FIELDS = (
+    "arch",
+    "stem",
+    "num_blocks",
+    "mask_head_num_convs",
+    "mask_head_hidden_channel",
+    "mask_head_out_channel",
+)
+
+
+def complete_spec_from_checkpoint(
+    spec: ExperimentSpec, own: ExperimentSpec, path: Path, *, must_agree: Collection[str] = SHAPE_FIELDS
+) -> ExperimentSpec:
+    """The spec with the checkpoint's values in the ``model`` fields that were not given.
+
+    Args:
+        spec: as the user gave it.
+        own: of the checkpoint, see `mal.checkpoint.load.Checkpoint`.
+        path: its file.
+        must_agree: fields that may not contradict the checkpoint where they are given.
+
+    Raises:
+        UserError: one does.
+    """
+    held = model_fields_of(own)
+    model, given = spec.model, spec.model.model_fields_set
+    for key in must_agree:
+        if key in given and key in held and not _agree(key, model, held):
+            raise UserError(
+                f"model.{key}: {getattr(model, key)} in the spec, but {path} holds {held[key]};"
+                " leave it out to take the checkpoint's"
+            )
+    taken = {key: value for key, value in held.items() if key not in given or (key == "stem" and model.stem == "auto")}
+    return spec.model_copy(update={"model": model.model_copy(update=taken)})
+
+
+def model_fields_of(held: ExperimentSpec) -> dict[str, Any]:
+    """The ``model`` fields that a checkpoint's spec tells about its network."""
+    known = held.model.model_fields_set
+    return {key: getattr(held.model, key) for key in (*SHAPE_FIELDS, *SCALE_FIELDS) if key in known}
+
+
+def _agree(key: str, model: ModelConfig, held: dict[str, Any]) -> bool:
+    given = getattr(model, key)
+    if key == "arch" and set(held) == {"arch"} and given.startswith(TIMM_PREFIX):
+        return True  # timm has the released backbones under names of its own
+    if key == "num_blocks" and held["arch"] in ARCHITECTURES:
+        depth = ARCHITECTURES[held["arch"]].depth
+        return (given or depth) == (held[key] or depth)
+    return given == held[key] or (key == "stem" and "auto" in (given, held[key]))

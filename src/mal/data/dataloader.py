@@ -1,0 +1,246 @@
+"""A DataLoader that reports in one line which image a worker failed or died on."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
+
+from torch.utils.data import DataLoader, Dataset
+
+from mal.errors import UserError
+
+NOTHING = -1
+
+
+class WorkerStatus:
+    """Shared memory in which every loader process shows the position of the image that it is at work on.
+
+    Args:
+        num_workers: processes that write on it.
+    """
+
+    def __init__(self, num_workers: int) -> None:
+        self._positions = multiprocessing.RawArray("q", [NOTHING] * num_workers)
+
+    def position(self, worker: int) -> int | None:
+        """Position of the image that a worker is, or was when it died, at work on; None between two images."""
+        position = self._positions[worker]
+        return None if position == NOTHING else position
+
+    def write(self, worker: int, position: int) -> None:
+        """Show a position, or `NOTHING`."""
+        self._positions[worker] = position
+
+
+_place: tuple[WorkerStatus, int] | None = None  # of this process, as torch.utils.data.get_worker_info() has it
+
+
+def set_worker_slot(board: WorkerStatus, worker: int) -> None:
+    """Let `reading_image` of this process write on a board."""
+    global _place
+    _place = (board, worker)
+
+
+@contextmanager
+def reading_image(position: int) -> Iterator[None]:
+    """Show on the board what the block works on; a process without a place on a board shows nothing."""
+    if _place is None:
+        yield
+        return
+    board, worker = _place
+    board.write(worker, position)
+    try:
+        yield
+    finally:
+        board.write(worker, NOTHING)
+
+
+SECONDS_BETWEEN_LOOKS = 1.0
+
+# A terminal and a cluster send these to every process of a run. The main one decides what becomes of it: it may finish
+# its step and save, for which it needs its workers.
+RUN_SIGNALS = {signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+if sys.platform == "linux":  # elsewhere nobody can tell who sent it, and PyTorch ends its workers with it
+    RUN_SIGNALS.add(signal.SIGTERM)
+
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE)
+
+
+def start_worker(board: WorkerStatus, main_process: int, worker: int) -> None:
+    """Set up a loader process, as its ``worker_init_fn``.
+
+    Args:
+        board: where it shows what it is at work on.
+        main_process: id of the process that it serves.
+        worker: its number.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, RUN_SIGNALS)
+    for crash in CRASHES:  # the main process says it better than PyTorch's handlers
+        signal.signal(crash, signal.SIG_DFL)
+    set_worker_slot(board, worker)
+    gc.freeze()  # a collection would touch, and so copy, all that is shared with the main process
+    if sys.platform == "linux":
+        threading.Thread(target=_end_with, args=(main_process,), daemon=True).start()
+
+
+def _end_with(main_process: int) -> None:
+    """End this process when its main process says so with SIGTERM, or is no more."""
+    if sys.platform == "linux":
+        while os.getppid() == main_process:
+            told = signal.sigtimedwait({signal.SIGTERM}, SECONDS_BETWEEN_LOOKS)
+            if told is not None and told.si_pid == main_process:
+                break
+        os._exit(0)
+
+
+T_co = TypeVar("T_co", covariant=True)
+
+SECONDS_TO_DIE = 1.0  # between a broken pipe and the end of the process that broke it
+OUT_OF_MEMORY = (
+    "probably because memory ran out: set dataset.num_workers_per_gpu lower, use smaller images, or take more memory"
+)
+CRASHED = "the file is damaged or its decoder is at fault: check the image, and leave it out if need be"
+SHARED_MEMORY_FULL = (
+    "probably because /dev/shm is full: set dataset.num_workers_per_gpu lower, or give the container more shared memory"
+)
+MEANINGS = {
+    signal.SIGKILL: OUT_OF_MEMORY,
+    signal.SIGSEGV: CRASHED,
+    signal.SIGFPE: CRASHED,
+    signal.SIGILL: CRASHED,
+    signal.SIGABRT: CRASHED,
+    signal.SIGBUS: SHARED_MEMORY_FULL,
+}
+
+
+class FailFastDataLoader(DataLoader[T_co]):
+    """A `torch.utils.data.DataLoader` whose failures are a `UserError`, raised where the next batch is asked for.
+
+    An item that is a `UserError` is raised instead of given out: an error that is raised in a loader process would
+    arrive with its traceback as its text. A process that dies is named with the image that it was at work on.
+
+    Args:
+        dataset: as of the base class; its code wraps the work on an image in `mal.data.dataloader.reading_image`.
+        num_workers: loader processes; they stay from epoch to epoch.
+        image_name: what to call the image of a position on the board.
+        options: further arguments of the base class.
+    """
+
+    def __init__(
+        self, dataset: Dataset[T_co], *, num_workers: int, image_name: Callable[[int], str], **options: Any
+    ) -> None:
+        self.board = WorkerStatus(num_workers)
+        self.image_name = image_name
+        super().__init__(
+            dataset,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            # Forked workers share what has been read with the main process; Python 3.14 would not fork by itself.
+            multiprocessing_context="fork" if num_workers and sys.platform == "linux" else None,
+            worker_init_fn=partial(start_worker, self.board, os.getpid()),
+            **options,
+        )
+
+    def __iter__(self) -> Iterator[T_co]:  # type: ignore[override]  # which promises a private class
+        with self._failures_in_one_line(), _starting_workers():
+            batches = super().__iter__()
+        return self._items(batches)
+
+    def _items(self, batches: Iterator[T_co]) -> Iterator[T_co]:
+        while True:
+            with self._failures_in_one_line():
+                item = next(batches, None)
+            if item is None:
+                return
+            if isinstance(item, UserError):
+                try:
+                    raise item
+                finally:
+                    del item  # a frame that holds its own error would keep the workers until the next collection
+            yield item
+
+    @contextmanager
+    def _failures_in_one_line(self) -> Iterator[None]:
+        batches: Any = self._iterator  # none before the first pass, and none at all without loader processes
+        workers: list[BaseProcess] = [] if batches is None else batches._workers
+        try:
+            with _raise_on_worker_exit(workers):
+                yield
+        except (RuntimeError, OSError, EOFError) as error:
+            dead = _dead_of(workers)
+            if not dead:
+                raise
+            batches._shutdown_workers()
+            self._iterator = None
+            raise UserError(
+                "; ".join(self._crash_message(number, workers[number].exitcode) for number in dead)
+            ) from error
+
+    def _crash_message(self, number: int, exit_code: int | None) -> str:
+        position = self.board.position(number)
+        who = "a loader process" if position is None else f"image {self.image_name(position)}: the process reading it"
+        when = " between two images" if position is None else ""
+        if not exit_code or exit_code > 0:
+            return f"{who} ended by itself{when} (exit code {exit_code}): a library it uses must have stopped it"
+        name = signal.Signals(-exit_code).name
+        meaning = MEANINGS.get(signal.Signals(-exit_code), "by something outside of this program")
+        return f"{who} was killed{when} ({name}), {meaning}"
+
+
+def _dead_of(workers: list[BaseProcess]) -> list[int]:
+    """Numbers of the workers that have ended; after an error it may take a moment until one has."""
+    if not workers:
+        return []
+    ended = multiprocessing.connection.wait([worker.sentinel for worker in workers], timeout=SECONDS_TO_DIE)
+    numbers = [number for number, worker in enumerate(workers) if worker.sentinel in ended]
+    for number in numbers:
+        workers[number].join()  # it has closed its files, and is about to have an exit code
+    return numbers
+
+
+@contextmanager
+def _starting_workers() -> Iterator[None]:
+    """Lets no signal catch a new process before it knows which ones are not for it.
+
+    PyTorch's own handler, which raises wherever the main thread happens to be, is taken out: amid a step of the
+    optimiser there is no state worth saving. Nor may the end of a child be ignored, as some parents leave it: its exit
+    code would be lost.
+    """
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    child_handler = signal.getsignal(signal.SIGCHLD)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, RUN_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if is_main_thread:
+            signal.signal(signal.SIGCHLD, child_handler if callable(child_handler) else signal.SIG_DFL)
+
+
+@contextmanager
+def _raise_on_worker_exit(workers: list[BaseProcess]) -> Iterator[None]:
+    """Raises at once where a worker is dead or dies: amid a message it would leave its reader waiting for ever."""
+
+    def look(*_: object) -> None:
+        if any(worker.exitcode is not None for worker in workers):
+            raise RuntimeError("a loader process died")
+
+    if not workers or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGCHLD, look)
+    try:
+        look()
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)

@@ -1,0 +1,295 @@
+"""The labeling dataset: chunks of images, each decoded once, as batches of crops.
+
+What a network says of a box depends, in its last digits, on the boxes beside it in the batch. So batches are planned
+from the annotation file and the batch size alone: whatever the number of processes, however often a run was stopped,
+the same boxes share a batch, and the masks are the same bit by bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from mal.coco.boxes import Box, Boxes
+from mal.data.crops import Border, IntBox, crop_box_mask, crop_frame, crop_image, expand_box, label_margins, to_tensor
+from mal.data.dataloader import reading_image
+from mal.data.images import image_path, read_record_image
+from mal.errors import UserError
+from mal.size_bins import SIZE_NAMES, size_bin
+
+BATCHES_IN_A_CHUNK = 16  # many batches of one size for each that is mixed, and little work for each decision
+
+
+class BoxChunks:
+    """Boxes cut into chunks: runs of whole images with at least 16 batches of boxes; the last may have fewer.
+
+    Args:
+        boxes: the boxes of an image next to each other.
+        batch_size: boxes that the network sees at once.
+    """
+
+    def __init__(self, boxes: Boxes, batch_size: int) -> None:
+        starts = np.flatnonzero(np.diff(boxes.image_rows, prepend=-1))  # of the boxes of an image
+        self._image_starts = np.append(starts, len(boxes))
+        bounds = [0]
+        while bounds[-1] < len(starts):
+            enough = self._image_starts[bounds[-1]] + BATCHES_IN_A_CHUNK * batch_size
+            bounds.append(min(int(np.searchsorted(self._image_starts, enough)), len(starts)))
+        self._image_bounds = bounds
+
+    def __len__(self) -> int:
+        return len(self._image_bounds) - 1
+
+    def rows(self, chunk: int) -> range:
+        """The boxes of a chunk, by row."""
+        first, last = self._image_bounds[chunk : chunk + 2]
+        return range(int(self._image_starts[first]), int(self._image_starts[last]))
+
+    def images(self, chunk: int) -> Iterator[range]:
+        """The boxes of each image of a chunk, by row."""
+        first, last = self._image_bounds[chunk : chunk + 2]
+        for image in range(first, last):
+            yield range(int(self._image_starts[image]), int(self._image_starts[image + 1]))
+
+    def unfinished(self, done: npt.NDArray[np.bool_]) -> list[int]:
+        """The chunks that hold a box which is not done.
+
+        Args:
+            done: (N,) bool, by row.
+        """
+        starts = self._image_starts[self._image_bounds[:-1]]
+        return np.flatnonzero(~np.logical_and.reduceat(done, starts)).tolist() if len(starts) else []
+
+
+def plan_batches(sizes: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Which boxes of a chunk share a batch: those of one size, as the network treats them alike.
+
+    Args:
+        sizes: the size bin of each box, see `mal.size_bins.size_bin`.
+        batch_size: boxes in a batch.
+
+    Returns:
+        Each batch as indices into ``sizes``: those of one size in the order in which they become full, then what is
+        left of all sizes, mixed.
+    """
+    waiting: list[list[int]] = [[] for _ in SIZE_NAMES]
+    batches = []
+    for index, size in enumerate(sizes):
+        alike = waiting[size]
+        alike.append(index)
+        if len(alike) == batch_size:
+            batches.append(alike)
+            waiting[size] = []
+    rest = [index for alike in waiting for index in alike]
+    return batches + [rest[start : start + batch_size] for start in range(0, len(rest), batch_size)]
+
+
+@dataclass(frozen=True, slots=True)
+class CropBatch:
+    """Crops around boxes, with what is needed to put their masks back into the images.
+
+    Attributes:
+        images: (B, 3, S, S) uint8.
+        box_mask: (B, 1, S, S) uint8, 0 or 1.
+        box_area: (B,) float32, pixels of the full image.
+        frames: B crop frames, x0 y0 x1 y1 in pixels of the full image.
+        boxes: the B boxes.
+        failures: boxes that have no crop, each with the reason. They are in none of the fields above.
+    """
+
+    images: Tensor
+    box_mask: Tensor
+    box_area: Tensor
+    frames: tuple[IntBox, ...]
+    boxes: tuple[Box, ...]
+    failures: tuple[tuple[Box, str], ...] = field(default=())
+
+    def to(self, *args: Any, **kwargs: Any) -> CropBatch:
+        """The same batch elsewhere; arguments as of :meth:`torch.Tensor.to`."""
+        return replace(
+            self,
+            images=self.images.to(*args, **kwargs),
+            box_mask=self.box_mask.to(*args, **kwargs),
+            box_area=self.box_area.to(*args, **kwargs),
+        )
+
+    def pin_memory(self) -> CropBatch:
+        """The same batch in memory that a GPU copies from while the process goes on."""
+        return replace(
+            self,
+            images=self.images.pin_memory(),
+            box_mask=self.box_mask.pin_memory(),
+            box_area=self.box_area.pin_memory(),
+        )
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True, slots=True)
+class CropSettings:
+    """How a box is cut out for labelling.
+
+    Attributes:
+        crop_size: side of the crops in pixels.
+        margin_rate: margin of the frame, as in ``train.test_margin_rate``.
+        border: what lies outside the image.
+        allow_outside: how far a mask may leave its box, as a share of the box's width and height.
+    """
+
+    crop_size: int = 512
+    margin_rate: Sequence[float] = (0.6, 0.6)
+    border: Border = "wrap"
+    allow_outside: float = 0.0
+
+
+def crop_boxes(image: np.ndarray, boxes: Sequence[Box], settings: CropSettings) -> CropBatch:
+    """Cut several boxes out of one image.
+
+    Args:
+        image: (H, W, 3) uint8.
+        boxes: at least one box of this image.
+        settings: how to cut.
+    """
+    size = settings.crop_size
+    height, width = image.shape[:2]
+    frames = tuple(crop_frame(box.xyxy, label_margins(settings.margin_rate)) for box in boxes)
+    crops = [to_tensor(crop_image(image, frame, size, settings.border)) for frame in frames]
+    allowed = [expand_box(box.xyxy, settings.allow_outside) for box in boxes]
+    masks = [crop_box_mask(box, frame, (width, height), size) for box, frame in zip(allowed, frames, strict=True)]
+    return CropBatch(
+        images=torch.stack(crops),
+        box_mask=torch.from_numpy(np.stack(masks))[:, None],
+        box_area=torch.tensor([box.area for box in boxes], dtype=torch.float32),
+        frames=frames,
+        boxes=tuple(boxes),
+    )
+
+
+class BoxCropIterable(IterableDataset[CropBatch]):
+    """Batches of crops from a folder of images; to be loaded with ``batch_size=None``.
+
+    Chunks of images (see :class:`~mal.data.label_dataset.BoxChunks`) are shared out between processes and their loader
+    workers. Each image is decoded once, and a chunk's batches are filled across its images; at most three batches of
+    crops wait at a time. A missing or damaged image becomes failures of its boxes, in a batch of its own, never an
+    exception; the batches that its boxes would have been in are smaller.
+
+    Args:
+        boxes: what to crop, the boxes of an image next to each other.
+        img_dir: folder of the images.
+        settings: how to cut.
+        batch_size: crops in a batch; the last ones of a chunk may be smaller.
+        rank: number of this process.
+        world_size: number of processes.
+        done: (N,) bool, boxes that need no crop; a batch that has others too is given whole, so that the same boxes
+            always share it. None where no box is done.
+        chunks: numbers of the chunks to give; None gives all.
+    """
+
+    def __init__(
+        self,
+        boxes: Boxes,
+        img_dir: Path,
+        settings: CropSettings,
+        *,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        done: npt.NDArray[np.bool_] | None = None,
+        chunks: Collection[int] | None = None,
+    ) -> None:
+        self.boxes = boxes
+        self.img_dir = img_dir
+        self.settings = settings
+        self.batch_size = batch_size
+        self.rank = rank
+        self.world_size = world_size
+        self._plan = BoxChunks(boxes, batch_size)
+        self._done = np.zeros(len(boxes), np.bool_) if done is None else done
+        unfinished = self._plan.unfinished(self._done)
+        self._chunks = [chunk for chunk in unfinished if chunks is None or chunk in chunks]
+
+    @property
+    def num_chunks(self) -> int:
+        """How many chunks all processes together will work on."""
+        return len(self._chunks)
+
+    def __iter__(self) -> Iterator[CropBatch]:
+        worker = get_worker_info()
+        workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
+        for chunk in self._chunks[self.rank * workers + number :: self.world_size * workers]:
+            yield from self._chunk_batches(chunk)
+
+    def _chunk_batches(self, chunk: int) -> Iterator[CropBatch]:
+        rows = self._plan.rows(chunk)
+        boxes = self.boxes[rows.start : rows.stop]
+        batches = [
+            batch
+            for batch in plan_batches([size_bin(box.area) for box in boxes], self.batch_size)
+            if not self._done[np.add(batch, rows.start)].all()
+        ]
+        batch_of = {boxes[index].position: number for number, batch in enumerate(batches) for index in batch}
+        missing = [len(batch) for batch in batches]
+        waiting: list[list[CropBatch]] = [[] for _ in batches]
+        for image in self._plan.images(chunk):
+            of_image = boxes[image.start - rows.start : image.stop - rows.start]
+            for crop in self._image_crops([box for box in of_image if box.position in batch_of]):
+                if crop.failures:
+                    yield crop
+                for box in (*crop.boxes, *(box for box, _ in crop.failures)):
+                    number = batch_of[box.position]
+                    missing[number] -= 1
+                    waiting[number] += [crop] if crop.boxes else []
+                    if not missing[number] and waiting[number]:
+                        yield _join(waiting[number])
+                        waiting[number] = []
+
+    def image_name(self, position: int) -> str:
+        """Path of the image of a position."""
+        record = next(image for image in self.boxes.images if image.position == position)
+        return str(image_path(self.img_dir, record.file_name))
+
+    def _image_crops(self, boxes: Sequence[Box]) -> Iterator[CropBatch]:
+        """Some boxes of an image, one at a time, or their failures."""
+        if not boxes:
+            return
+        record = boxes[0].image
+        try:
+            with reading_image(record.position):
+                image = read_record_image(self.img_dir, record)
+        except UserError as error:
+            yield _failed(boxes, str(error), self.settings.crop_size)
+            return
+        for box in boxes:
+            with reading_image(record.position):
+                crop = crop_boxes(image, [box], self.settings)
+            yield crop
+
+
+def _failed(boxes: Sequence[Box], reason: str, size: int) -> CropBatch:
+    return CropBatch(
+        images=torch.empty(0, 3, size, size, dtype=torch.uint8),
+        box_mask=torch.empty(0, 1, size, size, dtype=torch.uint8),
+        box_area=torch.empty(0),
+        frames=(),
+        boxes=(),
+        failures=tuple((box, reason) for box in boxes),
+    )
+
+
+def _join(crops: Sequence[CropBatch]) -> CropBatch:
+    return CropBatch(
+        images=torch.cat([crop.images for crop in crops]),
+        box_mask=torch.cat([crop.box_mask for crop in crops]),
+        box_area=torch.cat([crop.box_area for crop in crops]),
+        frames=tuple(frame for crop in crops for frame in crop.frames),
+        boxes=tuple(box for crop in crops for box in crop.boxes),
+    )

@@ -1,0 +1,137 @@
+"""The annotation files of a run, checked, and the loaders over their boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mal.coco.boxes import Boxes, select_boxes, training_boxes
+from mal.coco.coco_file import CocoFile, read_coco
+from mal.coco.notes import RecordNote
+from mal.coco.statistics import nothing_to_train_on
+from mal.data.dataloader import FailFastDataLoader
+from mal.data.images import fill_missing_sizes, image_path
+from mal.data.label_dataset import BoxCropIterable, CropBatch, CropSettings
+from mal.data.near_names import near_hint
+from mal.data.picture_remarks import choose_reading, dim_line, turned_line, turned_pictures
+from mal.data.train_dataset import BoxCropDataset, EpochSampler, TrainBatch, collate
+from mal.errors import UserError
+from mal.paths import place
+from mal.plain_files import AS_STORED, Reading
+
+
+class AnnotatedImages:
+    """An annotation file with its folder of images.
+
+    Args:
+        ann_path: COCO file, or its URL.
+        img_dir: folder of the images, or its URL.
+        reading: how the pictures are read, so what boxes and masks go by; a label file that was made of turned pictures
+            says so itself.
+
+    Attributes:
+        coco: the file.
+        img_dir: the folder.
+        notes: what reading it has already found.
+
+    Raises:
+        UserError: the file is no COCO file.
+    """
+
+    def __init__(self, ann_path: str | Path, img_dir: str | Path, *, reading: Reading = AS_STORED) -> None:
+        self.coco: CocoFile = read_coco(place(ann_path))
+        self.img_dir = place(img_dir)
+        self.notes: list[RecordNote] = [
+            *self.coco.notes,
+            *choose_reading(self.coco, self.img_dir, reading),
+            *fill_missing_sizes(self.coco, self.img_dir),
+        ]
+
+    def turned_line(self, option: str = "dataset.exif=upright") -> str | None:
+        """How many pictures viewers turn, as of `mal.data.picture_remarks.turned_line`; None where there are none."""
+        return turned_line(self.coco.images, turned_pictures(self.coco.images, self.img_dir), option)
+
+    def dim_line(self) -> str | None:
+        """How many pictures are nearly black for what is taken as their range; None where none is."""
+        return dim_line(self.coco.images, self.img_dir)
+
+    @cached_property
+    def boxes_to_label(self) -> Boxes:
+        """All boxes that can be labelled; the others are in ``notes``."""
+        boxes, notes = select_boxes(self.coco)
+        self.notes += notes
+        return boxes
+
+    def boxes_to_train_on(self, *, min_obj_size: float, max_obj_size: float) -> Boxes:
+        """The boxes to train on; what was left out is in ``notes``.
+
+        Raises:
+            UserError: no box is left, or an image is missing.
+        """
+        boxes, notes = training_boxes(self.coco, min_obj_size=min_obj_size, max_obj_size=max_obj_size)
+        self.notes += notes
+        if not boxes:
+            found, notes = select_boxes(self.coco)
+            reason = nothing_to_train_on(self.coco, found, notes, min_obj_size=min_obj_size, max_obj_size=max_obj_size)
+            raise UserError(reason)
+        self._require_images(boxes)
+        return boxes
+
+    def _require_images(self, boxes: Boxes) -> None:
+        names = {image.file_name for image in boxes.images}
+        missing = sorted(name for name in names if not image_path(self.img_dir, name).is_file())
+        if missing:
+            raise UserError(
+                f"{self.img_dir}: {len(missing)} of {len(names)} images named in {self.coco.path} are missing,"
+                f" for instance {missing[0]}{near_hint(image_path(self.img_dir, missing[0]))}"
+            )
+
+
+def train_loader(
+    dataset: BoxCropDataset, *, batch_size: int, num_workers: int, rank: int, world_size: int, pin_memory: bool
+) -> FailFastDataLoader[TrainBatch]:
+    """Loader of training batches in a new order every epoch; the last batch may be smaller."""
+    sampler = EpochSampler(len(dataset), seed=dataset.seed, rank=rank, world_size=world_size)
+    return FailFastDataLoader(
+        dataset,
+        num_workers=num_workers,
+        image_name=dataset.image_name,
+        batch_size=batch_size,
+        sampler=sampler,
+        collate_fn=collate,
+        pin_memory=pin_memory,
+    )
+
+
+def crop_loader(
+    boxes: Boxes,
+    img_dir: Path,
+    settings: CropSettings,
+    *,
+    batch_size: int,
+    num_workers: int,
+    rank: int = 0,
+    world_size: int = 1,
+    pin_memory: bool = False,
+    done: npt.NDArray[np.bool_] | None = None,
+    chunks: Collection[int] | None = None,
+) -> FailFastDataLoader[CropBatch]:
+    """Loader of crops for labelling; see :class:`BoxCropIterable`."""
+    stream = BoxCropIterable(
+        boxes,
+        img_dir,
+        settings,
+        batch_size=batch_size,
+        rank=rank,
+        world_size=world_size,
+        done=done,
+        chunks=chunks,
+    )
+    workers = min(num_workers, stream.num_chunks)
+    return FailFastDataLoader(
+        stream, num_workers=workers, image_name=stream.image_name, batch_size=None, pin_memory=pin_memory
+    )

@@ -1,0 +1,166 @@
+"""Pictures with 16 bits of grey that hardly use them, as 12 bits of a camera: with 8 bits they are nearly black."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mal.coco.coco_file import CocoFile, show
+from mal.coco.notes import RecordNote
+from mal.coco.tables import ImageTable
+from mal.data.images import HEADER_THREADS, image_path, opened_picture, read_image
+from mal.data.orientation import orientation_of, picture_size, turned_size
+from mal.data.picture_file import Pixels
+from mal.errors import UserError
+from mal.plain_files import Reading
+
+OPTION = "--gray-range used (dataset.gray_range) scales each picture by the range that it uses"
+_DIM = 0.1  # share of the range; 12 bits of 16 are 0.06
+_HEADERS, _PICTURES = 64, 16  # that are looked at: pictures of a set are alike
+
+
+def is_deep(picture: Image.Image) -> bool:
+    """Whether a picture has grey of more than 8 bits, by its header."""
+    return picture.mode.startswith("I")
+
+
+def is_dim(pixels: Pixels, reading: Reading) -> bool:
+    """Whether a picture with 16 bits of grey, as it was read, has less than a tenth of the full range."""
+    return reading.gray_range == "full" and float(pixels.max()) < _DIM * 255
+
+
+def dim_line(images: ImageTable, img_dir: Path) -> str | None:
+    """How many pictures with 16 bits of grey are dim, of some all over the file; None where none is."""
+    looked_at, dim = 0, []
+    for name in _some_deep_pictures(images, img_dir):
+        try:
+            pixels = read_image(image_path(img_dir, name), images.reading)
+        except UserError:  # whoever needs its pixels names it
+            continue
+        looked_at += 1
+        if is_dim(pixels, images.reading):
+            dim.append(f"{name}, up to {pixels.max() / 255:.0%}")
+    if not dim:
+        return None
+    return (
+        f"{len(dim)} of {looked_at} pictures with 16 bits of grey that were looked at use less than a tenth of their"
+        f" range ({dim[0]}): they are nearly black to the network; {OPTION}"
+    )
+
+
+def _some_deep_pictures(images: ImageTable, img_dir: Path) -> Iterator[str]:
+    if images.reading.gray_range == "used":
+        return
+    found = 0
+    for row in np.unique(np.linspace(0, len(images) - 1, min(len(images), _HEADERS)).astype(int)).tolist():
+        name = images.at(row).file_name
+        try:
+            with opened_picture(image_path(img_dir, name)) as picture:
+                deep = is_deep(picture)
+        except UserError:
+            continue
+        if deep:
+            found += 1
+            yield name
+        if found == _PICTURES:
+            return
+
+
+MARK = "mal"  # key of a COCO document for what only this program knows of it
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedPicture:
+    """A picture that viewers turn: its EXIF orientation, 2 to 8, and its width and height in pixels as stored."""
+
+    orientation: int
+    stored_size: tuple[int, int]
+
+
+def turned_pictures(images: ImageTable, img_dir: Path) -> dict[int, TurnedPicture]:
+    """The pictures that viewers turn, by their rows; headers are read, several at a time.
+
+    A picture that cannot be opened is none of them: whoever reads its pixels names it.
+    """
+
+    def turned(row: int) -> TurnedPicture | None:
+        try:
+            with opened_picture(image_path(img_dir, images.at(row).file_name)) as picture:
+                orientation = orientation_of(picture)
+                return TurnedPicture(orientation, picture_size(picture)) if orientation != 1 else None
+        except UserError:
+            return None
+
+    with ThreadPoolExecutor(HEADER_THREADS) as threads:
+        found = enumerate(threads.map(turned, range(len(images))))
+        return {row: picture for row, picture in found if picture is not None}
+
+
+def turned_line(images: ImageTable, turned: Mapping[int, TurnedPicture], option: str) -> str | None:
+    """How many pictures viewers turn and what becomes of them; None where there are none.
+
+    Args:
+        images: all pictures.
+        turned: those of them, by their rows.
+        option: what to write to have boxes and masks as of the turned pictures.
+    """
+    if not turned:
+        return None
+    example = images.at(next(iter(turned))).file_name
+    line = f"{len(turned)} of {len(images)} pictures have an EXIF orientation by which viewers turn them ({example})"
+    if images.exif == "upright":
+        return f"{line}: they are read turned, and boxes, sizes and masks are those of the turned pictures"
+    return f"{line}: they are read as they are stored; if their boxes were drawn on the turned pictures, give {option}"
+
+
+def upright_sizes(coco: CocoFile, turned: Mapping[int, TurnedPicture]) -> list[RecordNote]:
+    """Give records the size of the turned picture that have that of the stored one; changes ``coco.images``.
+
+    Returns:
+        One "warned" note for each such image.
+    """
+    notes = []
+    for row, picture in turned.items():
+        record, size = coco.images.at(row), turned_size(*picture.stored_size, picture.orientation)
+        if (record.width, record.height) != picture.stored_size or size == picture.stored_size:
+            continue
+        coco.images.set_size(record.id, *size)
+        reason = (
+            f"the size of image {show(record.id)} is that of the picture as stored, {record.width} x {record.height}:"
+            f" taken as {size[0]} x {size[1]}, since its boxes are on the turned picture"
+        )
+        notes.append(RecordNote(None, None, record.id, "warned", reason))
+    return notes
+
+
+def choose_reading(coco: CocoFile, img_dir: Path, reading: Reading) -> list[RecordNote]:
+    """Say for a whole file how its pictures are read, and what boxes and masks go by; before sizes are filled in.
+
+    A file that `marked_upright` has marked goes by the turned pictures whatever is said.
+
+    Returns:
+        Notes on records whose size had to change.
+    """
+    is_marked = is_marked_upright(coco.document)
+    coco.images.reading = replace(reading, exif="upright") if is_marked else reading
+    if coco.images.exif == "stored":
+        return []
+    return upright_sizes(coco, turned_pictures(coco.images, img_dir))
+
+
+def is_marked_upright(document: Mapping[str, Any]) -> bool:
+    """Whether `marked_upright` has marked the document of a COCO file."""
+    mark = document.get(MARK)
+    return isinstance(mark, dict) and mark.get("exif") == "upright"
+
+
+def marked_upright(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of a COCO file with a mark that its boxes and masks are on the pictures as viewers turn them."""
+    mark = document.get(MARK)
+    return {**document, MARK: {**(mark if isinstance(mark, dict) else {}), "exif": "upright"}}

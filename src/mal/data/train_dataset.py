@@ -1,0 +1,190 @@
+"""The training dataset: a random crop around each box, in two views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from mal.coco.boxes import Box, Boxes
+from mal.data.augment import change_colors
+from mal.data.crops import Border, crop_box_mask, crop_frame, crop_planes, random_margins
+from mal.data.dataloader import reading_image
+from mal.data.image_cache import ImageCache
+from mal.data.images import image_path, read_record_image
+from mal.errors import UserError
+from mal.ops.compiled import fast_module
+
+FLIP_PROBABILITY = 0.5
+CACHE_BYTES = 256 * 1024**2  # per worker process: some 300 photos of COCO's size
+
+SampleKey = tuple[int, int]  # epoch and index of the box
+
+
+@dataclass(frozen=True, slots=True)
+class TrainBatch:
+    """A batch of training crops.
+
+    Attributes:
+        student_images: (B, 3, S, S) uint8, with colour changes.
+        teacher_images: (B, 3, S, S) uint8, the same crops without.
+        box_mask: (B, 1, S, S) uint8, 0 or 1.
+        box_area: (B,) float32, pixels of the full image.
+        positions: (B,) int64, places of the annotations in the file.
+    """
+
+    student_images: Tensor
+    teacher_images: Tensor
+    box_mask: Tensor
+    box_area: Tensor
+    positions: Tensor
+
+    def to(self, *args: Any, **kwargs: Any) -> TrainBatch:
+        """The same batch elsewhere; arguments as of :meth:`torch.Tensor.to`."""
+        return TrainBatch(*(getattr(self, field.name).to(*args, **kwargs) for field in fields(self)))
+
+    def pin_memory(self) -> TrainBatch:
+        """The same batch in page-locked memory."""
+        return TrainBatch(*(getattr(self, field.name).pin_memory() for field in fields(self)))
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+class BoxCropDataset(Dataset[TrainBatch]):
+    """One sample a box.
+
+    The random numbers of a sample follow from (seed, epoch, box) alone, so neither the number of workers nor an
+    interruption changes them.
+
+    Args:
+        boxes: what to train on.
+        img_dir: folder of the images.
+        crop_size: side of the crops in pixels.
+        margin_rate: smallest and largest margin (MAL, arXiv 2301.03992, section 4.1).
+        border: what lies outside the image.
+        seed: of all random numbers.
+    """
+
+    def __init__(
+        self,
+        boxes: Boxes,
+        img_dir: Path,
+        *,
+        crop_size: int,
+        margin_rate: Sequence[float],
+        border: Border,
+        seed: int,
+    ) -> None:
+        self.boxes = boxes
+        self.crop_size = crop_size
+        self.margin_rate = margin_rate
+        self.border = border
+        self.seed = seed
+        self._img_dir = img_dir
+        self._cache: ImageCache | None = None
+        for name in ("crop_numba", "colours_numba"):
+            fast_module(name)  # before loader processes are forked: each would have to import it for itself
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, key: SampleKey) -> TrainBatch:
+        """The sample of an (epoch, index) pair, as a batch of one.
+
+        Raises:
+            UserError: the box's image is missing or damaged.
+        """
+        epoch, index = key
+        with reading_image(self.boxes[index].image.position):
+            return self._sample(epoch, index)
+
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[TrainBatch | UserError]:
+        """Several samples; in place of one whose image is missing or damaged the error, for a loader to raise."""
+        return [self._sample_or_error(key) for key in keys]
+
+    def image_name(self, position: int) -> str:
+        """Path of the image of a position."""
+        record = next(image for image in self.boxes.images if image.position == position)
+        return str(image_path(self._img_dir, record.file_name))
+
+    def _sample_or_error(self, key: SampleKey) -> TrainBatch | UserError:
+        try:
+            return self[key]
+        except UserError as error:
+            return error
+
+    def _sample(self, epoch: int, index: int) -> TrainBatch:
+        box = self.boxes[index]
+        rng = np.random.default_rng([self.seed, epoch, index])
+        frame = crop_frame(box.xyxy, random_margins(rng, self.margin_rate))
+        mirrored = bool(rng.random() < FLIP_PROBABILITY)
+        crop = crop_planes(self._image(box), frame, self.crop_size, self.border, mirrored=mirrored)
+        image_size = (box.image.width, box.image.height)
+        box_mask = crop_box_mask(box.xyxy, frame, image_size, self.crop_size)
+        if mirrored:
+            box_mask = box_mask[:, ::-1]
+        return TrainBatch(
+            student_images=torch.from_numpy(change_colors(crop, rng))[None],
+            teacher_images=torch.from_numpy(crop)[None],
+            box_mask=torch.from_numpy(box_mask.copy())[None, None],
+            box_area=torch.tensor([box.area], dtype=torch.float32),
+            positions=torch.tensor([box.position]),
+        )
+
+    def _image(self, box: Box) -> np.ndarray:
+        if self._cache is None:  # made on first use, so that each worker process has its own
+            self._cache = ImageCache(CACHE_BYTES)
+        return self._cache.get(box.image.position, lambda: read_record_image(self._img_dir, box.image))
+
+
+def collate(samples: Sequence[TrainBatch | UserError]) -> TrainBatch | UserError:
+    """Join batches into one; an error among them is returned in its place."""
+    batches: list[TrainBatch] = []
+    for sample in samples:
+        if isinstance(sample, UserError):
+            return sample
+        batches.append(sample)
+    names = [field.name for field in fields(TrainBatch)]
+    return TrainBatch(*(torch.cat([getattr(batch, name) for batch in batches]) for name in names))
+
+
+class EpochSampler(Sampler[SampleKey]):
+    """A new order of the boxes every epoch, shared out between processes.
+
+    The order follows from (seed, epoch). When the boxes do not divide evenly, the first ones of the order are drawn
+    twice, so that every process takes the same number of steps and no box is left out.
+    """
+
+    def __init__(self, num_boxes: int, *, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        self.num_boxes = num_boxes
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+        self._resumed = (0, 0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next pass (called by the trainer)."""
+        self.epoch = epoch
+
+    def resume_at(self, epoch: int, num_drawn: int) -> None:
+        """Go on with an epoch of which this process has drawn some boxes already."""
+        self.epoch = epoch
+        self._resumed = (epoch, num_drawn)
+
+    def __len__(self) -> int:
+        return -(-self.num_boxes // self.world_size)
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_boxes)
+        padded = np.resize(order, len(self) * self.world_size)
+        resumed_epoch, num_drawn = self._resumed
+        first = num_drawn if self.epoch == resumed_epoch else 0
+        return ((self.epoch, int(index)) for index in padded[self.rank :: self.world_size][first:])

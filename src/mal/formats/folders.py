@@ -1,0 +1,239 @@
+"""What a person can choose about reading and writing formats."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from mal.data import orientation
+from mal.data.images import image_path, opened_picture
+from mal.data.near_names import near_hint
+from mal.errors import UserError
+from mal.files import cannot_write
+from mal.formats.output_names import RefusedName
+from mal.limits import MAX_MASK_PIXELS
+from mal.plain_files import Exif
+
+Shapes = Literal["masks", "polygons"]
+Pictures = Literal["no", "copy", "link"]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a format is read.
+
+    Attributes:
+        images: folder of the pictures; None looks where the format has them.
+        split: the only one to read, as "train"; None reads all.
+        one_based: Pascal VOC boxes count pixels from 1 and include the last one.
+        normalized: boxes of a table are shares of the width and height of the image.
+        exif: in formats that do not say it, whether boxes and masks are on the pictures as stored or as viewers turn
+            them; and on which COCO and PNG are to have those that come from tools that turn pictures.
+    """
+
+    images: Path | None = None
+    split: str | None = None
+    one_based: bool = False
+    normalized: bool = False
+    exif: Exif = "stored"
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """How a format is written.
+
+    Attributes:
+        shapes: of masks, where a format has both.
+        tolerance: how far in pixels a corner of a mask's outline may lie beside its polygon.
+        images: folder of the pictures; None where it is not known.
+        pictures: whether they go into the output too, as files or as links.
+        split: the part of a YOLO data set that is written; None writes "train" and "val".
+        val_share: share of the images that go into "val" then, 0..1.
+        as_predictions: Label Studio shows the masks as suggestions; else as finished annotations.
+        image_prefix: what stands before a file name to make the address by which Label Studio finds the picture; None
+            goes by the name of ``images``.
+    """
+
+    shapes: Shapes = "masks"
+    tolerance: float = 0.0
+    images: Path | None = None
+    pictures: Pictures = "no"
+    split: str | None = None
+    val_share: float = 0.1
+    as_predictions: bool = True
+    image_prefix: str | None = None
+
+
+SUFFIXES = frozenset(
+    (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp", ".pgm")
+)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """All picture files in a folder and below it, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def named_picture(folder: Path, name: str) -> str:
+    """The name of a picture in a folder; of one without an ending, that of the picture that has this stem."""
+    if Path(name).suffix.lower() in SUFFIXES or (folder / name).is_file() or not folder.is_dir():
+        return name
+    found = [path.name for path in pictures_with_stem(folder, name)]
+    return found[0] if len(found) == 1 else name
+
+
+def pictures_with_stem(folder: Path, stem: str) -> list[Path]:
+    """Pictures in a folder whose name is a stem and an ending."""
+    endings = [ending for suffix in sorted(SUFFIXES) for ending in (suffix, suffix.upper())]
+    return [path for path in (folder / f"{stem}{ending}" for ending in endings) if path.is_file()]
+
+
+def picture_size(path: Path, exif: Exif) -> tuple[int, int]:
+    """Width and height in pixels, as stored or as viewers turn the picture, from the header.
+
+    Raises:
+        UserError: it is missing or no picture.
+    """
+    with opened_picture(path) as picture:
+        return orientation.picture_size(picture, exif)
+
+
+def source_picture(file_name: PurePosixPath, options: WriteOptions) -> Path | None:
+    """The picture that goes into the output; None where none was asked for.
+
+    Args:
+        file_name: as of `mal.formats.output_names.relative_name`.
+        options: ``pictures`` and ``images`` count.
+
+    Raises:
+        RefusedName: it is not there.
+    """
+    if options.pictures == "no":
+        return None
+    assert options.images is not None, "pictures are asked for without their folder"
+    path = options.images / file_name
+    if not path.is_file():
+        raise RefusedName(f"its picture {path} does not exist{near_hint(path)}: check --images and the file name")
+    return path
+
+
+def size_or_picture(size: tuple[int, int] | None, file_name: str, options: ReadOptions) -> tuple[int, int]:
+    """Width and height in pixels: as known, or of the picture itself as viewers show it.
+
+    Raises:
+        ValueError: it is larger than a mask can be, or not known, and the picture is not there to say it.
+    """
+    if size is not None and size[0] * size[1] > MAX_MASK_PIXELS:
+        raise ValueError(f"its image has {size[0]} x {size[1]} pixels, and masks have {MAX_MASK_PIXELS:,} at most")
+    if size is not None:
+        return size
+    if options.images is None:
+        raise ValueError("the size of its image is not known: --images DIR takes it from the picture")
+    try:
+        return picture_size(image_path(options.images, file_name), "upright")
+    except UserError as error:
+        raise ValueError(f"the size of its image is not known: {error}") from error
+
+
+def bring(source: Path, target: Path, options: WriteOptions) -> None:
+    """Put a picture into the output, as a file or as a link.
+
+    Args:
+        source: as of `source_picture`.
+        target: where nothing is yet.
+        options: ``pictures`` counts.
+
+    Raises:
+        RefusedName: it cannot be read.
+    """
+    if options.pictures == "link":
+        target.symlink_to(os.path.realpath(source))
+        return
+    try:
+        picture = source.open("rb")
+    except OSError as error:
+        raise RefusedName(f"its picture {source} cannot be read: {error.strerror or error}") from error
+    with picture, target.open("xb") as file:
+        shutil.copyfileobj(picture, file)
+
+
+def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
+    """Refuse to write where something is.
+
+    Raises:
+        UserError: ``target`` is the input, or is there (a folder: with something in it) and ``overwrite`` is not set.
+    """
+    if target.exists() and target.resolve() == source.resolve():
+        raise UserError(f"{target}: IN and OUT are the same; give OUT another name")
+    if target.is_dir() and any(target.iterdir()) and not overwrite:
+        raise UserError(
+            f"{target} is a folder with something in it: give another one, or --overwrite to replace files of the same"
+            " names in it"
+        )
+    if os.path.lexists(target) and not target.is_dir() and not overwrite:
+        raise UserError(f"{target} is there already: give another name, or --overwrite to replace it")
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A folder to write into that takes its name, or gives its files to the folder of that name, in the end.
+
+    After an error nothing of it is left.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    draft: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not target.is_dir():
+            raise UserError(f"{target} is a file; this format is a folder: give another name")
+        draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+        draft.mkdir()
+        yield draft
+        _move(draft, target)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    finally:
+        if draft is not None:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _move(draft: Path, target: Path) -> None:
+    if not os.path.lexists(target):
+        draft.replace(target)
+        return
+    paths = sorted(draft.rglob("*"))
+    for path in paths:
+        _require_room(path, target / path.relative_to(draft))
+    for path in paths:
+        place = target / path.relative_to(draft)
+        if _is_folder(path):
+            place.mkdir(exist_ok=True)
+        else:
+            path.replace(place)
+
+
+def _require_room(path: Path, place: Path) -> None:
+    """Nothing, where a file of the draft can take the place of what is there, or a folder be put together with it.
+
+    Raises:
+        UserError: a folder is a file or a link there, through which files would be written elsewhere; or the other way
+            round; or a picture would be replaced by a link to itself.
+    """
+    if _is_folder(path):
+        if os.path.lexists(place) and not _is_folder(place):
+            raise UserError(f"{place} is {'a link' if place.is_symlink() else 'a file'}, not a folder: remove it")
+    elif _is_folder(place):
+        raise UserError(f"{place} is a folder, and a file of this name is to be written: remove it")
+    elif path.is_symlink() and not place.is_symlink() and os.path.realpath(path) == os.path.realpath(place):
+        raise UserError(f"{place} is the picture that it would be a link to: give OUT another name")
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()

@@ -1,0 +1,285 @@
+"""A labeling job from start to end, in as many runs as it takes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mal.coco.boxes import Boxes, box_suspicion
+from mal.coco.ground_truth import GroundTruth
+from mal.coco.notes import Action, RecordNote
+from mal.console import console
+from mal.data.loaders import AnnotatedImages
+from mal.errors import UserError
+from mal.files import remove_drafts_of_the_dead
+from mal.labeler import MaskAutoLabeler
+from mal.labeling.label_file import settled, write_label_file
+from mal.labeling.pipeline import crop_batches, write_shard
+from mal.labeling.report import label_report, summary_lines, write_label_report, write_skipped_csv
+from mal.labeling.resolve import Resolve, has_mask_to_keep, notes_beside_kept, resolve_images
+from mal.labeling.run import RUN_KEY, Identity, LabelRun, finished_run, is_finished, open_run
+from mal.labeling.run_lock import only_run_in
+from mal.labeling.shards import Positions, ShardLabels
+from mal.runtime.process_group import ProcessGroup
+from mal.runtime.status import StatusLog
+
+SECONDS_TO_APPEAR = 30.0  # for a file of another machine on a disk that both share
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelJob:
+    """What is labelled, and where the result goes.
+
+    Attributes:
+        source: annotation file and images.
+        output: the label file.
+        report: the report beside it.
+        skipped: the report's records as a table.
+        shards: folder of what is found out on the way.
+        identity: gives all that decides the masks, the same each time, see `mal.labeling.run.run_identity`.
+        batch_size: boxes that the network sees at once.
+        num_workers: processes that read images.
+        load_mask: compare with the masks of the file.
+        keep_existing_masks: label only annotations without a mask.
+        min_score: labels with a lower score are marked as doubtful; None marks none.
+        overwrite: whether a finished output may be replaced.
+        restart: whether what an unfinished run has done is thrown away.
+        begun: called, in every process, once it is sure that the run goes on and its results will be written.
+        ended: called, in the first process, once the output is complete; whether this run has written it.
+        resolve: what changes the labels of an image once all are there; None changes none.
+    """
+
+    source: AnnotatedImages
+    output: Path
+    report: Path
+    skipped: Path
+    shards: Path
+    identity: Callable[[], Identity]
+    batch_size: int
+    num_workers: int
+    load_mask: bool = False
+    keep_existing_masks: bool = False
+    min_score: float | None = None
+    overwrite: bool = False
+    restart: bool = False
+    begun: Callable[[], None] = lambda: None
+    ended: Callable[[bool], None] = lambda is_new: None
+    resolve: Resolve | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelWork:
+    """What there is to do.
+
+    Attributes:
+        run: where it is written down.
+        boxes: all boxes to label, those of an image next to each other.
+        done: (N,) bool, the boxes that have a label from an earlier attempt.
+        kept: (num_annotations,) bool, the annotations that keep their mask.
+    """
+
+    run: LabelRun
+    boxes: Boxes
+    done: npt.NDArray[np.bool_]
+    kept: npt.NDArray[np.bool_]
+
+
+Engine = Callable[[LabelJob, LabelWork], None]
+"""Labels the boxes that are not done and writes shards."""
+
+
+def run_job(job: LabelJob, processes: ProcessGroup, engine: Engine, status: StatusLog | None = None) -> int:
+    """Label all boxes that are not labelled yet, then write the label file and the report.
+
+    Args:
+        job: what to do.
+        processes: who shares the work; the first writes the files.
+        engine: does the labelling, in every process.
+        status: where the end is noted.
+
+    Returns:
+        Exit code: 1 when a box that should have a mask has none.
+
+    Raises:
+        UserError: the output may not be written, or an unfinished run of something else is in the folder.
+    """
+    with nullcontext() if processes.rank else only_run_in(job.shards):
+        return _run_alone(job, processes, engine, status)
+
+
+def _run_alone(job: LabelJob, processes: ProcessGroup, engine: Engine, status: StatusLog | None) -> int:
+    run = processes.agree(
+        lambda: open_run(
+            job.shards,
+            job.identity(),
+            job.output,
+            overwrite=job.overwrite,
+            restart=job.restart,
+            is_finished=lambda: is_finished(job.report, decides_the_file(job), job.output),
+        )
+    )
+    if run is None:
+        if not processes.rank:
+            _complete(job)
+        return 0
+    job.begun()
+    if suspected := box_suspicion(job.source.coco):
+        console.print(f"{job.source.coco.path}: {suspected}")
+    work = _work(job, run, processes)
+    if not work.done.all():
+        engine(job, work)
+    if processes.rank:
+        return 0
+    exit_code = finish_job(job, work, status)
+    job.ended(True)
+    return exit_code
+
+
+def decides_the_file(job: LabelJob) -> Identity:
+    """What decides the label file: the masks, and which of them are marked."""
+    return {**job.identity(), "min_score": job.min_score}
+
+
+def _complete(job: LabelJob) -> None:
+    """Write what a finished run lacks because it was killed, or because somebody has removed it; and only that."""
+    console.print(f"{job.output} is complete: nothing is left to label")
+    for folder in {job.output.parent, job.report.parent, job.skipped.parent}:
+        remove_drafts_of_the_dead(folder)
+    if job.report.exists() and not job.skipped.exists():
+        write_skipped_csv(json.loads(job.report.read_bytes())["records"], job.skipped)
+    job.ended(False)
+
+
+def boxes_to_label(
+    source: AnnotatedImages, *, keep_existing_masks: bool = False
+) -> tuple[Boxes, npt.NDArray[np.bool_]]:
+    """The boxes to label, and which annotations keep their mask, (num_annotations,) bool."""
+    boxes = source.boxes_to_label
+    if not keep_existing_masks:
+        return boxes, np.zeros(len(source.coco.annotations), np.bool_)
+    kept = has_mask_to_keep(source.coco)
+    return boxes.take(np.flatnonzero(~kept[boxes.positions])), kept
+
+
+def label_here(load: Callable[[], MaskAutoLabeler], processes: ProcessGroup) -> Engine:
+    """The engine that labels in the processes that are there already.
+
+    Args:
+        load: gives the labeler; asked only when there is something to label.
+        processes: who shares the work.
+    """
+
+    def label(job: LabelJob, work: LabelWork) -> None:
+        labeler = load()
+        batches = crop_batches(
+            job.source,
+            labeler,
+            processes,
+            name="labelling",
+            batch_size=job.batch_size,
+            num_workers=job.num_workers,
+            boxes=work.boxes,
+            done=work.done,
+        )
+        shard = work.run.new_shard(f"{processes.rank:04d}")
+        write_shard(batches, labeler, shard, GroundTruth(job.source.coco) if job.load_mask else None)
+        for name, size in processes.gather((shard.name, shard.stat().st_size)):
+            _wait_for(work.run.folder / name, size)
+
+    return label
+
+
+def finish_job(job: LabelJob, work: LabelWork, status: StatusLog | None = None) -> int:
+    """Merge the shards of a run into the label file, tell the person, and remove them if no box has failed.
+
+    Returns:
+        Exit code as of `run_job`.
+    """
+    coco = job.source.coco
+    with ShardLabels(_are_boxes(work.boxes, work.kept), work.run.shards) as labels:
+        if job.resolve is not None:
+            resolve_images(labels, work.boxes, job.resolve, work.run.resolved_shard)
+        notes = [
+            *notes_beside_kept(_own_notes(job.source), work.kept),
+            *sorted(
+                [*_notes(job.source, "failed", labels.failed), *_notes(job.source, "warned", labels.warned)],
+                key=lambda note: note.position or 0,
+            ),
+        ]
+        changes = write_label_file(coco, labels, notes, job.output, kept=Positions(work.kept), min_score=job.min_score)
+        labelled, kept = labels.done, work.kept.copy()
+    notes = settled(notes, changes, labelled, kept)
+    report = label_report(coco, Positions(labelled), notes, Positions(kept))
+    has_failures = any(note.action == "failed" for note in notes)
+    if not has_failures:
+        report[RUN_KEY] = finished_run(decides_the_file(job), job.output)
+    write_label_report(report, job.report)
+    write_skipped_csv(report["records"], job.skipped)
+    for line in summary_lines(report):
+        console.print(line)
+    if status is not None:
+        status.write("labelled", report["counts"])
+    console.print(f"labels: {job.output}")
+    console.print(f"report: {job.report}, its records as a table: {job.skipped}")
+    if has_failures:
+        console.print("the same command labels the boxes that failed, and only these, once their images can be read")
+        return 1
+    work.run.finish()
+    return 0
+
+
+def _work(job: LabelJob, run: LabelRun, processes: ProcessGroup) -> LabelWork:
+    boxes, kept = boxes_to_label(job.source, keep_existing_masks=job.keep_existing_masks)
+
+    def done() -> npt.NDArray[np.bool_]:
+        with ShardLabels(_are_boxes(boxes, kept), run.shards) as labels:
+            return labels.done[boxes.positions]
+
+    work = LabelWork(run, boxes, processes.agree(done), kept)
+    if run.attempt > 1:
+        console.print(f"going on: {int(work.done.sum())} of {len(boxes)} boxes are labelled already")
+    return work
+
+
+def _are_boxes(boxes: Boxes, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """(num_annotations,) bool: those that are labelled."""
+    are_boxes = np.zeros(len(kept), np.bool_)
+    are_boxes[boxes.positions] = True
+    return are_boxes
+
+
+def _own_notes(source: AnnotatedImages) -> list[RecordNote]:
+    """What reading has found, without the notes of the file itself, which the report adds."""
+    of_file = {id(note) for note in source.coco.notes}
+    return [note for note in source.notes if id(note) not in of_file]
+
+
+def _notes(source: AnnotatedImages, action: Action, reasons: Mapping[int, str]) -> list[RecordNote]:
+    table, images = source.coco.table, source.coco.images
+    return [
+        RecordNote(position, table.ids[position], images.at(int(table.image_rows[position])).id, action, reason)
+        for position, reason in reasons.items()
+    ]
+
+
+def _wait_for(shard: Path, size: int) -> None:
+    """Wait until what another process wrote can be seen here.
+
+    Raises:
+        UserError: it never comes.
+    """
+    deadline = time.monotonic() + SECONDS_TO_APPEAR
+    while not shard.exists() or shard.stat().st_size < size:
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"{shard}: another process wrote it, but it is not to be seen here: put the results folder on a disk"
+                " that all machines share"
+            )
+        time.sleep(0.1)

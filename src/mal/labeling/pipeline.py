@@ -1,0 +1,201 @@
+"""The labeling pipeline: crops, network, masks, shard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mal.coco.boxes import Box, Boxes
+from mal.coco.ground_truth import GroundTruth
+from mal.config.schema import ExperimentSpec, encryption_key_of
+from mal.console import console, task_progress
+from mal.data.label_dataset import CropBatch
+from mal.data.loaders import AnnotatedImages, crop_loader
+from mal.labeler import MaskAutoLabeler
+from mal.labeling.shards import BoxResult, Label, ShardWriter
+from mal.load_model import LoadedModel, load_model
+from mal.masks.paste import PastedMask
+from mal.metrics.iou import mask_iou
+from mal.models.predict import NO_NUMBER
+from mal.runtime.process_group import ProcessGroup
+from mal.runtime.threads import PendingArray, copy_to_cpu_async, map_in_threads, num_encoder_threads
+
+
+def crop_batches(
+    source: AnnotatedImages,
+    labeler: MaskAutoLabeler,
+    processes: ProcessGroup,
+    *,
+    name: str,
+    batch_size: int,
+    num_workers: int,
+    boxes: Boxes | None = None,
+    done: npt.NDArray[np.bool_] | None = None,
+) -> Iterator[CropBatch]:
+    """All crops of this process's share of the work, with a progress bar.
+
+    Args:
+        source: annotation file and images.
+        labeler: says how to cut.
+        processes: who shares the work.
+        name: of the work, for the bar.
+        batch_size: boxes that the network sees at once.
+        num_workers: processes that read images.
+        boxes: what to crop; None takes all boxes of the file.
+        done: which of the boxes need no crop, see `mal.data.label_dataset.BoxCropIterable`.
+    """
+    boxes = source.boxes_to_label if boxes is None else boxes
+    loader = crop_loader(
+        boxes,
+        source.img_dir,
+        labeler.crop,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        rank=processes.rank,
+        world_size=processes.world_size,
+        pin_memory=labeler.device.type == "cuda",
+        done=done,
+    )
+    with _progress_of_first(name, len(boxes) if done is None else int((~done).sum()), processes) as advance:
+        for batch in loader:
+            yield batch
+            advance((len(batch) + len(batch.failures)) * processes.world_size)
+
+
+@contextmanager
+def _progress_of_first(name: str, total: int, processes: ProcessGroup) -> Iterator[Any]:
+    if processes.rank:
+        yield lambda count: None
+        return
+    with task_progress(name, total) as progress:
+        yield lambda count: progress.advance(min(count, total - progress.done))
+
+
+Found = TypeVar("Found")
+MaskedBoxes = Iterator[tuple[Box, tuple[PastedMask | None, ...]]]
+"""Boxes, each with its masks; a mask is None where the network's values are not numbers."""
+
+
+def label_batches(
+    batches: Iterable[CropBatch],
+    labelers: Sequence[MaskAutoLabeler],
+    finish: Callable[[CropBatch, MaskedBoxes], Found],
+) -> Iterator[Found]:
+    """The one loop of inference: networks run in this thread, and what is made of their masks in others beside it.
+
+    Args:
+        batches: crops, and boxes that have none.
+        labelers: whose networks are asked, all on one device.
+        finish: makes something of a batch and its boxes, each with a mask of every labeler; called in any thread, for
+            several batches at once. A batch without crops has no boxes here.
+
+    Yields:
+        What ``finish`` gives, in the order of the batches.
+    """
+
+    def computed() -> Iterator[tuple[CropBatch, list[PendingArray]]]:
+        for batch in batches:
+            asked = labelers if len(batch) else ()
+            yield batch, [copy_to_cpu_async(labeler.probabilities(batch)) for labeler in asked]
+
+    def finished(job: tuple[CropBatch, list[PendingArray]]) -> Found:
+        batch, arriving = job
+        pasted = [labeler.pasted(batch, probs()) for labeler, probs in zip(labelers, arriving, strict=False)]
+        return finish(batch, zip(batch.boxes, zip(*pasted, strict=True), strict=True) if pasted else iter(()))
+
+    yield from map_in_threads(finished, computed(), threads=num_encoder_threads(labelers[0].device))
+
+
+def find_labels(
+    batches: Iterable[CropBatch], labeler: MaskAutoLabeler, truth: GroundTruth | None = None
+) -> Iterator[list[BoxResult]]:
+    """What becomes of the boxes of each batch, in their order.
+
+    Args:
+        batches: crops, and boxes that have none.
+        labeler: makes the masks.
+        truth: true masks to compare with; None leaves the comparison out.
+    """
+
+    def findings(batch: CropBatch, masked: MaskedBoxes) -> list[BoxResult]:
+        failed = [BoxResult(box.position, failed=reason) for box, reason in batch.failures]
+        return failed + [_finding(box, mask, truth) for box, (mask,) in masked]
+
+    return label_batches(batches, [labeler], findings)
+
+
+def write_shard(
+    batches: Iterable[CropBatch], labeler: MaskAutoLabeler, path: Path, truth: GroundTruth | None = None
+) -> None:
+    """Label batches and write what is found to a new shard, batch by batch; arguments as of `find_labels`.
+
+    Raises:
+        UserError: the shard cannot be written.
+    """
+    with ShardWriter(path) as shard:
+        for findings in find_labels(batches, labeler, truth):
+            shard.write(findings)
+
+
+def labels_of(
+    source: AnnotatedImages, labeler: MaskAutoLabeler, *, batch_size: int, num_workers: int = 0
+) -> dict[int, Label]:
+    """The labels of a small file, by position, in memory."""
+    boxes = source.boxes_to_label
+    batches = crop_loader(boxes, source.img_dir, labeler.crop, batch_size=batch_size, num_workers=num_workers)
+    findings = [finding for batch in find_labels(batches, labeler) for finding in batch]
+    return {finding.position: finding.label for finding in findings if finding.label is not None}
+
+
+def _finding(box: Box, mask: PastedMask | None, truth: GroundTruth | None) -> BoxResult:
+    if mask is None:
+        return BoxResult(box.position, failed=NO_NUMBER)
+    rle = mask.rle()
+    true_mask = truth.rle(box) if truth else None
+    note = truth.notes.pop(box.position, None) if truth else None
+    iou = mask_iou(rle, true_mask) if true_mask else None
+    return BoxResult(box.position, Label(rle, iou, mask.score), warned=note.reason if note else None)
+
+
+LabelingTask = Literal["evaluate", "inference"]
+
+
+def load_networks(path: str, spec: ExperimentSpec, task: LabelingTask) -> LoadedModel:
+    """Load a checkpoint, or an exported network, and print which settings came from it and which did not.
+
+    Args:
+        path: the file.
+        spec: as the user gave it; the result's is complete.
+        task: what the networks are for.
+
+    Raises:
+        UserError: the file cannot be read, or contradicts the spec.
+    """
+    held = load_model(Path(path), spec, encryption_key=encryption_key_of(spec))
+    for line in held.effective.log_lines(task):
+        console.print(line, markup=False, soft_wrap=True)
+    return held
+
+
+def make_labeler(held: LoadedModel, processes: ProcessGroup, task: LabelingTask = "inference") -> MaskAutoLabeler:
+    """The labeler of a task, on the device of this process.
+
+    Args:
+        held: networks and complete spec.
+        processes: say where it runs.
+        task: the section that says which network is asked, and how; measuring always scores.
+    """
+    return MaskAutoLabeler.from_spec(
+        held.student,
+        held.teacher,
+        held.spec,
+        task,
+        scored=task == "evaluate" or held.spec.inference.score,
+        device=processes.device,
+        autocast_dtype=processes.autocast_dtype,
+    )

@@ -1,0 +1,276 @@
+"""A labeling run: its identity, and when it starts, resumes, is refused or ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mal.config.catalog import FieldEntry, field_by_key, spec_fields
+from mal.config.schema import ExperimentSpec
+from mal.errors import UserError
+from mal.files import write_json
+from mal.labeling.shards import SUFFIX, finding_of, shard_paths, whole_batches
+
+Identity = Mapping[str, Any]
+"""JSON values by name."""
+
+# What inference reads and what yet leaves the masks as they are: names of things, places, and who does the work.
+_OTHER_FIELDS = {
+    "model_name",
+    "encryption_key",
+    "results_dir",
+    "strategy",
+    "dataset.num_workers_per_gpu",
+    "dataset.max_megapixels",
+    "inference.num_gpus",
+    "inference.gpu_ids",
+    "inference.num_nodes",
+    "inference.engine",
+    "inference.ray_actors",
+    "inference.shards_url",
+    "inference.checkpoint",
+    "inference.results_dir",
+    "inference.ann_path",
+    "inference.img_dir",
+    "inference.label_dump_path",
+    "inference.min_score",
+    "inference.report",
+}
+SAME_MASKS_SINCE = "0.1"
+"""The first version of mal that makes, of the same settings, the masks of this one: to be raised when masks change."""
+MASKS_VERSION = "the version that masks are made as by"
+_CONTENT = "the content of "
+_READ_BYTES = 2**20
+
+
+def run_identity(checkpoint: Path, annotations: Path, images: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What to compare between two attempts.
+
+    Args:
+        checkpoint, annotations: files, known by their content.
+        images: folder of the images, known by its place.
+        settings: all else that changes the masks, as JSON values.
+    """
+    return {
+        MASKS_VERSION: SAME_MASKS_SINCE,
+        f"{_CONTENT}the checkpoint": sha256(checkpoint),
+        f"{_CONTENT}the annotation file": sha256(annotations),
+        "the image folder": str(images.absolute()),
+        **settings,
+    }
+
+
+def spec_settings(spec: ExperimentSpec) -> dict[str, Any]:
+    """Every field that changes the masks of a run, by its dotted key.
+
+    Args:
+        spec: complete, see `mal.config.precedence.effective_spec`.
+    """
+    values = spec.model_dump(mode="json")
+    return {
+        entry.key: _identifying(spec, entry.key, _value(values, entry.key))
+        for entry in spec_fields()
+        if _decides(entry)
+    }
+
+
+def _decides(entry: FieldEntry) -> bool:
+    """Of the network, all but its scales is decided by the checkpoint, whose content is compared."""
+    if entry.section == "model":
+        return entry.from_checkpoint
+    return "inference" in entry.tasks and entry.key not in _OTHER_FIELDS
+
+
+def _identifying(spec: ExperimentSpec, key: str, value: Any) -> Any:
+    """The value; of one that came from the environment, which is not to be kept, a digest."""
+    if not any(written.partition("[")[0] == key for written in spec.references):
+        return value
+    return "sha256 " + hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def changes(before: Identity, now: Identity) -> list[str]:
+    """What differs, each in a few words.
+
+    A field of the spec that one of them lacks, since the version that wrote it did not know it, counts as its default.
+    """
+    names = [name for name in {**before, **now} if (entry := field_by_key().get(name)) is None or _decides(entry)]
+    pairs = {name: (_setting(before, name), _setting(now, name)) for name in names}
+    return [_change(name, *pair) for name, pair in pairs.items() if pair[0] != pair[1]]
+
+
+def _setting(identity: Identity, name: str) -> Any:
+    entry = field_by_key().get(name)
+    return identity.get(name, entry.default if entry else None)
+
+
+def _change(name: str, before: Any, now: Any) -> str:
+    return name if name.startswith(_CONTENT) else f"{name} (it was {before}, now it is {now})"
+
+
+def _value(values: Any, key: str) -> Any:
+    for name in key.split("."):
+        values = values[name]
+    return values
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_READ_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+RUN_KEY = "run"
+_LABEL_FILE_KEY = "sha256 of the label file"
+
+
+def finished_run(identity: Identity, output: Path) -> dict[str, Any]:
+    """What to keep in the report of a run that has no failures; as JSON values.
+
+    Args:
+        identity: all that decides the label file.
+        output: the label file, complete.
+    """
+    return {"identity": dict(identity), _LABEL_FILE_KEY: sha256(output)}
+
+
+def is_finished(report: Path, identity: Identity, output: Path) -> bool:
+    """Whether a report says that a run has written this label file, and that it is the run of this identity."""
+    try:
+        run = json.loads(report.read_bytes())[RUN_KEY]
+        is_this_one = output.is_file() and not changes(run["identity"], identity)
+        return is_this_one and bool(run[_LABEL_FILE_KEY] == sha256(output))
+    except (OSError, ValueError, KeyError, TypeError):  # no report, another one, or that of an earlier version
+        return False
+
+
+RECORD_NAME = "run.json"
+RESOLVED_NAME = "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRun:
+    """A run on its way.
+
+    Attributes:
+        folder: of the shards, and of the file that says which run they belong to.
+        attempt: 1 for the first; shards of later attempts sort behind those of earlier ones.
+    """
+
+    folder: Path
+    attempt: int
+
+    def new_shard(self, worker: str) -> Path:
+        """Where a worker, whose name no other one of this attempt has, is to write."""
+        return self.folder / f"{self.attempt:04d}_{worker}{SUFFIX}"
+
+    @property
+    def record(self) -> Path:
+        """The file that says which run the shards belong to."""
+        return self.folder / RECORD_NAME
+
+    @property
+    def shards(self) -> list[Path]:
+        """All shards so far, older ones first."""
+        return [path for path in shard_paths(self.folder) if path != self.resolved_shard]
+
+    @property
+    def resolved_shard(self) -> Path:
+        """Where labels go that were changed once all boxes were labelled; it is made anew each time."""
+        return self.folder / f"{RESOLVED_NAME}{SUFFIX}"
+
+    def finish(self) -> None:
+        """Remove the shards: the output is complete.
+
+        A run that is killed meanwhile is known to be finished, and the next attempt removes what is left.
+        """
+        write_json({**_read(self.record), "finished": True}, self.record)
+        _remove(self.folder)
+
+
+def open_run(
+    folder: Path,
+    identity: Identity,
+    output: Path,
+    *,
+    overwrite: bool = False,
+    restart: bool = False,
+    is_finished: Callable[[], bool] = lambda: False,
+) -> LabelRun | None:
+    """Begin a run, or go on with the one that is in the folder. To be called by one process only.
+
+    A run's identity counts from its first label: before that nothing can be mixed, and another run takes its place.
+
+    Args:
+        folder: for the shards; made if absent.
+        identity: what decides the masks, see `mal.labeling.run.run_identity`.
+        output: the label file to be written at the end.
+        overwrite: whether a finished output may be replaced.
+        restart: whether what an unfinished run has done is thrown away.
+        is_finished: whether the output is that of a run of this identity; asked where the folder holds none.
+
+    Returns:
+        The run; None where it is finished. Shards that it has left are removed.
+
+    Raises:
+        UserError: an output is there already, or an unfinished run of something else; or the folder cannot be
+            written.
+    """
+    before = _read(folder / RECORD_NAME)
+    if before.get("finished"):
+        is_this_one = not changes(before["identity"], identity) and before["output"] == str(output.absolute())
+        _remove(folder)
+        if is_this_one and output.exists() and not (overwrite or restart):
+            return None
+        before = {}
+    if not (before or overwrite or restart) and is_finished():
+        return None
+    differing = changes(before["identity"], identity) if before and not restart else []
+    begins_anew = restart or (bool(differing) and not _has_label(folder))
+    if differing and not begins_anew:
+        raise UserError(
+            f"{folder}: holds an unfinished run, and since it began {', '.join(differing)} changed: set that back to go"
+            " on, or throw the run's labels away and begin anew with --restart"
+        )
+    may_write = overwrite or before.get("output") == str(output.absolute())
+    if output.exists() and not may_write:
+        raise UserError(f"{output} exists already: replace it with --overwrite, or give the label file another name")
+    if begins_anew or not before:
+        _remove(folder)
+    write_json({"output": str(output.absolute()), "identity": dict(identity)}, folder / RECORD_NAME)
+    return LabelRun(folder, 1 + max((_attempt(path) for path in shard_paths(folder)), default=0))
+
+
+def _has_label(folder: Path) -> bool:
+    batches = (batch for path in shard_paths(folder) for batch in whole_batches(path))
+    return any(finding_of(line).label is not None for batch in batches for _, line in batch)
+
+
+def _attempt(shard: Path) -> int:
+    number = shard.name.partition("_")[0]
+    return int(number) if number.isdecimal() else 0
+
+
+def _read(record: Path) -> dict[str, Any]:
+    """What was written when the run began; empty where there is none."""
+    if not record.exists():
+        return {}
+    try:
+        content: dict[str, Any] = json.loads(record.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{record} cannot be read ({error}): remove {record.parent} to begin anew") from error
+    return content
+
+
+def _remove(folder: Path) -> None:
+    """Remove a run; its record last, so that no shard is ever taken for one of another run."""
+    for path in [*shard_paths(folder), folder / RECORD_NAME]:
+        path.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

@@ -1,0 +1,272 @@
+"""Shards: append-only files of the labels computed so far, and an index over them.
+
+A shard is a file of one process in one attempt. Every line is a JSON object; a line for each box of a batch is followed
+by one that says how many they are and has their checksum. All lines of a batch are written at once. Where a process was
+killed or the power failed, the batch at the end may be torn: it lacks that line, and does not count.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from mal.files import cannot_write, dumps
+from mal.masks.rle import Rle, rle_area
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The result for one annotation.
+
+    Attributes:
+        rle: mask of the full image; it may be empty.
+        iou: with the true mask, 0..1, where there is one.
+        score: how good the mask seems to be without a true one, 0..1; None where nobody asked.
+    """
+
+    rle: Rle
+    iou: float | None = None
+    score: float | None = None
+
+
+def reason_to_doubt(label: Label, min_score: float | None) -> str:
+    """Why a person should look at a label; empty where there is no reason.
+
+    Args:
+        label: an empty mask is always doubtful.
+        min_score: a lower score is; None doubts none for its score.
+    """
+    reasons = [] if rle_area(label.rle) else ["the mask is empty"]
+    if min_score is not None and label.score is not None and label.score < min_score:
+        reasons.append(f"mask_score {label.score:.3g} is below inference.min_score {min_score:g}")
+    return "; ".join(reasons)
+
+
+class Positions(Collection[int]):
+    """The places where an array holds True.
+
+    Args:
+        is_in: (N,) bool.
+    """
+
+    def __init__(self, is_in: npt.NDArray[np.bool_]) -> None:
+        self._is_in = is_in
+
+    def __contains__(self, position: object) -> bool:
+        return isinstance(position, int) and 0 <= position < len(self._is_in) and bool(self._is_in[position])
+
+    def __iter__(self) -> Iterator[int]:
+        return (int(position) for position in np.flatnonzero(self._is_in))
+
+    def __len__(self) -> int:
+        return int(self._is_in.sum())
+
+
+SUFFIX = ".jsonl"
+SECONDS_BETWEEN_SYNCS = 30.0  # of work that a power cut may cost; a killed process costs none
+_END_KEY = b'{"end_of_batch":'
+
+
+@dataclass(frozen=True, slots=True)
+class BoxResult:
+    """What became of one box: either a label or a failure.
+
+    Attributes:
+        position: index in the file's ``annotations`` list.
+        label: its mask; None where there is none.
+        failed: why there is none.
+        warned: what is odd about its true mask, where the label was to be compared with it.
+    """
+
+    position: int
+    label: Label | None = None
+    failed: str | None = None
+    warned: str | None = None
+
+
+class ShardWriter:
+    """A new shard; a batch that was written outlives the process.
+
+    Args:
+        path: the file to make; it must not exist, since what follows a torn batch might not be read.
+
+    Raises:
+        UserError: it cannot be made, or later not be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("xb", buffering=0)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        self._synced = time.monotonic()
+
+    def write(self, findings: Sequence[BoxResult]) -> None:
+        """Add a batch."""
+        lines = b"".join(dumps(_as_json(finding)) + b"\n" for finding in findings)
+        try:
+            left = memoryview(lines + _end_line(lines, len(findings)))
+            while left:
+                left = left[self._file.write(left) :]
+            if time.monotonic() - self._synced > SECONDS_BETWEEN_SYNCS:
+                self._sync()
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        try:
+            if error is None:
+                self._sync()
+        finally:
+            self._file.close()
+
+    def _sync(self) -> None:
+        os.fsync(self._file.fileno())
+        self._synced = time.monotonic()
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """The shards of a folder, older attempts first."""
+    return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def whole_batches(path: Path) -> Iterator[list[tuple[int, bytes]]]:
+    """The batches of a shard that are whole: each as its lines, with the place in the file where a line begins."""
+    with path.open("rb") as file:
+        place = 0
+        batch: list[tuple[int, bytes]] = []
+        for line in file:
+            if line.startswith(_END_KEY):
+                if line == _end_line(b"".join(text for _, text in batch), len(batch)):
+                    yield batch
+                batch = []
+            else:
+                batch.append((place, line))
+            place += len(line)
+
+
+def finding_of(line: bytes) -> BoxResult:
+    """What a line of a whole batch says."""
+    entry = json.loads(line)
+    label = Label(entry["rle"], entry.get("iou"), entry.get("score")) if "rle" in entry else None
+    return BoxResult(entry["annotation"], label, entry.get("failed"), entry.get("warned"))
+
+
+def _as_json(finding: BoxResult) -> dict[str, Any]:
+    label = finding.label
+    values = {
+        "annotation": finding.position,
+        "rle": label.rle if label else None,
+        "iou": float(label.iou) if label and label.iou is not None else None,
+        "score": float(label.score) if label and label.score is not None else None,
+        "failed": finding.failed,
+        "warned": finding.warned,
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _end_line(lines: bytes, count: int) -> bytes:
+    return _END_KEY + b'%d,"crc32":%d}\n' % (count, zlib.crc32(lines))
+
+
+OPEN_FILES = 64  # at a time; a system may allow 256
+
+
+class ShardLabels(Mapping[int, Label], AbstractContextManager["ShardLabels"]):
+    """Labels by position in the annotations; what is in memory is 12 bytes for each annotation, and the failures.
+
+    A label goes before a failure, and what is read later before what was read earlier.
+
+    Args:
+        wanted: (num_annotations,) bool, the boxes of this run. What shards say of others, which another version may
+            have taken for boxes, does not count.
+        paths: shards to read, older ones first.
+
+    Attributes:
+        failed: why a box has no label, by position.
+        warned: what is odd about a labelled box, by position.
+    """
+
+    def __init__(self, wanted: npt.NDArray[np.bool_], paths: Iterable[Path] = ()) -> None:
+        self._paths: list[Path] = []
+        self._wanted = wanted
+        self._shards = np.full(len(wanted), -1, np.int32)
+        self._places = np.zeros(len(wanted), np.int64)
+        self._open: OrderedDict[int, BinaryIO] = OrderedDict()
+        self.failed: dict[int, str] = {}
+        self.warned: dict[int, str] = {}
+        for path in paths:
+            self.add(path)
+
+    @property
+    def done(self) -> npt.NDArray[np.bool_]:
+        """(num_annotations,) bool: those that have a label."""
+        return self._shards >= 0
+
+    def add(self, path: Path) -> None:
+        """Read a shard; its labels replace those that were read before."""
+        shard = len(self._paths)
+        self._paths.append(path)
+        for batch in whole_batches(path):
+            for place, line in batch:
+                self._note(finding_of(line), shard, place)
+
+    def __getitem__(self, position: int) -> Label:
+        if not 0 <= position < len(self._shards) or self._shards[position] < 0:
+            raise KeyError(position)
+        file = self._file(int(self._shards[position]))
+        file.seek(self._places[position])
+        label = finding_of(file.readline()).label
+        assert label is not None
+        return label
+
+    def __contains__(self, position: object) -> bool:
+        return isinstance(position, int) and 0 <= position < len(self._shards) and bool(self._shards[position] >= 0)
+
+    def __iter__(self) -> Iterator[int]:
+        return (int(position) for position in np.flatnonzero(self.done))
+
+    def __len__(self) -> int:
+        return int(self.done.sum())
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _note(self, finding: BoxResult, shard: int, place: int) -> None:
+        position = finding.position
+        if not self._wanted[position]:
+            return
+        if finding.label is None:
+            if self._shards[position] < 0:
+                self.failed[position] = finding.failed or "no reason is known"
+            return
+        self._shards[position], self._places[position] = shard, place
+        self.failed.pop(position, None)
+        self.warned.pop(position, None)
+        if finding.warned is not None:
+            self.warned[position] = finding.warned
+
+    def _file(self, shard: int) -> BinaryIO:
+        file = self._open.pop(shard, None) or self._paths[shard].open("rb")
+        self._open[shard] = file
+        if len(self._open) > OPEN_FILES:
+            self._open.popitem(last=False)[1].close()
+        return file

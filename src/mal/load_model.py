@@ -1,0 +1,87 @@
+"""Load the networks of a file: a checkpoint of any known origin, or an exported ONNX graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mal.checkpoint.load import Checkpoint, load_checkpoint
+from mal.checkpoint.matching import load_exactly
+from mal.checkpoint.recognition import complete_spec_from_checkpoint
+from mal.checkpoint.saved_spec import spec_from_saved
+from mal.config.precedence import EffectiveSpec, effective_spec, settings_of
+from mal.config.schema import ExperimentSpec
+from mal.export.onnx_network import ONNX_SUFFIX, OnnxNetwork, read_onnx
+from mal.models.ema import make_teacher
+from mal.models.from_spec import build_network
+from mal.models.network import MaskNetwork
+from mal.models.predict import Network
+
+AnyNetwork = MaskNetwork | OnnxNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """What a file holds.
+
+    Attributes:
+        effective: the given spec completed from the file, and what of it came from there.
+        settings: the file's own values of the fields that decide masks, by dotted key.
+        student: the trained network; or the one exported graph, whichever network it is.
+        teacher: its moving average; or the same exported graph.
+    """
+
+    effective: EffectiveSpec
+    student: AnyNetwork
+    teacher: AnyNetwork
+    settings: dict[str, Any]
+
+    @property
+    def spec(self) -> ExperimentSpec:
+        """The complete spec."""
+        return self.effective.spec
+
+
+def load_model(path: Path, spec: ExperimentSpec, *, encryption_key: str | None = None) -> LoadedModel:
+    """Read the networks of a file.
+
+    Args:
+        path: a checkpoint of ``mal train``, of NVlabs/mask-auto-labeler or of TAO 5.x and 6.x; or an ONNX file.
+        spec: what the user asks for. Fields of the network, and those that decide masks, come from the file where they
+            are not given, see `mal.config.precedence`; of another program's file the latter keep the public defaults.
+        encryption_key: of an encrypted checkpoint; for other files it has no meaning.
+
+    Raises:
+        UserError: the file cannot be read, contradicts the spec, or does not tell which network it holds.
+    """
+    if path.suffix == ONNX_SUFFIX:
+        exported = read_onnx(path)
+        own = spec_from_saved(exported.spec, path)
+        settings = settings_of(own) | _export_settings(exported.network.holds)
+        found = effective_spec(complete_spec_from_checkpoint(spec, own, path), settings)
+        return LoadedModel(found, exported.network, exported.network, settings)
+    checkpoint = load_checkpoint(path, encryption_key)
+    own = checkpoint.spec if "arch" in spec.model.model_fields_set else checkpoint.network_spec()
+    settings = settings_of(own)
+    found = effective_spec(complete_spec_from_checkpoint(spec, own, path), settings)
+    return LoadedModel(found, *build_networks(found.spec, checkpoint), settings)
+
+
+def _export_settings(holds: Network) -> dict[str, Any]:
+    """An exported graph is one network, and nothing can be left out of it."""
+    choices = {"use_mixed_model_test": holds == "mixed", "use_teacher_test": holds == "teacher", "profile": "exact"}
+    return {f"{task}.{name}": value for task in ("evaluate", "inference") for name, value in choices.items()}
+
+
+def build_networks(spec: ExperimentSpec, checkpoint: Checkpoint) -> tuple[MaskNetwork, MaskNetwork]:
+    """Student and teacher of a checkpoint.
+
+    Raises:
+        UserError: the weights are not those of the spec's network.
+    """
+    student = build_network(spec, checkpoint.stem or "patch")
+    teacher = make_teacher(student)
+    load_exactly(student, checkpoint.student, checkpoint.path)
+    load_exactly(teacher, checkpoint.teacher, checkpoint.path)
+    return student, teacher

@@ -1,1 +1,0 @@
-"""What teaches the student: boxes (MIL) and colour edges (CRF)."""

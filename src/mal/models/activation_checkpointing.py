@@ -1,0 +1,33 @@
+"""Activation checkpointing: less memory in training, blocks computed twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from mal.errors import UserError
+
+
+def recompute_blocks(backbone: Any) -> None:
+    """Let the backward pass compute each block's inside anew (Chen et al., arXiv 1604.06174); numbers stay the same.
+
+    Args:
+        backbone: a module that `mal.models.backbones.registry.build_backbone` has made.
+
+    Raises:
+        UserError: the backbone has batch normalisation, which would take every batch into its statistics twice, or timm
+            does not offer this for it.
+    """
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in backbone.modules()):
+        raise UserError(
+            "model.activation_checkpoint: this backbone has batch normalisation, whose statistics would take in every"
+            " batch twice; leave it at false"
+        )
+    model = next(module for module in backbone.modules() if hasattr(module, "set_grad_checkpointing"))
+    try:
+        model.set_grad_checkpointing()
+    except AssertionError as error:
+        raise UserError(
+            "model.activation_checkpoint: timm does not offer it for this backbone; leave it at false"
+        ) from error

@@ -1,0 +1,68 @@
+"""Networks and prediction settings from a spec; the only file of models that knows specs."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from mal.config.schema import ExperimentSpec
+from mal.config.sections import PredictionSection
+from mal.data.label_dataset import CropSettings
+from mal.losses import MeanFieldSettings
+from mal.masks.postprocess import PostprocessOptions
+from mal.models.backbones.registry import build_backbone
+from mal.models.backbones.vit import Stem
+from mal.models.network import MaskNetwork
+from mal.models.predict import Network, PredictionMode
+
+
+def build_network(spec: ExperimentSpec, stem: Stem) -> MaskNetwork:
+    """The network that ``spec.model`` describes, with random weights.
+
+    Raises:
+        UserError: the architecture is not available.
+    """
+    model = spec.model
+    backbone = build_backbone(model.arch, stem=stem, num_blocks=model.num_blocks, drop_path=model.vit_dpr)
+    backbone.freeze(model.frozen_stages)
+    return MaskNetwork(
+        backbone,
+        num_convs=model.mask_head_num_convs,
+        hidden_channels=model.mask_head_hidden_channel,
+        out_channels=model.mask_head_out_channel,
+        mask_scale_ratio=model.mask_scale_ratio,
+        mask_scale_ratio_pre=model.mask_scale_ratio_pre,
+        adjust_scale=not model.not_adjust_scale,
+    )
+
+
+def mean_field_settings(spec: ExperimentSpec) -> MeanFieldSettings:
+    """The mean-field options of ``spec.train``."""
+    train = spec.train
+    return MeanFieldSettings(
+        kernel_size=train.crf_kernel_size,
+        num_iter=train.crf_num_iter,
+        zeta=train.crf_zeta,
+        low=train.crf_value_low_thres,
+        high=train.crf_value_high_thres,
+    )
+
+
+def crop_settings(spec: ExperimentSpec) -> CropSettings:
+    """How a spec cuts boxes out for labelling."""
+    return CropSettings(
+        spec.dataset.crop_size, spec.train.test_margin_rate, spec.dataset.border, spec.masks.allow_outside
+    )
+
+
+def postprocess_options(spec: ExperimentSpec) -> PostprocessOptions:
+    """What a spec does to masks after the threshold."""
+    return PostprocessOptions(
+        **{option.name: getattr(spec.masks, option.name) for option in fields(PostprocessOptions)}
+    )
+
+
+def prediction_mode(spec: ExperimentSpec, task: PredictionSection) -> PredictionMode:
+    """The mode that a task's switches ask for; ``mixed`` goes before ``teacher``, as in the public code."""
+    network: Network = "mixed" if task.use_mixed_model_test else "teacher" if task.use_teacher_test else "student"
+    crf = mean_field_settings(spec) if task.use_crf_test else None
+    return PredictionMode(network=network, flip=task.use_flip_test, crf=crf, profile=task.profile)

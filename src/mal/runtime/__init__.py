@@ -1,0 +1,1 @@
+"""Devices, processes, threads and the run folder: what every task needs around its work."""

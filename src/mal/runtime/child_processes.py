@@ -1,0 +1,61 @@
+"""Child processes on one machine: when one fails, all end soon."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from subprocess import Popen
+
+import lightning.fabric.strategies.launchers.subprocess_script as fabric_launcher
+import lightning.pytorch.strategies.launchers.subprocess_script as trainer_launcher
+
+from mal.runtime.devices import this_launch
+
+SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_TO_NOTICE = 5.0  # for a process that hears of another's end by itself, and ends in good order
+
+
+def end_together() -> None:
+    """Let no process outlive another that failed; to be called before processes are started, and in each of them.
+
+    The trainer's own watch ends this process by SIGKILL, which hides the exit code, and leaves the others alone when
+    this one fails. Processes of torchrun and SLURM are theirs to end.
+    """
+    for launcher in (fabric_launcher, trainer_launcher):
+        setattr(launcher, "_launch_process_observer", _watch_children)  # noqa: B010 -- no name of the public interface
+    launch = this_launch()
+    if launch.launcher is None and launch.rank:
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def is_loss_of_a_process(error: BaseException) -> bool:
+    """Whether an error says no more than that another process no longer answers."""
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(
+        sign in text for sign in ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL error")
+    )
+
+
+def _watch_children(children: Sequence[Popen[bytes]]) -> None:
+    threading.Thread(target=_end_with_the_first_failure, args=(children,), daemon=True).start()
+
+
+def _end_with_the_first_failure(children: Sequence[Popen[bytes]]) -> None:
+    while not any(child.poll() for child in children):
+        if all(child.returncode == 0 for child in children):
+            return
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    time.sleep(SECONDS_TO_NOTICE)
+    for child in children:
+        child.kill()
+    sys.stdout.flush()
+    os._exit(1)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    os._exit(1)

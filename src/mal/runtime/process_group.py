@@ -1,0 +1,86 @@
+"""The process group of a task: ranks, agreement on rank 0's decisions, gathering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal, TypeVar
+
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.strategies.ddp import DDPStrategy
+
+from mal.config.fields import DeviceSection
+from mal.config.schema import ExperimentSpec
+from mal.console import console
+from mal.runtime.devices import choose_precision, plan_devices
+
+Agreed = TypeVar("Agreed")
+
+# Processes that label wait for the slowest one at the end; whoever started them ends them all when one is lost.
+NCCL_TIMEOUT = timedelta(days=30)
+
+AUTOCAST_DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessGroup:
+    """The processes that share a task.
+
+    Attributes:
+        rank: number of this one.
+        world_size: how many there are.
+        device: where this one computes.
+        autocast_dtype: half precision to compute in; None for float32.
+    """
+
+    rank: int
+    world_size: int
+    device: torch.device
+    autocast_dtype: torch.dtype | None
+
+    def agree(self, decide: Callable[[], Agreed]) -> Agreed:
+        """What the first process decides, in all processes."""
+        values: list[Any] = [None if self.rank else decide()]
+        if self.world_size > 1:
+            torch.distributed.broadcast_object_list(values, src=0)
+        result: Agreed = values[0]
+        return result
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all processes, in order of rank; nothing in all processes but the first."""
+        if self.world_size == 1:
+            return [value]
+        values: list[Any] = [None] * self.world_size if not self.rank else []
+        torch.distributed.gather_object(value, values or None)
+        return values
+
+
+def alone() -> ProcessGroup:
+    """One process, which shares its work with nobody and computes elsewhere, if at all."""
+    return ProcessGroup(rank=0, world_size=1, device=torch.device("cpu"), autocast_dtype=None)
+
+
+def alone_on(device: str, *, use_amp: bool) -> ProcessGroup:
+    """One process that computes on a device, on a GPU in half precision where that is asked for."""
+    on_gpu = torch.device(device).type == "cuda"
+    precision = choose_precision("gpu") if on_gpu and use_amp else "32-true"
+    return ProcessGroup(0, 1, torch.device(device), AUTOCAST_DTYPES.get(precision))
+
+
+def start_processes(spec: ExperimentSpec, task: Literal["evaluate", "inference"]) -> ProcessGroup:
+    """Start what a task's ``gpu_ids`` and ``num_nodes`` ask for; each process has a whole network.
+
+    On a CPU masks are always computed in float32, so that they are the same on every machine.
+    """
+    wanted: DeviceSection = getattr(spec, task)
+    use_amp = spec.train.use_amp and torch.cuda.is_available()
+    plan = plan_devices(gpu_ids=wanted.gpu_ids, num_nodes=wanted.num_nodes, strategy="ddp", use_amp=use_amp, task=task)
+    arguments = plan.trainer_arguments()
+    if plan.world_size > 1:
+        arguments["strategy"] = DDPStrategy(timeout=NCCL_TIMEOUT)
+    fabric = Fabric(**arguments)
+    fabric.launch()
+    console.print(f"running on {plan.summary}")
+    return ProcessGroup(fabric.global_rank, fabric.world_size, fabric.device, AUTOCAST_DTYPES.get(plan.precision))

@@ -1,0 +1,87 @@
+"""The LightningDataModule: the loaders of a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning import LightningDataModule, Trainer
+from torch.utils.data import DataLoader
+
+from mal.checkpoint.load import TrainingPlace
+from mal.config.schema import ExperimentSpec
+from mal.data.label_dataset import CropBatch
+from mal.data.loaders import crop_loader, train_loader
+from mal.data.train_dataset import EpochSampler, TrainBatch
+from mal.models.from_spec import crop_settings
+from mal.training.inputs import TrainingInputs
+
+
+class TrainingData(LightningDataModule):
+    """Training samples and validation crops of this process.
+
+    Args:
+        inputs: checked boxes and masks.
+        spec: the whole spec.
+        place: where in the run this one goes on.
+    """
+
+    def __init__(self, inputs: TrainingInputs, spec: ExperimentSpec, place: TrainingPlace) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.spec = spec
+        self.place = place
+
+    @property
+    def seed(self) -> int:
+        """Of the order of the boxes and of all samples."""
+        return self.inputs.training.seed
+
+    def setup(self, stage: str) -> None:
+        """Agree on the seed; where the spec leaves it open, every process has come with its own."""
+        self.inputs.training.seed = self._trainer.strategy.broadcast(self.seed)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"seed": self.seed}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on with the run's own seed where the spec leaves it open."""
+        if self.spec.train.seed < 0:
+            self.inputs.training.seed = state_dict["seed"]
+
+    def train_dataloader(self) -> DataLoader[TrainBatch]:
+        """Training batches; the first pass begins at the place where the run goes on.
+
+        The loader has to be told that place: the trainer names the epoch only after the workers have begun to read.
+        """
+        loader = train_loader(
+            self.inputs.training,
+            batch_size=self.spec.train.batch_size,
+            num_workers=self.spec.dataset.num_workers_per_gpu,
+            rank=self._trainer.global_rank,
+            world_size=self._trainer.world_size,
+            pin_memory=self._trainer.strategy.root_device.type == "cuda",
+        )
+        assert isinstance(loader.sampler, EpochSampler)
+        loader.sampler.resume_at(self.place.epoch, self.place.num_batches * self.spec.train.batch_size)
+        return loader
+
+    def val_dataloader(self) -> DataLoader[CropBatch]:
+        """Crops of the validation set."""
+        validation = self.inputs.validation
+        assert validation is not None
+        return crop_loader(
+            validation.boxes_to_label,
+            validation.img_dir,
+            crop_settings(self.spec),
+            batch_size=self.spec.evaluate.batch_size,
+            num_workers=self.spec.dataset.num_workers_per_gpu,
+            rank=self._trainer.global_rank,
+            world_size=self._trainer.world_size,
+        )
+
+    @property
+    def _trainer(self) -> Trainer:
+        assert self.trainer is not None
+        return self.trainer

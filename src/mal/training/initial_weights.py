@@ -1,0 +1,157 @@
+"""The initial weights of a run: random, pretrained, or those of an earlier run that it resumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mal.checkpoint.load import Checkpoint, TrainingPlace, load_checkpoint
+from mal.checkpoint.matching import load_matching, require_numbers
+from mal.checkpoint.recognition import complete_spec_from_checkpoint
+from mal.config.schema import ExperimentSpec, encryption_key_of
+from mal.console import console
+from mal.errors import DamagedFile, LockedFile, UserError
+from mal.models.ema import make_teacher
+from mal.models.from_spec import build_network
+from mal.models.hub import fetch_hub_weights
+from mal.models.network import MaskNetwork
+from mal.training.checkpoint_files import LATEST_NAME
+
+FROM_THE_START = TrainingPlace(epoch=0, num_batches=0)
+
+
+@dataclass(frozen=True, slots=True)
+class StartingPoint:
+    """Both networks before the first step.
+
+    Attributes:
+        spec: as given, and with the network of the weights where it leaves that open.
+        student: filled from ``pretrained_model_path`` if given; a run that resumes fills it later.
+        teacher: likewise; a copy of the student where the file has none.
+        resume_from: checkpoint of the run that goes on; None for a new run.
+        place: where in that run.
+        steps_done: optimiser steps of that run so far.
+        warning: what the person should know about the checkpoint; None when all is well.
+    """
+
+    spec: ExperimentSpec
+    student: MaskNetwork
+    teacher: MaskNetwork
+    resume_from: Path | None
+    place: TrainingPlace
+    steps_done: int
+    warning: str | None = None
+
+
+def resolve_initial_weights(spec: ExperimentSpec, results_dir: Path) -> StartingPoint:
+    """Choose and read the weights that a run starts with, and say which they are.
+
+    A checkpoint to resume goes before pretrained weights; the given one before the latest in the results folder. Where
+    that is damaged, the newest good one beside it takes its place.
+
+    Raises:
+        UserError: a file cannot be read, fits the spec's network in no tensor, holds values that are not numbers, or is
+            to be resumed from and has weights only.
+        LockedFile: a file is encrypted with another key.
+        DamagedFile: a file that the spec names is damaged.
+    """
+    resumed = _weights_to_resume(spec, results_dir)
+    resume_from = resumed.checkpoint.path if resumed else None
+    pretrained = _path(spec.train.pretrained_model_path)
+    if spec.model.pretrained and pretrained and not resumed:
+        raise UserError("model.pretrained and train.pretrained_model_path both name weights to start from; keep one")
+    if resumed:
+        checkpoint: Checkpoint | None = resumed.checkpoint
+    else:
+        checkpoint = load_checkpoint(pretrained, encryption_key_of(spec)) if pretrained else None
+    if checkpoint is not None:
+        # A run that resumes compares the whole section itself, later; pretrained weights may fit in part.
+        spec = complete_spec_from_checkpoint(
+            spec, checkpoint.spec, checkpoint.path, must_agree=() if resume_from else ("arch",)
+        )
+    stem = spec.model.stem if spec.model.stem != "auto" else (checkpoint and checkpoint.stem) or "patch"
+    student = build_network(spec, stem)
+    if checkpoint is None:
+        if spec.model.pretrained:
+            _fill_from_hub(student, spec.model.arch)
+        return StartingPoint(spec, student, make_teacher(student), None, FROM_THE_START, 0)
+    if resumed:
+        require_numbers(checkpoint.tensors, checkpoint.path)
+        if (place := checkpoint.training.place) is None:
+            raise UserError(
+                f"{resume_from}: holds weights, but no state of a training run to go on with;"
+                " give it as train.pretrained_model_path"
+            )
+        if resumed.warning:
+            console.print(resumed.warning)
+        console.print(f"resuming from {resume_from}")
+        teacher, steps_done = make_teacher(student), checkpoint.training.global_step or 0
+        return StartingPoint(spec, student, teacher, resume_from, place, steps_done, resumed.warning)
+    return _filled(spec, student, checkpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class _Resumed:
+    """The checkpoint of a run that goes on, and what is to be said about it."""
+
+    checkpoint: Checkpoint
+    warning: str | None = None
+
+
+def _weights_to_resume(spec: ExperimentSpec, results_dir: Path) -> _Resumed | None:
+    key = encryption_key_of(spec)
+    given = _path(spec.train.resume_training_checkpoint_path)
+    if given:
+        return _Resumed(load_checkpoint(given, key))
+    latest = results_dir / LATEST_NAME
+    if not latest.exists():
+        return None
+    try:
+        return _Resumed(load_checkpoint(latest, key))
+    except DamagedFile as error:
+        good, steps = _newest_good(latest, key, error)
+        warning = f"{latest} is damaged; {good.name} (step {steps}) is the newest good checkpoint there"
+        return _Resumed(load_checkpoint(good, key), warning)
+
+
+def _newest_good(latest: Path, key: str | None, error: DamagedFile) -> tuple[Path, int]:
+    """The checkpoint of most steps beside a damaged one, and its steps."""
+    # The latest file is often another name of a numbered one, which is then damaged too. Numbered names come first.
+    others = [path for path in sorted(latest.parent.glob("[!.]*.pth"), reverse=True) if not path.samefile(latest)]
+    steps = {path: count for path in others if (count := _steps_done(path, key)) is not None}
+    if not steps:
+        tried = ", ".join(path.name for path in others)
+        raise UserError(
+            f"{error}; no other checkpoint there is good{f' ({tried})' if tried else ''}: to start afresh, choose a new"
+            " results_dir"
+        ) from error
+    return max(steps.items(), key=lambda item: item[1])
+
+
+def _steps_done(path: Path, key: str | None) -> int | None:
+    """None for a file that no run can go on from."""
+    try:
+        training = load_checkpoint(path, key).training
+    except LockedFile:
+        raise
+    except UserError:
+        return None
+    return training.global_step if training.place else None
+
+
+def _filled(spec: ExperimentSpec, student: MaskNetwork, checkpoint: Checkpoint) -> StartingPoint:
+    report = load_matching(student, checkpoint.student, checkpoint.path)
+    teacher = make_teacher(student)
+    load_matching(teacher, checkpoint.teacher, checkpoint.path)
+    console.print(f"starting from {checkpoint.path}: {report}")
+    return StartingPoint(spec, student, teacher, None, FROM_THE_START, 0)
+
+
+def _fill_from_hub(student: MaskNetwork, arch: str) -> None:
+    hub = fetch_hub_weights(arch)
+    report = load_matching(student, hub.tensors, Path(hub.name))
+    console.print(f"starting from {hub.name} of the timm hub (licence of the weights: {hub.license}): {report}")
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None

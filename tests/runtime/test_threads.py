@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from mal.runtime.threads import copy_to_cpu_async, map_in_threads, num_encoder_threads
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+@pytest.mark.parametrize("count", [0, 1, 3, 10])
+def test_results_come_in_the_order_of_the_items(threads, count):
+    assert list(map_in_threads(lambda item: item * item, range(count), threads=threads)) == [
+        item * item for item in range(count)
+    ]
+
+
+def test_results_keep_their_order_when_a_later_item_is_done_first():
+    second_done = threading.Event()
+
+    def work(item):
+        if item == 0:
+            assert second_done.wait(10)
+        else:
+            second_done.set()
+        return item
+
+    assert list(map_in_threads(work, range(2), threads=2)) == [0, 1]
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_no_more_items_are_taken_ahead_than_there_are_threads(threads):
+    taken = []
+
+    def items():
+        for item in range(20):
+            taken.append(item)
+            yield item
+
+    for given, _ in enumerate(map_in_threads(lambda item: item, items(), threads=threads)):
+        assert len(taken) <= given + 1 + threads
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_an_error_in_the_work_is_raised_to_the_caller(threads):
+    def work(item):
+        if item == 2:
+            raise ValueError("item 2 is bad")
+        return item
+
+    found = []
+    with pytest.raises(ValueError, match="item 2 is bad"):
+        found.extend(map_in_threads(work, range(9), threads=threads))
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_an_error_in_the_making_of_items_is_raised_to_the_caller(threads):
+    def items():
+        yield 1
+        raise ValueError("no more items")
+
+    with pytest.raises(ValueError, match="no more items"):
+        list(map_in_threads(lambda item: item, items(), threads=threads))
+
+
+def test_a_cpu_computes_alone_and_a_gpu_has_threads_beside_it():
+    assert num_encoder_threads(torch.device("cpu")) == 0
+    assert num_encoder_threads(torch.device("cuda", 0)) > 0
+
+
+def test_numbers_on_the_cpu_have_arrived():
+    numbers = torch.rand(2, 3)
+    assert np.array_equal(copy_to_cpu_async(numbers)(), numbers.numpy())
+
+
+@pytest.mark.gpu
+def test_numbers_arrive_from_a_gpu_whole():
+    numbers = [torch.rand(4, 1, 512, 512, device="cuda").matmul(torch.rand(512, 512, device="cuda")) for _ in range(5)]
+    arriving = [copy_to_cpu_async(each) for each in numbers]
+    for each, wait in zip(numbers, arriving, strict=True):
+        assert np.array_equal(wait(), each.cpu().numpy())
