@@ -14,6 +14,7 @@ import torch
 from benchmarks import (
     coco_loading,
     fast_profile,
+    graph_cut,
     mean_field,
     peak,
     startup,
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "labelling_memory": labeling_memory,
     "labelling_scale": labeling_scale,
     "mean_field": mean_field,
+    "graph_cut": graph_cut,
     "training_step": training_step,
     "step_parts": step_parts,
     "training_loader": training_loader,

@@ -166,7 +166,7 @@ def test_without_a_place_for_its_cache_numba_compiles_all_the_same(monkeypatch):
             raise RuntimeError("no locator available")
         return lambda function: function
 
-    monkeypatch.setattr(module, "njit", njit)
+    monkeypatch.setattr("numba.njit", njit)
     assert module.compiled("void()")(print) is print
 
 

@@ -9,8 +9,6 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, TypeVar
 
-from numba import njit
-
 LOG = logging.getLogger(__name__)
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -20,6 +18,7 @@ def compiled(signature: Any) -> Callable[[FunctionT], FunctionT]:
 
     The cache lies in the function's folder, else in the user's; without any, every process compiles for itself.
     """
+    from numba import njit  # here, so that fast_module is there without numba
 
     def compile_now(function: FunctionT) -> FunctionT:
         try:
