@@ -76,6 +76,23 @@ def test_the_page_loads_nothing_but_itself(page):
     assert reader.open_tags == []
 
 
+def test_the_page_may_load_nothing(page):
+    assert "default-src 'none'" in page
+
+
+def test_a_tile_shows_its_score_as_number_and_bar(page):
+    tile = page[page.index('<li class="tile emphasised">') :]
+    assert ">0.742<" in tile
+    assert "width: 74.2%" in tile
+
+
+def test_the_name_of_a_picture_cannot_become_markup(tmp_path):
+    case = replace(make_case(0), name='<script>"quoted"')
+    page = write_demo_page(tmp_path, [case], SUMMARY).html.read_text(encoding="utf-8")
+    assert "<script>" not in page
+    assert 'alt="&lt;script&gt;&#34;quoted&#34;: ' in page
+
+
 def test_the_three_scores_stand_side_by_side(page):
     assert page.index(">0.508<") < page.index(">0.585<") < page.index(">0.742<")
 

@@ -2,19 +2,23 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 from PIL import Image
 
-from mal.report.page import picture, picture_uri, render, score_tile
+from mal.report.chart_model import Axis, Bar, Chart
+from mal.report.page import picture_uri, render
 
 
-def test_text_from_outside_cannot_become_markup():
-    image = np.zeros((4, 6, 3), dtype=np.uint8)
-    figure = picture(image, caption="<script>", description='a "quoted" name')
-    assert "<script>" not in figure
-    assert 'alt="a &quot;quoted&quot; name"' in figure
+def test_every_value_of_a_template_is_escaped():
+    axes = Axis(0, 1, "<x>", [(0, "<0>")]), Axis(0, 1, "<y>", [(1, "<1>")])
+    chart = Chart("c", "<t>", 'a "quoted" <d>', *axes, [Bar(0, 1, 0, 1, "first", "<tip>")], [("first", "<l>")])
+    figure = render("chart.html", chart=chart)
+    assert not re.search("<([tdxyl01]|tip)>", figure)
+    assert 'aria-label="&lt;t&gt;. a &#34;quoted&#34; &lt;d&gt;"' in figure
 
 
 def test_an_embedded_picture_decodes_to_its_size():
@@ -24,13 +28,6 @@ def test_an_embedded_picture_decodes_to_its_size():
     assert Image.open(io.BytesIO(base64.b64decode(data))).size == (9, 5)
 
 
-def test_a_template_with_a_part_missing_is_an_error():
-    with pytest.raises(KeyError):
-        render("score_tile.html", name="only this")
-
-
-def test_a_tile_shows_its_score_as_number_and_bar():
-    tile = score_tile("Model", 0.7421, "a note", emphasized=True)
-    assert ">0.742<" in tile
-    assert "width: 74.2%" in tile
-    assert "emphasised" in tile
+def test_a_template_with_a_value_missing_is_an_error():
+    with pytest.raises(UndefinedError):
+        render("demo.html", title="only this")

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mal.report.chart_model import chart_figure, number_axis, number_text
+from mal.report.chart_model import number_axis, number_text
 from mal.report.demo_page import TrainingCurves
+from mal.report.page import render
 from mal.report.report_charts import box_noise_chart, calibration, histogram, size_bars, smoothed, training_charts
 from tests.report.test_gallery_selection import instances
 
@@ -66,7 +67,7 @@ def test_ticks_have_as_many_digits_as_they_need(value, step, text):
 
 
 def test_a_chart_is_well_formed_and_says_in_words_what_it_shows():
-    figure = chart_figure(histogram(instances([0.1, 0.9]), "iou", title="A & B", label="IoU"))
+    figure = render("chart.html", chart=histogram(instances([0.1, 0.9]), "iou", title="A & B", label="IoU"))
     svg = ElementTree.fromstring(re.search(r"<svg.*</svg>", figure, re.DOTALL)[0])
     assert svg.get("role") == "img"
     assert "2 masks by IoU; the mean is 0.500" in svg.get("aria-label")

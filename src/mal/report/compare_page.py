@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mal.metrics.comparison import CHANGED, ComparedFigure, Comparison, Difference
+from mal.metrics.comparison import CHANGED, ComparedFigure, Comparison
 from mal.report.comparison_words import (
     CLASSES_SHOWN,
     class_changes,
@@ -15,7 +15,7 @@ from mal.report.comparison_words import (
     sure_words,
 )
 from mal.report.mask_crop import MaskCrop
-from mal.report.page import render, text
+from mal.report.page import render
 
 Rows = tuple[list[int], list[int]]
 NamedFigure = tuple[str, ComparedFigure]
@@ -57,23 +57,18 @@ def compare_page(
         changes: for each run but the first, rows whose IoU has risen and rows whose IoU has fallen.
         boxes: those of these rows that can be shown.
     """
-    others = list(enumerate(names))[1:]
-    tables = [_values(comparison, names)] if len(names) > 2 else []
-    tables += [_pair(comparison, (names[0], name), number, classes) for number, name in others]
     return render(
         "compare.html",
-        style=render("report.css") + render("compare.css"),
-        title=text(" against ".join([names[1], names[0]]) if len(names) == 2 else f"{len(names)} runs side by side"),
-        story=text(_story(comparison, names)),
-        facts="\n".join(f"<dt>{text(name)}</dt><dd>{text(path)}</dd>" for name, path in zip(names, paths, strict=True)),
-        remarks="\n".join(f"<li>{text(line)}</li>" for line in remarks),
-        tables="\n".join(tables),
-        class_note=text(class_note(comparison)),
-        galleries="\n".join(
-            _gallery(title, rows, boxes, names, number)
-            for (number, name), (higher, lower) in zip(others, changes, strict=True)
-            for title, rows in ((f"{name} gains most", higher), (f"{name} loses most", lower))
-        ),
+        title=" against ".join([names[1], names[0]]) if len(names) == 2 else f"{len(names)} runs side by side",
+        story=_story(comparison, names),
+        names=list(names),
+        runs=list(zip(names, paths, strict=True)),
+        remarks=remarks,
+        figures=named_figures(comparison),
+        pairs=[_pair(comparison, name, run, classes) for run, name in enumerate(names) if run],
+        class_note=class_note(comparison),
+        galleries=_galleries(names, changes, boxes),
+        sure_words=sure_words,
     )
 
 
@@ -89,115 +84,58 @@ def _story(comparison: Comparison, names: Sequence[str]) -> str:
     return " ".join(sentences)
 
 
-def _values(comparison: Comparison, names: Sequence[str]) -> str:
-    """All runs side by side."""
-    rows = [
-        _row(name, [*(_number(f"{value:.3f}") for value in figure.values), _number(f"{figure.boxes:,}")])
-        for name, figure in named_figures(comparison)
-    ]
-    return f"<section><h2>All runs</h2>\n{_table('Figures', [*names, 'boxes'], rows)}</section>"
+@dataclass(frozen=True, slots=True)
+class _PairTable:
+    """Figures of a run beside those of the first, and the largest difference that the drawn intervals have to show."""
+
+    title: str
+    figures: Sequence[NamedFigure]
+    reach: float
 
 
-def _pair(comparison: Comparison, names: tuple[str, str], run: int, classes: Sequence[str]) -> str:
+@dataclass(frozen=True, slots=True)
+class _Pair:
     """A run against the first: the figures, and the classes that gain and lose most."""
-    figures = [(name, figure.pair(run)) for name, figure in named_figures(comparison)]
-    changes = [
+
+    name: str
+    tables: Sequence[_PairTable]
+
+
+def _pair(comparison: Comparison, name: str, run: int, classes: Sequence[str]) -> _Pair:
+    figures = [(title, figure.pair(run)) for title, figure in named_figures(comparison)]
+    gains, losses = (
         [(classes[key], comparison.classes[key].pair(run)) for key in keys]
         for keys in class_changes(comparison, run, CLASSES_SHOWN)
+    )
+    reach = _reach([*gains, *losses])
+    tables = [
+        _PairTable("Figures", figures, _reach(figures)),
+        _PairTable("Classes that gain most", gains, reach),
+        _PairTable("Classes that lose most", losses, reach),
     ]
-    tables = [_pair_table("Figures", names, figures, _reach(figures))]
-    reach = _reach([row for rows in changes for row in rows])
-    for title, rows in zip(("Classes that gain most", "Classes that lose most"), changes, strict=True):
-        tables += [_pair_table(title, names, rows, reach)] if rows else []
-    return f"<section><h2>{text(f'{names[1]} against {names[0]}')}</h2>\n" + "\n".join(tables) + "</section>"
-
-
-def _pair_table(title: str, names: tuple[str, str], figures: Sequence[NamedFigure], reach: float) -> str:
-    rows = []
-    for name, figure in figures:
-        difference = figure.differences[0]
-        cells = [
-            *(_number(f"{value:.3f}") for value in figure.values),
-            _number(f"{difference.mean:+.3f}", kind=difference.verdict),
-            f'<td class="number">{_interval(difference, reach)}</td>',
-            _number(sure_words(difference)),
-            _number(f"{figure.boxes:,}"),
-        ]
-        rows.append(_row(name, cells))
-    return _table(title, [*names, "difference", "95 % interval", "sure", "boxes"], rows)
-
-
-def _table(title: str, columns: Sequence[str], rows: Sequence[str]) -> str:
-    heads = "".join(f'<th scope="col">{text(column)}</th>' for column in columns)
-    return render("compare_table.html", title=text(title), heads=heads, rows="\n".join(rows))
-
-
-def _row(name: str, cells: Sequence[str]) -> str:
-    return f'<tr><th scope="row">{text(name)}</th>{"".join(cells)}</tr>'
-
-
-def _number(words: str, *, kind: str = "") -> str:
-    return f'<td class="number {kind}">{text(words)}</td>'
+    return _Pair(name, [table for table in tables if table.figures])
 
 
 def _reach(figures: Sequence[NamedFigure]) -> float:
-    """The largest difference that the drawn intervals have to show."""
     differences = [difference for _, figure in figures for difference in figure.differences]
     ends = [abs(end) for each in differences for end in (each.mean, *(each.interval or ()))]
     return max([*ends, 1e-6])
 
 
-def _interval(difference: Difference, reach: float) -> str:
-    """A line from end to end with a dot at the difference, and a mark at zero."""
-    if difference.interval is None:
-        return '<span class="note">too few to tell</span>'
-    low, high = difference.interval
-    places = [80 + 76 * value / reach for value in (low, difference.mean, high)]
-    words = f"{low:+.3f} to {high:+.3f}"
-    return (
-        f'<svg class="interval {difference.verdict}" viewBox="0 0 160 16" role="img" aria-label="{words}">'
-        f'<title>{words}</title><path class="zero" d="M80 0V16"/><path d="M{places[0]:.1f} 8H{places[2]:.1f}"/>'
-        f'<circle cx="{places[1]:.1f}" cy="8" r="4"/></svg><span class="ends">{words}</span>'
-    )
+@dataclass(frozen=True, slots=True)
+class _Gallery:
+    """Boxes, by their rows, in which a run gains or loses most."""
+
+    title: str
+    run: int
+    boxes: Sequence[tuple[int, ComparedBox]]
 
 
-def _gallery(
-    title: str, rows: Sequence[int], boxes: Mapping[int, ComparedBox], names: Sequence[str], number: int
-) -> str:
-    # A box may be in several galleries, and an id only once in the page.
-    shown = [_box(f"p{number}-{row}", boxes[row], names, number) for row in rows if row in boxes]
-    if not shown:
-        return ""
-    return f'<section><h2>{text(title)}</h2>\n<div class="boxes">\n' + "\n".join(shown) + "\n</div></section>"
-
-
-def _box(key: str, box: ComparedBox, names: Sequence[str], number: int) -> str:
-    rise = box.ious[number] - box.ious[0]
-    panels = [_panel(key, box.crop, "Truth", f'<path class="true-mask" d="{box.crop.truth}"/>', is_first=True)]
-    for name, iou, mask in zip(names, box.ious, box.crop.masks, strict=True):
-        drawn = f'<path class="mask" d="{mask or ""}"/>{_line(box.crop.truth)}'
-        panels.append(_panel(key, box.crop, f"{name} {iou:.2f}", drawn))
-    return render(
-        "compare_box.html",
-        panels="\n".join(panels),
-        title=text(box.title),
-        change=f"{rise:+.2f}",
-        verdict="better" if rise > 0 else "worse",
-        where=text(box.where),
-    )
-
-
-def _panel(key: str, crop: MaskCrop, caption: str, drawn: str, *, is_first: bool = False) -> str:
-    x, y, width, height = crop.box
-    size = f'width="{crop.width}" height="{crop.height}"'
-    picture = f'<image id="{key}" href="{crop.uri}" {size}/>' if is_first else f'<use href="#{key}"/>'
-    frame = f'<rect class="frame" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
-    return (
-        f'<figure><svg viewBox="0 0 {crop.width} {crop.height}" role="img" aria-label="{text(caption)}">'
-        f"{picture}{drawn}{frame}</svg><figcaption>{text(caption)}</figcaption></figure>"
-    )
-
-
-def _line(outline: str) -> str:
-    """White with a dark rim, which shows on any ground."""
-    return f'<path class="rim" d="{outline}"/><path class="outline" d="{outline}"/>'
+def _galleries(names: Sequence[str], changes: Sequence[Rows], boxes: Mapping[int, ComparedBox]) -> list[_Gallery]:
+    """Those with a box that can be shown."""
+    galleries = [
+        _Gallery(title, run, [(row, boxes[row]) for row in rows if row in boxes])
+        for run, (higher, lower) in enumerate(changes, start=1)
+        for title, rows in ((f"{names[run]} gains most", higher), (f"{names[run]} loses most", lower))
+    ]
+    return [gallery for gallery in galleries if gallery.boxes]

@@ -16,7 +16,7 @@ from mal.masks.rle import Rle, mask_from_rle, rle_from_mask
 from mal.metrics.iou import mask_iou
 from mal.report.contact_sheet import contact_sheet
 from mal.report.overlay import Pixels, draw_overlay
-from mal.report.page import picture, render, score_tile, text
+from mal.report.page import picture_uri, render
 
 Points = list[tuple[float, float]]
 
@@ -144,12 +144,11 @@ def write_demo_page(out_dir: Path, cases: Sequence[DemoCase], summary: DemoSumma
     notes = [_note(case, summary.before_title) for case in cases]
     page = render(
         "demo.html",
-        style=render("report.css"),
-        heading=text(HEADING),
-        story=text(_story(summary)),
-        tiles="\n".join(_tiles(summary)),
-        which_pictures=text(summary.which_pictures),
-        cases="\n".join(_case_html(*parts, titles) for parts in zip(cases, panels, notes, strict=True)),
+        title=HEADING,
+        story=_story(summary),
+        summary=summary,
+        gain=_gain(summary),
+        cases=[_shown_case(*parts, titles) for parts in zip(cases, panels, notes, strict=True)],
     )
     paths.html.write_text(page, encoding="utf-8")
     sheet = contact_sheet(panels, heading=HEADING, lines=_sheet_lines(summary), column_titles=titles, row_notes=notes)
@@ -170,15 +169,10 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.1f} minutes"
 
 
-def _tiles(summary: DemoSummary) -> list[str]:
+def _gain(summary: DemoSummary) -> str:
     best_guess = max(summary.filled_box_miou, summary.ellipse_miou)
     gain = f"{summary.model_miou - best_guess:+.3f} against the better of the two"
-    before = f"{summary.before_title.lower()}: {summary.before_miou:.3f}"
-    return [
-        score_tile("Filled box", summary.filled_box_miou, "the whole box taken as the mask"),
-        score_tile("Inscribed ellipse", summary.ellipse_miou, "the ellipse that touches all four sides"),
-        score_tile("Trained on boxes", summary.model_miou, f"{gain}; {before}", emphasized=True),
-    ]
+    return f"{gain}; {summary.before_title.lower()}: {summary.before_miou:.3f}"
 
 
 def _sheet_lines(summary: DemoSummary) -> list[str]:
@@ -220,9 +214,28 @@ def _mean_iou(masks: Sequence[Rle], truth: Sequence[Rle]) -> float:
     return float(np.mean([mask_iou(mask, true) for mask, true in zip(masks, truth, strict=True)]))
 
 
-def _case_html(case: DemoCase, panels: Sequence[Pixels], note: str, titles: Sequence[str]) -> str:
-    figures = [
-        picture(panel, caption=title, description=f"{case.name}: {title}")
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """A picture of the page as a data URI, and its size in pixels."""
+
+    title: str
+    uri: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class _ShownCase:
+    """A case as the page shows it."""
+
+    name: str
+    panels: Sequence[_Panel]
+    note: str
+
+
+def _shown_case(case: DemoCase, panels: Sequence[Pixels], note: str, titles: Sequence[str]) -> _ShownCase:
+    shown = [
+        _Panel(title, picture_uri(panel), panel.shape[1], panel.shape[0])
         for panel, title in zip(panels, titles, strict=True)
     ]
-    return render("demo_case.html", pictures="\n".join(figures), note=text(note))
+    return _ShownCase(case.name, shown, note)

@@ -1,34 +1,49 @@
-"""Parts of self-contained HTML pages: templates, embedded pictures, headline metrics."""
+"""Self-contained HTML pages and SVG charts by Jinja templates, which escape every value."""
 
 from __future__ import annotations
 
 import base64
-import html
 import io
+from functools import cache
 from importlib import resources
-from string import Template
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from PIL import Image
 
 from mal.report.overlay import Pixels
 
 
-def render(template: str, **parts: str) -> str:
-    """A file of `mal/report/templates` with its `$names` replaced by `parts`, which are HTML already.
+def render(template: str, **values: object) -> str:
+    """A file of `mal/report/templates` with `values` in it, escaped unless they are `Markup`.
 
-    Raises KeyError where a name has no part.
+    Raises jinja2.UndefinedError where a value that the template uses is missing.
     """
-    return Template(asset(template)).substitute(parts)
+    return _environment().get_template(template).render(**values)
 
 
-def asset(name: str) -> str:
-    """A file of `mal/report/templates` as it is."""
-    return (resources.files("mal.report") / "templates" / name).read_text(encoding="utf-8")
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("mal.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.globals["asset"] = asset
+    environment.filters["fixed"] = _fixed
+    return environment
 
 
-def text(value: object) -> str:
-    """A value as text that is safe inside HTML, attributes included."""
-    return html.escape(str(value))
+def asset(name: str) -> Markup:
+    """A style sheet or script of `mal/report/templates` as it is."""
+    return Markup((resources.files("mal.report") / "templates" / name).read_text(encoding="utf-8"))
+
+
+def _fixed(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}"
 
 
 def share_text(share: float) -> str:
@@ -41,28 +56,3 @@ def picture_uri(image: Pixels, *, quality: int = 85) -> str:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="JPEG", quality=quality, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def picture(image: Pixels, *, caption: str, description: str) -> str:
-    """A figure with an embedded (H, W, 3) uint8 picture; `description` is read aloud in its place."""
-    height, width = image.shape[:2]
-    return render(
-        "picture.html",
-        uri=picture_uri(image),
-        width=str(width),
-        height=str(height),
-        caption=text(caption),
-        description=text(description),
-    )
-
-
-def score_tile(name: str, score: float, note: str, *, emphasized: bool = False) -> str:
-    """A tile with a score of 0..1 as a number and a bar."""
-    return render(
-        "score_tile.html",
-        name=text(name),
-        score=f"{score:.3f}",
-        percent=f"{100 * score:.1f}",
-        note=text(note),
-        kind="tile emphasised" if emphasized else "tile",
-    )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from mal.coco.coco_file import show
 from mal.data.images import read_record_image
@@ -128,9 +129,9 @@ def page_data(
     }
 
 
-def script_json(value: Any) -> str:
+def script_json(value: Any) -> Markup:
     """JSON that can stand inside a script element: no text in it can end the element."""
-    return dumps(value).decode("utf-8").replace("<", "\\u003c")
+    return Markup(dumps(value).decode("utf-8").replace("<", "\\u003c"))
 
 
 def _rows_of_the_page(instances: Instances, pictures: Mapping[int, Thumbnail]) -> np.ndarray:

@@ -10,55 +10,76 @@ import numpy as np
 
 from mal import __version__
 from mal.files import atomic_file, remove_drafts_of_the_dead
-from mal.report.chart_model import Chart, chart_figure
+from mal.report.chart_model import Chart
 from mal.report.chart_png import write_chart
 from mal.report.gallery_selection import galleries
-from mal.report.page import asset, render, text
+from mal.report.page import render
 from mal.report.page_data import make_thumbnails, page_data, script_json
 from mal.report.report_charts import box_noise_chart, calibration, class_bars, histogram, size_bars, training_charts
-from mal.report.report_data import MEASURES, Column, Instances, ReportData, Tile
+from mal.report.report_data import MEASURES, Column, Instances, ReportData
 
 SHOWN = ("ellipse_iou", "box_iou", "boundary_iou", "score")  # beside the lead measure, as far as they are known
 
 
-def class_table(instances: Instances) -> str:
-    """The table as HTML, the class with most masks first; empty where no mask has a measure."""
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """A class in numbers; a mean is None where no mask has the measure.
+
+    Attributes:
+        number: of the class, as in `Instances.class_numbers`.
+        name: of the class.
+        num_masks: how many masks it has.
+        lead: mean of the lead measure.
+        ellipse: mean IoU of the ellipses.
+        others: means of the other measures that are shown.
+        share_below_half: share of masks whose lead measure is below 0.5.
+    """
+
+    number: int
+    name: str
+    num_masks: int
+    lead: float | None
+    ellipse: float | None
+    others: list[float | None]
+    share_below_half: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTable:
+    """The table of classes: column heads, rows, and whether the rows know the ellipse."""
+
+    heads: list[str]
+    rows: list[ClassRow]
+    has_ellipse: bool
+
+
+def class_table(instances: Instances) -> ClassTable | None:
+    """The table of classes, the class with most masks first; None where no mask has a measure."""
     if instances.lead is None:
-        return ""
+        return None
     others = [name for name in SHOWN if name in instances.measures and name != instances.lead]
-    counts = np.bincount(instances.class_numbers, minlength=len(instances.class_names))
-    order = sorted(range(len(counts)), key=lambda number: (-counts[number], instances.class_names[number]))
     lead_name = f"mean {MEASURES[instances.lead]}"
-    heads = ["class", "masks", lead_name, *(MEASURES[name] for name in others), "below 0.5"]
-    return render(
-        "class_table.html",
-        heads="".join(f'<th scope="col">{text(head)}</th>' for head in heads),
-        rows="\n".join(_row(instances, number, int(counts[number]), others) for number in order),
-        note=text(f"{len(order)} classes, those with most masks first. The mark in a bar is the ellipse in the box.")
-        if "ellipse_iou" in others
-        else text(f"{len(order)} classes, those with most masks first."),
+    rows = [_class_row(instances, number, others) for number in range(len(instances.class_names))]
+    return ClassTable(
+        heads=["class", "masks", lead_name, *(MEASURES[name] for name in others), "below 0.5"],
+        rows=sorted(rows, key=lambda row: (-row.num_masks, row.name)),
+        has_ellipse="ellipse_iou" in others,
     )
 
 
-def _row(instances: Instances, number: int, count: int, others: list[str]) -> str:
+def _class_row(instances: Instances, number: int, others: list[str]) -> ClassRow:
     assert instances.lead
     rows = instances.class_numbers == number
     means = {name: _mean(instances.measures[name][rows]) for name in (instances.lead, *others)}
-    low = float((instances.measures[instances.lead][rows] < 0.5).mean())
-    cells = [f'<td class="number">{count:,}</td>', _bar_cell(means[instances.lead], means.get("ellipse_iou"))]
-    cells += [f'<td class="number">{_number(means[name])}</td>' for name in others]
-    cells.append(f'<td class="number">{low:.0%}</td>')
-    name = text(instances.class_names[number])
-    button = f'<button type="button" data-class="{number}" title="Show the pictures of this class">{name}</button>'
-    return f'<tr><th scope="row">{button}</th>{"".join(cells)}</tr>'
-
-
-def _bar_cell(mean: float | None, ellipse: float | None) -> str:
-    if mean is None:
-        return "<td>–</td>"
-    mark = "" if ellipse is None else f'<i style="left:{100 * ellipse:.1f}%"></i>'
-    bar = f'<span class="meter"><b style="width:{100 * mean:.1f}%"></b>{mark}</span>'
-    return f'<td class="meter-cell"><span class="value">{mean:.3f}</span>{bar}</td>'
+    return ClassRow(
+        number=number,
+        name=instances.class_names[number],
+        num_masks=int(rows.sum()),
+        lead=means[instances.lead],
+        ellipse=means.get("ellipse_iou"),
+        others=[means[name] for name in others],
+        share_below_half=float((instances.measures[instances.lead][rows] < 0.5).mean()),
+    )
 
 
 def _mean(values: Column) -> float | None:
@@ -66,13 +87,7 @@ def _mean(values: Column) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
 PICTURES = 400  # in the page; some 15 kB each
-
-_SCRIPTS = ("report_data", "picture", "filters", "gallery", "viewer", "index_table", "keys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,22 +137,14 @@ def _write_page(findings: ReportData, charts: list[Chart], path: Path, pictures:
     chosen = galleries(instances, pictures)
     rows = [row for shown in chosen.values() for row in shown]
     thumbnails, problems = make_thumbnails(instances, rows, findings.img_dir, findings.masks)
-    classes = class_table(instances)
     page = render(
         "report_page.html",
-        style=asset("report.css") + asset("report_page.css"),
-        head_script=asset("theme.js"),
-        script="\n".join(asset(f"{name}.js") for name in _SCRIPTS),
+        title=findings.title,
+        findings=findings,
+        charts=charts,
+        classes=class_table(instances),
         data=script_json(page_data(instances, chosen, thumbnails)),
-        eyebrow=text(findings.eyebrow),
-        title=text(findings.title),
-        story=text(findings.story),
-        facts="\n".join(_fact(name, value) for name, value in findings.facts),
-        tiles="\n".join(map(_tile, findings.tiles)),
-        charts=render("report_charts.html", charts="\n".join(map(chart_figure, charts))) if charts else "",
-        classes=classes,
-        links=_links(bool(charts), bool(classes)),
-        footer=text(f"Written by mal {__version__} on {datetime.now():%Y-%m-%d %H:%M}. This file needs no network."),
+        footer=f"Written by mal {__version__} on {datetime.now():%Y-%m-%d %H:%M}. This file needs no network.",
     )
     with atomic_file(path) as file:
         file.write(page.encode("utf-8", "replace"))
@@ -175,34 +182,3 @@ def _write_figures(findings: ReportData, charts: list[Chart], folder: Path, *, o
 
 def _all_charts(findings: ReportData, charts: list[Chart]) -> list[Chart]:
     return [*charts, class_bars(findings.instances)] if findings.instances.lead else charts
-
-
-def _tile(tile: Tile) -> str:
-    bars = [_bar("compare own", tile.value, ""), *(_bar("compare", value, name) for name, value in tile.others)]
-    low_high = f"95 %: {tile.interval[0]:.3f} – {tile.interval[1]:.3f}" if tile.interval else ""
-    return render(
-        "tile.html",
-        name=text(tile.name),
-        score=f"{tile.value:.3f}",
-        interval=low_high,
-        others="\n".join(bars),
-        note=text(tile.note),
-    )
-
-
-def _bar(kind: str, value: float, name: str) -> str:
-    words = f"<span>{text(name)} {value:.3f}</span>" if name else ""
-    return f'<div class="{kind}"><span class="bar"><span style="width:{100 * value:.1f}%"></span></span>{words}</div>'
-
-
-def _fact(name: str, value: str) -> str:
-    return f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>"
-
-
-def _links(has_charts: bool, has_classes: bool) -> str:
-    links = [("summary", "Summary"), ("gallery", "Pictures"), ("index", "All masks")]
-    if has_classes:
-        links.insert(1, ("classes", "Classes"))
-    if has_charts:
-        links.insert(1, ("charts", "Charts"))
-    return "".join(f'<a href="#{name}">{title}</a>' for name, title in links)
