@@ -29,9 +29,9 @@ from benchmarks import labeling_scale as labeling_scale
 from benchmarks.report import device_name, environment, markdown_table
 
 BENCHMARKS = {
-    "labelling": labeling,
-    "labelling_memory": labeling_memory,
-    "labelling_scale": labeling_scale,
+    "labeling": labeling,
+    "labeling_memory": labeling_memory,
+    "labeling_scale": labeling_scale,
     "mean_field": mean_field,
     "graph_cut": graph_cut,
     "training_step": training_step,

@@ -29,7 +29,7 @@ def apply_changes(image: np.ndarray, changes: Sequence[Change]) -> np.ndarray:
     Returns:
         (3, H, W) uint8, another array.
     """
-    fast = fast_module("colours_numba")
+    fast = fast_module("colors_numba")
     return changed_by_pillow(image, changes) if fast is None else _changed_by_numba(fast, image, changes)
 
 

@@ -89,7 +89,7 @@ class BoxCropDataset(Dataset[TrainBatch]):
         self.seed = seed
         self._img_dir = img_dir
         self._cache: ImageCache | None = None
-        for name in ("crop_numba", "colours_numba"):
+        for name in ("crop_numba", "colors_numba"):
             fast_module(name)  # before loader processes are forked: each would have to import it for itself
 
     def __len__(self) -> int:

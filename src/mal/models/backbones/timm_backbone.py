@@ -96,8 +96,8 @@ class TimmBackbone(FreezableBackbone):
             torch.tensor(values).view(3, 1, 1)
             for values in (config["mean"], config["std"], IMAGENET_MEAN, IMAGENET_STD)
         )
-        self.register_buffer("colour_scale", imagenet_std / std, persistent=False)
-        self.register_buffer("colour_shift", (imagenet_mean - mean) / std, persistent=False)
+        self.register_buffer("color_scale", imagenet_std / std, persistent=False)
+        self.register_buffer("color_shift", (imagenet_mean - mean) / std, persistent=False)
 
     def _all_stages(self) -> list[nn.Module]:
         parts = dict(self.model.named_children())
