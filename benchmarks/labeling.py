@@ -23,7 +23,7 @@ from mal.data.crops import normalize
 from mal.data.label_dataset import CropBatch, CropSettings
 from mal.data.loaders import AnnotatedImages, crop_loader
 from mal.labeler import MaskAutoLabeler
-from mal.labeling.pipeline import crop_batches, labels_of
+from mal.labeling.pipeline import compute_labels, crop_batches
 from mal.masks.rle import Rle, mask_from_rle
 from mal.metrics.evaluator import Evaluator
 from mal.metrics.iou import mask_iou
@@ -178,7 +178,7 @@ def _measure_case(case: Case, device: torch.device, repeats: int, folder: Path) 
 
 def product_labels(source: AnnotatedImages, labeler: MaskAutoLabeler, batch_size: int, workers: int) -> dict[int, Rle]:
     """Masks of all boxes by position, as the product makes them."""
-    labels = labels_of(source, labeler, batch_size=batch_size, num_workers=workers)
+    labels = compute_labels(source, labeler, batch_size=batch_size, num_workers=workers)
     return {position: label.rle for position, label in labels.items()}
 
 

@@ -21,7 +21,7 @@ from mal.data.label_dataset import BoxChunks
 from mal.data.loaders import AnnotatedImages
 from mal.files import dumps
 from mal.labeling.job import LabelJob, LabelWork, run_job
-from mal.labeling.shards import BoxResult, Label, ShardWriter
+from mal.labeling.shards import BoxResult, MaskLabel, ShardWriter
 from mal.masks.rle import Rle, rle_from_window
 from mal.runtime.devices import peak_bytes_of_process
 from mal.runtime.process_group import ProcessGroup
@@ -142,7 +142,7 @@ def label_with_made_up_masks(job: LabelJob, work: LabelWork) -> None:
             rows = chunks.rows(chunk)
             for start in range(rows.start, rows.stop, job.batch_size):
                 positions = work.boxes.positions[start : min(start + job.batch_size, rows.stop)].tolist()
-                shard.write([BoxResult(position, Label(masks[position % MASKS])) for position in positions])
+                shard.write([BoxResult(position, MaskLabel(masks[position % MASKS])) for position in positions])
     if work.run.attempt == 1:
         raise StoppedError
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.timing import seconds_of
+from benchmarks.timing import measure_seconds
 from mal.config.schema import ExperimentSpec
 from mal.models.from_spec import build_network
 from mal.models.network import MaskNetwork
@@ -71,8 +71,8 @@ def _measure_network(arch: str, batch: int, device: torch.device, repeats: int) 
     for product in (lambda: matrix @ matrix, forward):
         product()
     for _ in range(repeats):
-        peak.append(2 * side**3 / seconds_of(lambda: matrix @ matrix, device))
-        reached.append(flops / seconds_of(forward, device))
+        peak.append(2 * side**3 / measure_seconds(lambda: matrix @ matrix, device))
+        reached.append(flops / measure_seconds(forward, device))
     return ShareRow(f"{arch}, {batch} × {CROP_SIZE}²", flops, tuple(peak), tuple(reached))
 
 

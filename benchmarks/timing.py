@@ -38,10 +38,10 @@ def compare(
     seconds: dict[str, list[float]] = {"baseline": [], "product": []}
     sides = [("baseline", baseline), ("product", product)]
     for _, function in sides:
-        seconds_of(function, device)
+        measure_seconds(function, device)
     for pair in range(repeats):
         for name, function in sides if pair % 2 == 0 else reversed(sides):
-            seconds[name].append(seconds_of(function, device))
+            seconds[name].append(measure_seconds(function, device))
     return Comparison(tuple(seconds["baseline"]), tuple(seconds["product"]))
 
 
@@ -52,15 +52,15 @@ def seconds_in_turn(
     names = list(sides)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for function in sides.values():
-        seconds_of(function, device)
+        measure_seconds(function, device)
     for turn in range(repeats):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
-            seconds[name].append(seconds_of(sides[name], device))
+            seconds[name].append(measure_seconds(sides[name], device))
     return {name: tuple(values) for name, values in seconds.items()}
 
 
-def seconds_of(function: Callable[[], object], device: torch.device) -> float:
+def measure_seconds(function: Callable[[], object], device: torch.device) -> float:
     """How long a call takes until the device has done all of it."""
     _synchronize(device)
     start = time.perf_counter()

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from benchmarks.baselines.plain_training import MARGIN_RATE, PlainTrainingStep, plain_sample
 from benchmarks.photos_with_boxes import photos_with_boxes
-from benchmarks.timing import seconds_of
+from benchmarks.timing import measure_seconds
 from mal.coco.boxes import Boxes
 from mal.config.schema import ExperimentSpec
 from mal.data.crops import normalize
@@ -161,7 +161,7 @@ class SideBySide(Callback):
             "arithmetic": partial(_arithmetic, self._module, batch, trainer.precision_plugin.forward_context),
         }
         for name in others if batch_idx % 2 else reversed(others):
-            self._seconds[name].append(seconds_of(others[name], self._device))
+            self._seconds[name].append(measure_seconds(others[name], self._device))
         self._start = time.perf_counter()
 
 

@@ -75,7 +75,7 @@ def test_a_pause_counts_for_the_time_left_and_not_for_the_rate(screen, monkeypat
         progress.pause("validating")
         now[0] += 60
         assert progress.rate == 2
-        assert progress.go_on() == 60
+        assert progress.unpause() == 60
         progress.seconds_ahead = 60.0
         now[0] += 10
         progress.advance(20)

@@ -19,7 +19,7 @@ from mal.losses import MeanFieldSettings
 from mal.masks.rle import rle_from_mask
 from mal.metrics.summary import ClassNumbers
 from mal.models.predict import NO_NUMBER, PredictionMode
-from mal.runtime.process_group import alone
+from mal.runtime.process_group import single_process
 from mal.tasks.evaluate_pass import evaluate_boxes
 from mal.tasks.label_photos import label_photos
 from mal.tasks.photo import Photo
@@ -88,7 +88,7 @@ def test_labelling_a_file_counts_them_as_failed_and_the_exit_code_says_so(folder
         batch_size=4,
         num_workers=0,
     )
-    assert run_job(job, alone(), label_here(labeler, alone())) == 1
+    assert run_job(job, single_process(), label_here(labeler, single_process())) == 1
     report = json.loads((folder / "report.json").read_text())
     assert (report["counts"]["labelled"], report["counts"]["failed"]) == (2, 2)
     assert {entry["reason"] for entry in report["records"] if entry["action"] == "failed"} == {NO_NUMBER}
@@ -103,7 +103,7 @@ def test_evaluation_counts_them_as_failed(folder):
     source = AnnotatedImages(folder / "boxes.json", folder)
     classes = ClassNumbers(source.coco, source.boxes_to_label)
     found = evaluate_boxes(
-        source, labeler(), classes, alone(), folder / "predictions", batch_size=4, num_workers=0
+        source, labeler(), classes, single_process(), folder / "predictions", batch_size=4, num_workers=0
     )  # fmt: skip
     assert len(found.table) == 2
     assert [(box.position, reason) for box, reason in found.failures] == [(2, NO_NUMBER), (3, NO_NUMBER)]

@@ -78,7 +78,7 @@ class TaskProgress:
         self._paused_at = time.monotonic()
         self._update_bar(details)
 
-    def go_on(self, details: str = "") -> float:
+    def unpause(self, details: str = "") -> float:
         """Start the clock again; returns the seconds of the pause."""
         assert self._paused_at is not None
         seconds = time.monotonic() - self._paused_at

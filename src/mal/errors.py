@@ -16,8 +16,13 @@ class UserError(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """What another library says of an error, on one line; the kind of error where it says nothing."""
+    """Another library's whole message on one line; the error's class name if there is no message."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another library's message; the error's class name if there is no message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def said_kind(head: bytes, wanted: str, *groups: Group) -> str | None:
     return f"is {what}" + (f": {kind.advice}" if kind.advice else "")
 
 
-def said_kind_of(path: Path, wanted: str, *groups: Group) -> str | None:
+def describe_file_kind(path: Path, wanted: str, *groups: Group) -> str | None:
     """`said_kind` of a file that is there and can be read."""
     with path.open("rb") as file:
         return said_kind(file.read(HEAD_BYTES), wanted, *groups)

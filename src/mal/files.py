@@ -43,7 +43,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     draft = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_drafts_of_the_dead(path.parent, glob.escape(path.name))
+        remove_stale_temp_files(path.parent, glob.escape(path.name))
         with draft.open("wb") as file:
             yield file
             file.flush()
@@ -83,7 +83,7 @@ def disk_error(error: BaseException | None) -> OSError | None:
     return error
 
 
-def remove_drafts_of_the_dead(folder: Path, name: str = "*") -> None:
+def remove_stale_temp_files(folder: Path, name: str = "*") -> None:
     """Remove what killed processes of this machine have left of the files in a folder.
 
     Args:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from mal.config.load import spec_from_values
-from mal.config.schema import ExperimentSpec, encryption_key_of
+from mal.config.schema import ExperimentSpec, resolve_encryption_key
 from mal.data.array_inputs import ImageLike, checked_boxes, image_pixels, visible_boxes, what_is_odd
 from mal.data.crops import normalize
 from mal.data.label_dataset import CropBatch, CropSettings, crop_boxes
@@ -142,7 +142,7 @@ class MaskAutoLabeler:
             **({} if crf is None else {"inference.use_crf_test": crf}),
         }
         asked = _checked_spec({key: value for key, value in values.items() if value is not None})
-        held = load_model(Path(path), asked, encryption_key=encryption_key or encryption_key_of())
+        held = load_model(Path(path), asked, encryption_key=encryption_key or resolve_encryption_key())
         labeler = cls.from_spec(held.student, held.teacher, held.spec, device=device or best_device(), scored=scored)
         if mode is not None and mode.crf is not None and crf is None:
             labeler.mode = replace(labeler.mode, crf=mode.crf)
@@ -206,7 +206,7 @@ class MaskAutoLabeler:
             ValueError: a box is not a box.
         """
         pixels, boxes = image_pixels(image, exif), checked_boxes(boxes_xyxy)
-        _warn_of(boxes, pixels)
+        _warn_about_boxes(boxes, pixels)
         masks = np.zeros((len(boxes), *pixels.shape[:2]), dtype=np.bool_)
         for index, pasted in self._masks_by_index(pixels, boxes, batch_size):
             if pasted is None:
@@ -224,7 +224,7 @@ class MaskAutoLabeler:
             numbers.
         """
         pixels, boxes = image_pixels(image, exif), checked_boxes(boxes_xyxy)
-        _warn_of(boxes, pixels)
+        _warn_about_boxes(boxes, pixels)
         found = dict(self._masks_by_index(pixels, boxes, batch_size))
         return [found.get(index) for index in range(len(boxes))]
 
@@ -317,7 +317,7 @@ def whole(masks: Iterable[PastedMask | None]) -> Iterator[PastedMask]:
         yield mask
 
 
-def _warn_of(boxes: npt.NDArray[np.float64], pixels: npt.NDArray[np.uint8]) -> None:
+def _warn_about_boxes(boxes: npt.NDArray[np.float64], pixels: npt.NDArray[np.uint8]) -> None:
     odd = what_is_odd(boxes, width=pixels.shape[1], height=pixels.shape[0])
     if odd:
         warnings.warn(odd, BoxWarning, stacklevel=3)

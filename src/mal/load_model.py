@@ -10,7 +10,7 @@ from mal.checkpoint.load import Checkpoint, load_checkpoint
 from mal.checkpoint.matching import load_exactly
 from mal.checkpoint.recognition import complete_spec_from_checkpoint
 from mal.checkpoint.saved_spec import spec_from_saved
-from mal.config.precedence import EffectiveSpec, effective_spec, settings_of
+from mal.config.precedence import EffectiveSpec, effective_spec, extract_settings
 from mal.config.schema import ExperimentSpec
 from mal.export.onnx_network import ONNX_SUFFIX, OnnxNetwork, read_onnx
 from mal.models.ema import make_teacher
@@ -58,12 +58,12 @@ def load_model(path: Path, spec: ExperimentSpec, *, encryption_key: str | None =
     if path.suffix == ONNX_SUFFIX:
         exported = read_onnx(path)
         own = spec_from_saved(exported.spec, path)
-        settings = settings_of(own) | _export_settings(exported.network.holds)
+        settings = extract_settings(own) | _export_settings(exported.network.holds)
         found = effective_spec(complete_spec_from_checkpoint(spec, own, path), settings)
         return LoadedModel(found, exported.network, exported.network, settings)
     checkpoint = load_checkpoint(path, encryption_key)
     own = checkpoint.spec if "arch" in spec.model.model_fields_set else checkpoint.network_spec()
-    settings = settings_of(own)
+    settings = extract_settings(own)
     found = effective_spec(complete_spec_from_checkpoint(spec, own, path), settings)
     return LoadedModel(found, *build_networks(found.spec, checkpoint), settings)
 

@@ -72,9 +72,9 @@ def test_images_that_fail_in_between_leave_the_other_masks_as_they_are(labeler, 
     (source.img_dir / "1.png").write_bytes(b"damaged")
     (source.img_dir / "3.png").unlink()
     batches = crop_loader(source.boxes_to_label, source.img_dir, labeler.crop, batch_size=4, num_workers=0)
-    findings = [finding for batch in label_boxes.find_labels(batches, labeler) for finding in batch]
-    labels = {finding.position: finding.label for finding in findings if finding.label}
-    assert sorted(finding.position for finding in findings if finding.failed) == [5, 15, 16]
+    results = [result for batch in label_boxes.find_labels(batches, labeler) for result in batch]
+    labels = {result.position: result.label for result in results if result.label}
+    assert sorted(result.position for result in results if result.failed) == [5, 15, 16]
     assert_same_masks({position: whole[position] for position in labels}, {p: each.rle for p, each in labels.items()})
     assert sorted([*labels, 5, 15, 16]) == list(range(17))
 
@@ -87,7 +87,7 @@ def test_threads_beside_a_gpu_give_the_same_labels(labeler, source, monkeypatch)
 
 def test_only_one_mask_is_kept_as_pixels_at_a_time(labeler, source, monkeypatch):
     windows, alive = [], []
-    encode = label_boxes._finding
+    encode = label_boxes._box_result
 
     def watched(box, mask, truth):
         windows.append(weakref.ref(mask.window))

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mal.labeling.shards import finding_of, shard_paths, whole_batches
+from mal.labeling.shards import parse_box_result, shard_paths, whole_batches
 from mal.sample.generate import make_sample
 from tests.cli.killable_runs import RunStarter, interrupt_group, kill, terminate
 from tests.cli.small_runs import SmallData, small_data, write_spec
@@ -72,7 +72,7 @@ def results(folder: Path) -> dict[str, bytes]:
 def labelled(shards: Path) -> list[int]:
     """Every box that was labelled so far, as often as it was."""
     batches = [batch for path in shard_paths(shards) for batch in whole_batches(path)]
-    return [finding_of(line).position for batch in batches for _, line in batch]
+    return [parse_box_result(line).position for batch in batches for _, line in batch]
 
 
 def wait_for_growth(shards: Path, num_bytes: int, process: ForkServerProcess) -> None:

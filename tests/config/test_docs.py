@@ -51,6 +51,15 @@ def test_the_tables_have_a_row_for_every_field_and_no_raw_html():
     assert "<results_dir>" not in tables
 
 
+def test_fields_without_effect_have_a_table_of_their_own():
+    fields, no_effect = field_tables().split("## Accepted for TAO's specs, no effect")
+    for key, entry in field_by_key().items():
+        assert f"\n| `{key}` |" in (fields if entry.has_effect else no_effect)
+    assert {key for key, entry in field_by_key().items() if not entry.has_effect} == {
+        "model_name", "dataset.type", "train.optim_type", "evaluate.trt_engine", "inference.trt_engine",
+    }  # fmt: skip
+
+
 def test_the_json_schema_describes_every_field_without_private_keys():
     schema = json_schema()
     assert schema["$defs"]["TrainConfig"]["properties"]["lr"]["minimum"] == 0

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mal.config.catalog import field_by_key
-from mal.config.precedence import effective_spec, field_value, settings_of
+from mal.config.precedence import effective_spec, extract_settings, field_value
 from mal.config.schema import ExperimentSpec
 
 DECIDING = sorted(key for key, entry in field_by_key().items() if entry.from_checkpoint)
@@ -65,7 +65,7 @@ def test_what_is_given_counts_then_what_the_checkpoint_holds_then_the_default(gi
 @given(some(DECIDING), some(DECIDING))
 def test_a_spec_that_was_completed_is_complete(given_values, held):
     found = effective_spec(spec_of(given_values), held)
-    again = effective_spec(found.spec, settings_of(found.spec))
+    again = effective_spec(found.spec, extract_settings(found.spec))
     assert again.spec == found.spec
     assert not again.overruled
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from mal.config.architectures import ARCHITECTURES
 from mal.config.catalog import field_by_key
 from mal.config.fields import DeviceSection
-from mal.config.schema import ExperimentSpec, encryption_key_of, label_dump_file, task_results_dir
+from mal.config.schema import ExperimentSpec, label_dump_file, resolve_encryption_key, task_results_dir
 from tests.conformance.extract import GOLDEN
 
 # Where ours differ from TAO's schema, and why.
@@ -190,9 +190,9 @@ def test_the_key_of_the_spec_goes_before_that_of_the_environment(monkeypatch, in
     monkeypatch.delenv("MAL_ENCRYPTION_KEY", raising=False)
     if in_environment is not None:
         monkeypatch.setenv("MAL_ENCRYPTION_KEY", in_environment)
-    assert encryption_key_of(ExperimentSpec(encryption_key=in_spec)) == key
+    assert resolve_encryption_key(ExperimentSpec(encryption_key=in_spec)) == key
 
 
 def test_without_a_spec_the_environment_tells_the_key(monkeypatch):
     monkeypatch.setenv("MAL_ENCRYPTION_KEY", "b")
-    assert encryption_key_of() == "b"
+    assert resolve_encryption_key() == "b"

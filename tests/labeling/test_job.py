@@ -26,7 +26,7 @@ from mal.labeling.job import Engine, LabelJob, LabelWork, label_here, run_job
 from mal.labeling.label_file import write_label_file
 from mal.labeling.pipeline import write_shard
 from mal.labeling.run import open_run
-from mal.labeling.shards import BoxResult, Label, ShardLabels, ShardWriter
+from mal.labeling.shards import BoxResult, MaskLabel, ShardLabels, ShardWriter
 from mal.masks.rle import empty_rle, rle_from_mask
 from mal.models.predict import PredictionMode
 from mal.runtime.process_group import ProcessGroup
@@ -34,7 +34,7 @@ from tests.coco.coco_samples import annotation, coco_file, document
 from tests.data.photos import THREE_SIZES, photos
 from tests.small_networks import small_network
 
-RAGGED = Label(rle_from_mask(np.random.default_rng(0).random((80, 100)) < 0.5))  # several kB
+RAGGED = MaskLabel(rle_from_mask(np.random.default_rng(0).random((80, 100)) < 0.5))  # several kB
 
 
 def peak_of_writing(folder: Path, count: int) -> int:
@@ -291,11 +291,11 @@ def test_true_masks_are_compared_with_and_the_report_is_the_same_after_a_stop(la
 def test_labels_of_an_image_can_be_changed_together_at_the_end(labeler, source_folder, whole, tmp_path):
     seen = []
 
-    def without_first(labels: dict[int, Label]) -> dict[int, Label]:
+    def without_first(labels: dict[int, MaskLabel]) -> dict[int, MaskLabel]:
         seen.append(list(labels))
         first = min(labels)
         width, height = labels[first].rle["size"][::-1]
-        return {first: Label(empty_rle(width, height))}
+        return {first: MaskLabel(empty_rle(width, height))}
 
     assert run(job(source_folder, tmp_path, resolve=without_first), labeler) == 0
     starts = [sum(IMAGES[:image]) for image in range(len(IMAGES))]
@@ -313,7 +313,7 @@ def scored(score: Callable[[int], float]) -> Engine:
         with ShardWriter(work.run.new_shard("0")) as shard:
             for box in work.boxes:
                 rle = rle_from_mask(np.ones((box.image.height, box.image.width), bool))
-                shard.write([BoxResult(box.position, Label(rle, score=score(box.position)))])
+                shard.write([BoxResult(box.position, MaskLabel(rle, score=score(box.position)))])
 
     return label
 
@@ -356,8 +356,8 @@ def test_shards_of_a_version_that_took_more_records_for_boxes_are_gone_on_with(s
     positions = np.flatnonzero(source.coco.table.image_rows == 2).tolist()
     run_of_then = open_run(tmp_path / "shards", {"the test": 1}, tmp_path / "masks.json")
     with ShardWriter(run_of_then.new_shard("0000")) as shard:
-        findings = [BoxResult(position, failed="the record says 70000 x 70000") for position in positions]
-        shard.write([*findings, BoxResult(0, Label(empty_rle(40, 30)))])
+        box_results = [BoxResult(position, failed="the record says 70000 x 70000") for position in positions]
+        shard.write([*box_results, BoxResult(0, MaskLabel(empty_rle(40, 30)))])
     assert run(job(source_folder, tmp_path, source=source), labeler) == 1
     assert json.loads((tmp_path / "report.json").read_text())["counts"]["failed"] == len(positions)
 
@@ -372,16 +372,16 @@ def test_a_finished_run_that_is_repeated_is_complete_and_touches_nothing(source_
 
 
 def test_a_finished_run_that_is_repeated_writes_what_is_missing_and_removes_drafts(source_folder, labeler, tmp_path):
-    ended: list[bool] = []
-    assert run(job(source_folder, tmp_path, ended=ended.append), labeler) == 0
+    on_complete: list[bool] = []
+    assert run(job(source_folder, tmp_path, on_complete=on_complete.append), labeler) == 0
     skipped = (tmp_path / "skipped.csv").read_bytes()
     (tmp_path / "skipped.csv").unlink()
     draft = tmp_path / f".skipped.csv.{socket.gethostname()}.999999999.draft"
     draft.touch()
-    assert run(job(source_folder, tmp_path, ended=ended.append), labeler) == 0
+    assert run(job(source_folder, tmp_path, on_complete=on_complete.append), labeler) == 0
     assert (tmp_path / "skipped.csv").read_bytes() == skipped
     assert not draft.exists()
-    assert ended == [True, False]
+    assert on_complete == [True, False]
 
 
 def test_what_decides_the_marks_in_the_file_is_part_of_a_finished_run(source_folder, labeler, tmp_path):

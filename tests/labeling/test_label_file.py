@@ -16,7 +16,7 @@ from mal.errors import UserError
 from mal.files import dumps
 from mal.labeling.label_file import check_output_path, settled, write_label_file
 from mal.labeling.report import label_report, summary_lines, write_label_report
-from mal.labeling.shards import Label, Positions
+from mal.labeling.shards import MaskLabel, Positions
 from mal.masks.rle import rle_from_mask, rle_from_window
 from mal.metrics.baselines import box_mask
 from tests.coco.coco_samples import annotation, coco_file, document
@@ -28,7 +28,7 @@ def labeled_file(tmp_path, *annotations, iou=None, **other):
     """The output for a file of which every selected box gets the same mask; and the notes of writing it."""
     coco = coco_file(tmp_path, document(*annotations, **other))
     boxes, notes = select_boxes(coco)
-    changes = write_label_file(coco, {box.position: Label(RLE, iou) for box in boxes}, notes, tmp_path / "out.json")
+    changes = write_label_file(coco, {box.position: MaskLabel(RLE, iou) for box in boxes}, notes, tmp_path / "out.json")
     text = (tmp_path / "out.json").read_text(encoding="utf-8")
     return json.loads(text, parse_constant=lambda token: pytest.fail(f"{token} in the output")), changes
 
@@ -56,7 +56,7 @@ def test_the_iou_is_written_where_it_is_known(tmp_path):
 
 def test_an_empty_mask_is_marked_since_nobody_sees_it(tmp_path):
     coco = coco_file(tmp_path, document(annotation()))
-    empty = Label(rle_from_mask(np.zeros((80, 100), bool)), score=0.2)
+    empty = MaskLabel(rle_from_mask(np.zeros((80, 100), bool)), score=0.2)
     (note,) = write_label_file(coco, {0: empty}, [], tmp_path / "out.json", min_score=0.5)
     (result,) = json.loads((tmp_path / "out.json").read_text())["annotations"]
     assert (note.position, note.action) == (0, "doubtful")
@@ -168,7 +168,7 @@ def test_a_failure_while_writing_leaves_the_old_file_and_no_draft(tmp_path):
     coco = coco_file(tmp_path, document(annotation()))
     (tmp_path / "out.json").write_text("old")
     with pytest.raises(UserError, match="Input/output error"):
-        write_label_file(coco, OnADiskThatFails({0: Label(RLE)}), [], tmp_path / "out.json")
+        write_label_file(coco, OnADiskThatFails({0: MaskLabel(RLE)}), [], tmp_path / "out.json")
     assert (tmp_path / "out.json").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["boxes.json", "out.json"]
 
@@ -268,7 +268,7 @@ def test_the_written_report_is_strict_json(tmp_path):
 def test_the_nasty_file_comes_out_whole_and_loads_in_pycocotools(shared, tmp_path):
     coco = read_coco(shared / "data/nasty/annotations/nasty.json")
     boxes, notes = select_boxes(coco)
-    labels = {box.position: Label(box_mask(box.xywh, box.image.width, box.image.height)) for box in boxes}
+    labels = {box.position: MaskLabel(box_mask(box.xywh, box.image.width, box.image.height)) for box in boxes}
     write_label_file(coco, labels, notes, tmp_path / "out.json")
     result = COCO(str(tmp_path / "out.json"))
     before, after = coco.annotations, result.dataset["annotations"]
@@ -312,7 +312,7 @@ def written_with(tmp_path, bad, where="annotations"):
     content[where][-2 if where == "annotations" else -1] |= bad
     coco = read_with_lists(tmp_path / "in.json", content)
     boxes, notes = select_boxes(coco)
-    labels = {box.position: Label(RLE) for box in boxes}
+    labels = {box.position: MaskLabel(RLE) for box in boxes}
     changes = write_label_file(coco, labels, notes, tmp_path / "out.json")
     labelled = np.isin(np.arange(3), list(labels))
     notes = settled(notes, changes, labelled, np.zeros(3, bool))
@@ -357,7 +357,7 @@ def test_whatever_a_record_holds_the_others_get_their_masks(tmp_path, bad, width
     content["images"].append({"id": 7, "file_name": "huge.png", "width": width, "height": height})
     coco = read_with_lists(tmp_path / "in.json", content)
     boxes, notes = select_boxes(coco)
-    labels = {box.position: Label(RLE) for box in boxes if box.position != 1}
+    labels = {box.position: MaskLabel(RLE) for box in boxes if box.position != 1}
     notes += [RecordNote(1, box.annotation_id, 7, "failed", "gone") for box in boxes if box.position == 1]
     write_label_file(coco, labels, notes, tmp_path / "out.json")
     result = json.loads((tmp_path / "out.json").read_text())["annotations"]

@@ -42,6 +42,6 @@ def test_every_box_of_every_batch_comes_with_a_mask_of_each_labeler_in_order(bat
 
 
 def test_labels_and_failures_together_are_all_boxes(batches, labeler):
-    found = [finding for findings in find_labels(batches, labeler) for finding in findings]
-    assert sorted(finding.position for finding in found) == list(range(9))
-    assert sum(finding.failed is not None for finding in found) == 4
+    found = [result for results in find_labels(batches, labeler) for result in results]
+    assert sorted(result.position for result in found) == list(range(9))
+    assert sum(result.failed is not None for result in found) == 4

@@ -26,12 +26,12 @@ from mal.labeling.label_file import write_label_file
 from mal.labeling.report import (
     COLUMNS,
     label_report,
+    outcome_text,
     summary_lines,
-    what_was_done,
     write_label_report,
     write_skipped_csv,
 )
-from mal.labeling.shards import Label
+from mal.labeling.shards import MaskLabel
 from mal.masks.rle import rle_from_window
 from mal.tasks.check import CheckSource, check_source, summary
 from mal.tasks.check_tables import advice_lines, file_tables
@@ -99,7 +99,7 @@ def label(coco: CocoFile, folder: Path, unreadable: set[int]) -> tuple[dict[str,
                 for start, size in zip(box.xyxy, (box.image.width, box.image.height), strict=False)
             )
             rle = rle_from_window(window, x0=x, y0=y, image_width=box.image.width, image_height=box.image.height)
-            labels[box.position] = Label(rle)
+            labels[box.position] = MaskLabel(rle)
     notes += box_notes
     notes += write_label_file(coco, labels, notes, folder / "out.json")
     report = label_report(coco, set(labels), notes)
@@ -226,9 +226,9 @@ def test_ids_of_any_kind_are_written(tmp_path, value, text):
 )
 def test_what_was_done_with_a_record_is_said(tmp_path, record, said):
     coco = coco_file(tmp_path, document(record))
-    assert what_was_done(coco, select_boxes(coco)[1][-1]) == said
+    assert outcome_text(coco, select_boxes(coco)[1][-1]) == said
 
 
 def test_a_note_on_an_image_is_noted(tmp_path):
     coco = coco_file(tmp_path, document())
-    assert what_was_done(coco, RecordNote(None, None, 1, "warned", "odd")) == "noted"
+    assert outcome_text(coco, RecordNote(None, None, 1, "warned", "odd")) == "noted"

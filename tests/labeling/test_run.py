@@ -19,7 +19,7 @@ from mal.labeling.run import (
     run_identity,
     spec_settings,
 )
-from mal.labeling.shards import BoxResult, Label, ShardWriter
+from mal.labeling.shards import BoxResult, MaskLabel, ShardWriter
 from mal.masks.rle import empty_rle
 
 FINISHED_IDENTITY = {"the content of the checkpoint": "abc", "min_score": None}
@@ -69,30 +69,30 @@ def output(tmp_path) -> Path:
     return tmp_path / "masks.json"
 
 
-def begun(folder: Path, output: Path, **options: object) -> LabelRun:
+def start_run(folder: Path, output: Path, **options: object) -> LabelRun:
     """A run with a shard that one process has written."""
     run = open_run(folder, IDENTITY, output, **options)
     assert run is not None
     with ShardWriter(run.new_shard("0000")) as shard:
-        shard.write([BoxResult(0, Label(empty_rle(4, 3)))])
+        shard.write([BoxResult(0, MaskLabel(empty_rle(4, 3)))])
     return run
 
 
 def test_a_run_that_was_stopped_goes_on_with_its_shards_and_writes_to_new_ones(folder, output):
-    first, second = begun(folder, output), begun(folder, output)
+    first, second = start_run(folder, output), start_run(folder, output)
     assert [path.name for path in second.shards] == ["0001_0000.jsonl", "0002_0000.jsonl"]
     assert (first.attempt, second.attempt) == (1, 2)
 
 
 def test_the_shard_of_resolved_labels_is_not_among_what_was_found(folder, output):
-    run = begun(folder, output)
+    run = start_run(folder, output)
     run.resolved_shard.touch()
     assert [path.name for path in run.shards] == ["0001_0000.jsonl"]
     assert open_run(folder, IDENTITY, output).attempt == 2
 
 
 def test_a_run_that_is_finished_leaves_nothing(folder, output):
-    run = begun(folder, output)
+    run = start_run(folder, output)
     output.touch()
     run.finish()
     assert not folder.exists()
@@ -110,13 +110,13 @@ def test_a_finished_output_is_not_replaced_unless_asked_for(folder, output):
 
 
 def test_the_output_of_a_run_with_failures_may_be_replaced_by_the_same_run(folder, output):
-    begun(folder, output)
+    start_run(folder, output)
     output.touch()
     assert open_run(folder, IDENTITY, output).attempt == 2
 
 
 def test_a_run_that_writes_elsewhere_now_does_not_replace_what_is_there(folder, output, tmp_path):
-    begun(folder, output)
+    start_run(folder, output)
     other = tmp_path / "other.json"
     other.touch()
     with pytest.raises(UserError, match=r"other\.json exists already"):
@@ -126,7 +126,7 @@ def test_a_run_that_writes_elsewhere_now_does_not_replace_what_is_there(folder, 
 
 
 def test_a_run_of_something_else_is_refused_with_what_changed(folder, output):
-    begun(folder, output)
+    start_run(folder, output)
     changed = {"the content of the checkpoint": "def", "inference.batch_size": 8}
     expected = "the content of the checkpoint, inference.batch_size (it was 4, now it is 8) changed: .*--restart"
     with pytest.raises(UserError, match=expected.replace("(", r"\(").replace(")", r"\)")):
@@ -137,19 +137,19 @@ def test_a_run_of_something_else_is_refused_with_what_changed(folder, output):
     assert open_run(folder, changed, output) is not None
 
 
-@pytest.mark.parametrize("findings", [None, [], [BoxResult(0, failed="its image is gone")]], ids=str)
-def test_a_run_without_a_label_makes_way_for_another_one(findings, folder, output):
+@pytest.mark.parametrize("results", [None, [], [BoxResult(0, failed="its image is gone")]], ids=str)
+def test_a_run_without_a_label_makes_way_for_another_one(results, folder, output):
     run = open_run(folder, IDENTITY, output)
-    if findings is not None:
+    if results is not None:
         with ShardWriter(run.new_shard("0000")) as shard:
-            shard.write(findings)
+            shard.write(results)
     other = open_run(folder, {"the content of the checkpoint": "def"}, output)
     assert (other.shards, other.attempt) == ([], 1)
     assert json.loads((folder / "run.json").read_text())["identity"] == {"the content of the checkpoint": "def"}
 
 
 def test_a_batch_torn_by_a_kill_is_no_label(folder, output):
-    run = begun(folder, output)
+    run = start_run(folder, output)
     (shard,) = run.shards
     shard.write_bytes(shard.read_bytes()[:-5])
     assert open_run(folder, {"another": 1}, output).shards == []
@@ -164,7 +164,7 @@ def test_a_finished_run_is_known_by_what_it_has_left_beside_its_output(folder, o
 
 
 def test_a_run_that_was_killed_between_its_output_and_its_end_is_ended(folder, output, monkeypatch):
-    run = begun(folder, output)
+    run = start_run(folder, output)
     output.write_text("masks")
     monkeypatch.setattr("mal.labeling.run._remove", lambda folder: None)
     run.finish()
@@ -176,28 +176,28 @@ def test_a_run_that_was_killed_between_its_output_and_its_end_is_ended(folder, o
 
 
 def test_shards_without_a_record_are_nobody_s(folder, output):
-    run = begun(folder, output)
+    run = start_run(folder, output)
     (folder / "run.json").unlink()
     assert open_run(folder, IDENTITY, output).shards == []
     assert run.attempt == 1
 
 
 def test_a_record_that_is_damaged_is_named(folder, output):
-    begun(folder, output)
+    start_run(folder, output)
     (folder / "run.json").write_text("{")
     with pytest.raises(UserError, match=r"run\.json cannot be read"):
         open_run(folder, IDENTITY, output)
 
 
 def test_files_of_others_in_the_folder_stay(folder, output):
-    run = begun(folder, output)
+    run = start_run(folder, output)
     (folder / "notes.txt").touch()
     run.finish()
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
 
 
 def test_the_record_says_what_the_run_is_of(folder, output):
-    begun(folder, output)
+    start_run(folder, output)
     record = json.loads((folder / "run.json").read_text())
     assert record == {"output": str(output), "identity": IDENTITY}
 

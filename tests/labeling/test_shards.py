@@ -9,16 +9,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mal.errors import UserError
-from mal.labeling.shards import OPEN_FILES, BoxResult, Label, ShardLabels, ShardWriter, finding_of, whole_batches
+from mal.labeling.shards import (
+    OPEN_FILES,
+    BoxResult,
+    MaskLabel,
+    ShardLabels,
+    ShardWriter,
+    parse_box_result,
+    whole_batches,
+)
 from mal.masks.rle import rle_from_mask
 from tests.small_disk import fill, small_disk
 
 shares = st.none() | st.floats(0, 1)
 masks = st.integers(0, 2**12 - 1).map(lambda bits: np.array([bits >> place & 1 for place in range(12)], bool))
-labels = st.builds(Label, masks.map(lambda mask: rle_from_mask(mask.reshape(3, 4))), shares, shares)
-findings = st.builds(BoxResult, st.integers(0, 50), labels, warned=st.none() | st.text())
+labels = st.builds(MaskLabel, masks.map(lambda mask: rle_from_mask(mask.reshape(3, 4))), shares, shares)
+results = st.builds(BoxResult, st.integers(0, 50), labels, warned=st.none() | st.text())
 failures = st.builds(BoxResult, st.integers(0, 50), failed=st.text(min_size=1))
-batches_of_findings = st.lists(st.lists(findings | failures, min_size=1, max_size=3), max_size=4)
+batches_of_findings = st.lists(st.lists(results | failures, min_size=1, max_size=3), max_size=4)
 
 
 def write(path: Path, batches: list[list[BoxResult]]) -> Path:
@@ -29,11 +37,11 @@ def write(path: Path, batches: list[list[BoxResult]]) -> Path:
 
 
 def read(path: Path) -> list[list[BoxResult]]:
-    return [[finding_of(line) for _, line in batch] for batch in whole_batches(path)]
+    return [[parse_box_result(line) for _, line in batch] for batch in whole_batches(path)]
 
 
-def label(value: int = 1) -> Label:
-    return Label(rle_from_mask(np.eye(value, dtype=bool)))
+def label(value: int = 1) -> MaskLabel:
+    return MaskLabel(rle_from_mask(np.eye(value, dtype=bool)))
 
 
 @settings(max_examples=40, deadline=None)

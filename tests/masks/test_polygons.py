@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as mask_utils
 
-from mal.masks.polygons import find_contours, flat, joined, polygons_from_rle, simplified
+from mal.masks.polygons import find_contours, flat, join_polygons, polygons_from_rle, simplified
 from mal.masks.rle import rle_from_mask, rle_from_segmentation
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
@@ -64,7 +64,7 @@ def test_pycocotools_makes_the_very_mask_of_the_polygons(mask):
 @given(masks.filter(np.any))
 def test_all_parts_joined_to_one_polygon_are_still_the_very_mask(mask):
     rle = rle_from_mask(mask)
-    assert rle_from_segmentation([flat(joined(polygons_from_rle(rle)))], *mask.shape) == rle
+    assert rle_from_segmentation([flat(join_polygons(polygons_from_rle(rle)))], *mask.shape) == rle
 
 
 @given(masks.filter(np.any), st.floats(0.1, 3))

@@ -10,7 +10,7 @@ import numpy as np
 from mal.coco.boxes import Boxes, select_boxes
 from mal.coco.coco_file import CocoFile
 from mal.masks.rle import Rle, rle_from_mask, rle_from_segmentation
-from mal.metrics.instance_table import InstanceTable, instance_row, joined
+from mal.metrics.instance_table import InstanceTable, concatenate_tables, instance_row
 from mal.metrics.summary import ClassNumbers
 from tests.coco.coco_samples import annotation, coco_file, document
 
@@ -54,7 +54,7 @@ def evaluated(coco: CocoFile, predicted: dict[int, Rle], **row: Any) -> tuple[In
             true_mask = rle_from_segmentation(coco.annotations[box.position]["segmentation"], SIZE, SIZE)
             number = classes.number(box.category_id)
             rows.append(instance_row(box, number, predicted[box.position], true_mask, **{"score": 0.5, **row}))
-    return joined(rows[::-1]), classes, boxes
+    return concatenate_tables(rows[::-1]), classes, boxes
 
 
 PERFECT, HALF, NOTHING = block(10, 10, 20, 30), block(10, 10, 20, 20), block(40, 40, 41, 41)

@@ -10,7 +10,7 @@ import lightning.pytorch.strategies.launchers.subprocess_script as trainer_launc
 import pytest
 
 from mal.runtime import child_processes
-from mal.runtime.child_processes import end_together, is_loss_of_a_process
+from mal.runtime.child_processes import end_together, is_lost_process_error
 from tests.cli.launched import Launcher
 
 
@@ -63,5 +63,5 @@ def is_alive(pid: int) -> bool:
 
 
 def test_the_loss_of_another_process_is_told_from_other_errors():
-    assert is_loss_of_a_process(RuntimeError("[pair.cc:558] Connection closed by peer [127.0.0.1]:9876"))
-    assert not is_loss_of_a_process(RuntimeError("CUDA out of memory"))
+    assert is_lost_process_error(RuntimeError("[pair.cc:558] Connection closed by peer [127.0.0.1]:9876"))
+    assert not is_lost_process_error(RuntimeError("CUDA out of memory"))

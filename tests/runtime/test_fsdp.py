@@ -15,7 +15,7 @@ from mal.data.train_dataset import TrainBatch
 from mal.models.backbones.registry import build_backbone
 from mal.models.ema import make_teacher
 from mal.models.from_spec import build_network
-from mal.runtime.fsdp import ShardedStrategy, blocks_of
+from mal.runtime.fsdp import ShardedStrategy, list_blocks
 from mal.training.module import MalModule, RunSize
 from tests.cli.launched import Launcher
 from tests.small_networks import small_spec
@@ -149,7 +149,7 @@ def test_the_teacher_has_no_gradient_no_optimiser_state_and_no_place_in_what_is_
 )
 def test_what_is_gathered_at_a_time_is_a_block_or_stage(arch, num_blocks):
     options = {} if arch.startswith("timm") else {"num_blocks": num_blocks}
-    blocks = blocks_of(build_backbone(arch, **options))
+    blocks = list_blocks(build_backbone(arch, **options))
     assert len(blocks) == num_blocks
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mal.tasks.dry_run_tables import bytes_text, duration_text
+from mal.tasks.dry_run_tables import bytes_text, rough_duration_text
 
 
 @pytest.mark.parametrize(
@@ -11,7 +11,7 @@ from mal.tasks.dry_run_tables import bytes_text, duration_text
      (3 * 86400, "3.0 days")],
 )  # fmt: skip
 def test_a_duration_is_told_in_the_unit_that_people_would_use(seconds, text):
-    assert duration_text(seconds) == text
+    assert rough_duration_text(seconds) == text
 
 
 @pytest.mark.parametrize(("count", "text"), [(11.94e6, "11.9 MB"), (999.9e6, "1e+03 MB"), (2.34e9, "2.34 GB")])

@@ -15,7 +15,7 @@ from mal.metrics.results import (
     MethodFigures,
     SizeFigures,
 )
-from mal.tasks.evaluate_tables import box_noise_table, classes_table, methods_table, sizes_table
+from mal.tasks.evaluate_tables import box_noise_table, class_metrics_table, methods_table, size_metrics_table
 
 SIZES = ("small", "medium", "large")
 ENDS = (0.123, 0.456)
@@ -68,7 +68,7 @@ def printed(table, *, is_terminal: bool = False) -> str:
     return text.getvalue()
 
 
-TABLES = {"methods": methods_table, "sizes": sizes_table, "classes": classes_table}
+TABLES = {"methods": methods_table, "sizes": size_metrics_table, "classes": class_metrics_table}
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -97,11 +97,11 @@ def test_there_is_no_colour_where_there_is_no_terminal():
 
 
 def test_classes_that_do_not_fit_are_counted():
-    assert "(8 more in classes.csv)" in printed(classes_table(figures(1.0, 5)))
+    assert "(8 more in classes.csv)" in printed(class_metrics_table(figures(1.0, 5)))
 
 
 def test_a_class_named_like_markup_is_shown_as_it_is():
     found = figures(1.0, 5)
     for each in (found.model, found.box, found.ellipse):
         each.by_class["[/screws]"] = next(iter(each.by_class.values())).model_copy(update={"n": 6})
-    assert "[/screws]" in printed(classes_table(found))
+    assert "[/screws]" in printed(class_metrics_table(found))

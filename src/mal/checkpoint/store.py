@@ -13,8 +13,8 @@ import torch
 from mal.checkpoint.integrity import checked_reading, sealed_writing
 from mal.checkpoint.safe_unpickle import allowed_globals, plain
 from mal.checkpoint.safetensors_file import SUFFIX, read_safetensors
-from mal.errors import DamagedFile, UserError, out_of_memory
-from mal.file_kinds import said_kind_of
+from mal.errors import DamagedFile, UserError, first_line, out_of_memory
+from mal.file_kinds import describe_file_kind
 from mal.files import atomic_file, cannot_write, disk_error, sync_folder
 
 
@@ -69,7 +69,7 @@ def read_tensors(path: Path, encryption_key: str | None = None) -> dict[str, Any
             if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
                 reason = f"holds {refused[1]}, which is not plain data, so it was not loaded"
                 raise UserError(f"{path}: {reason}") from error
-            said = said_kind_of(path, "a checkpoint", "zip", "pickle", "safetensors")
+            said = describe_file_kind(path, "a checkpoint", "zip", "pickle", "safetensors")
             what = said or f"not a checkpoint, or damaged ({type(error).__name__})"
             raise DamagedFile(f"{path}: {what}") from error
     if not isinstance(content, dict):
@@ -98,8 +98,4 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path, encryption_key: str
     except RuntimeError as error:  # torch's archive writer wraps what stopped it
         if cause := disk_error(error):
             raise cannot_write(path, cause) from error
-        raise UserError(f"{path}: the checkpoint could not be written ({_first_line(error)})") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path}: the checkpoint could not be written ({first_line(error)})") from error

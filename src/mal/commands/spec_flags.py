@@ -59,7 +59,7 @@ def _add_flag(group: Any, entry: FieldEntry, flag: str, *, required: bool) -> No
     elif "enum" in entry.rule:
         group.add_argument(flag, choices=entry.rule["enum"], help=text, **options)
     else:
-        group.add_argument(flag, type=_type_of(entry), metavar=_metavar(entry), help=text, **options)
+        group.add_argument(flag, type=_value_parser(entry), metavar=_metavar(entry), help=text, **options)
 
 
 def _default_text(entry: FieldEntry) -> str:
@@ -75,7 +75,7 @@ def _metavar(entry: FieldEntry) -> str:
     return "SHARE" if is_share else _METAVARS.get(entry.type_text.removesuffix(" or null"), "NUMBERS")
 
 
-def _type_of(entry: FieldEntry) -> Callable[[str], Any]:
+def _value_parser(entry: FieldEntry) -> Callable[[str], Any]:
     rule = entry.rule
     if rule["type"] == "array":
         words = [variant["const"] for variant in rule.get("anyOf", ()) if "const" in variant]

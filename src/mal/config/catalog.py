@@ -35,6 +35,7 @@ class FieldEntry:
         is_secret: whether its value must never be shown or saved.
         from_checkpoint: whether labelling and evaluation take the checkpoint's value where none is given.
         flag: the option of ``mal label`` that sets it; None where there is none.
+        has_effect: False if it is accepted only for TAO's specs.
         rule: its part of the JSON Schema, with the first variant of a union merged in.
     """
 
@@ -49,6 +50,7 @@ class FieldEntry:
     is_secret: bool
     from_checkpoint: bool = False
     flag: str | None = None
+    has_effect: bool = True
     rule: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
 
     @property
@@ -119,6 +121,7 @@ def _field_entry(key: str, section: str, rule: dict[str, Any]) -> FieldEntry:
         is_secret=rule.get("x-secret", False),
         from_checkpoint=rule.get("x-from-checkpoint", False),
         flag=rule.get("x-flag") if section != "evaluate" else None,
+        has_effect=rule["x-has-effect"],
         rule=value_rule,
     )
 

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mal.config.catalog import FieldEntry, SectionEntry, spec_fields, spec_sections
@@ -18,6 +18,11 @@ _COMMENT_WIDTH = 100
 _WIDEST_HELP = 120
 _OR_THE_CHECKPOINTS = ", or the checkpoint's"
 _GENERAL = SectionEntry("", "Fields at the top of the spec.")
+_NO_EFFECT = (
+    "## Accepted for TAO's specs, no effect\n\n"
+    "TAO's specs may set these fields; mal reads and checks them, and does nothing else with them. The second number"
+    " of `train.test_margin_rate` belongs here too.\n"
+)
 
 
 def spec_yaml(task: Task | None = None) -> str:
@@ -60,18 +65,22 @@ def task_fields_help(task: Task) -> str:
 
 
 def field_tables() -> str:
-    """All fields as Markdown, one table for each section."""
+    """All fields as Markdown: one table for each section, and one for those without effect."""
     parts = []
     for section, fields in _groups(None):
         heading = f"## `{section.key}`" if section.key else "## General"
-        rows = ["| Field | Type | Default | Allowed | Meaning |", "|---|---|---|---|---|"]
-        rows += [
-            f"| `{field.key}` | {field.type_text} | {_default_cell(field)} | {field.allowed or '–'}"
-            f" | {field.description.replace('<', '&lt;').replace('*', '&ast;')} |"
-            for field in fields
-        ]
+        rows = _table_rows(field for field in fields if field.has_effect)
         parts.append("\n".join([heading, "", section.description, "", *rows]))
+    parts.append("\n".join([_NO_EFFECT, *_table_rows(field for field in spec_fields() if not field.has_effect)]))
     return "\n\n".join(parts) + "\n"
+
+
+def _table_rows(fields: Iterable[FieldEntry]) -> list[str]:
+    return ["| Field | Type | Default | Allowed | Meaning |", "|---|---|---|---|---|"] + [
+        f"| `{field.key}` | {field.type_text} | {_default_cell(field)} | {field.allowed or '–'}"
+        f" | {field.description.replace('<', '&lt;').replace('*', '&ast;')} |"
+        for field in fields
+    ]
 
 
 def json_schema() -> dict[str, Any]:

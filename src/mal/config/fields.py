@@ -29,6 +29,7 @@ def spec_field(
     tasks: Sequence[Task] = ALL_TASKS,
     from_checkpoint: bool = False,
     flag: str | None = None,
+    has_effect: bool = True,
     **rules: Any,
 ) -> Any:
     """A field of the spec.
@@ -40,10 +41,12 @@ def spec_field(
         from_checkpoint: the field decides masks; where it is not given, labelling and evaluation take the value of the
             checkpoint, see `mal.config.precedence`.
         flag: the option of ``mal label`` that sets the field, such as ``--min-part``.
+        has_effect: False for a field that is accepted only because TAO's specs have it.
         rules: pydantic's limits (``ge``, ``lt``, ``min_length``, ...), or ``x_*``, ``enum`` and ``anyOf``, which go
             into the JSON Schema only.
     """
     extra: dict[str, Any] = {"x-tasks": list(tasks), "x-from-checkpoint": from_checkpoint, "x-flag": flag}
+    extra["x-has-effect"] = has_effect
     for rule in ("enum", "anyOf", "format", "x_secret"):
         if rule in rules:
             extra[rule.replace("_", "-")] = rules.pop(rule)
@@ -51,10 +54,15 @@ def spec_field(
 
 
 def path_field(
-    description: str, *, default: str | None = None, tasks: Sequence[Task] = ALL_TASKS, flag: str | None = None
+    description: str,
+    *,
+    default: str | None = None,
+    tasks: Sequence[Task] = ALL_TASKS,
+    flag: str | None = None,
+    has_effect: bool = True,
 ) -> Any:
     """A field that holds a path; see `PathText`."""
-    return spec_field(default, description, tasks=tasks, flag=flag, format="path")
+    return spec_field(default, description, tasks=tasks, flag=flag, has_effect=has_effect, format="path")
 
 
 def path_text(value: Any) -> Any:
@@ -109,7 +117,7 @@ class DeviceSection(Section):
         return gpu_ids
 
     @model_validator(mode="after")
-    def _follow_the_larger_number_of_gpus(self) -> DeviceSection:
+    def _use_larger_gpu_count(self) -> DeviceSection:
         self.num_gpus = max(self.num_gpus, len(self.gpu_ids))
         unused = (index for index in range(self.num_gpus) if index not in self.gpu_ids)
         missing = self.num_gpus - len(self.gpu_ids)

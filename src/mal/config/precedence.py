@@ -75,7 +75,7 @@ def effective_spec(spec: ExperimentSpec, held: Mapping[str, Any]) -> EffectiveSp
     return EffectiveSpec(spec, taken, overruled)
 
 
-def settings_of(spec: ExperimentSpec) -> dict[str, Any]:
+def extract_settings(spec: ExperimentSpec) -> dict[str, Any]:
     """The values of a checkpoint's spec that decide masks, by dotted key; without those that it does not give."""
     return {
         key: field_value(spec, key)

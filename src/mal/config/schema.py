@@ -17,7 +17,7 @@ from mal.paths import is_url
 KEY_VARIABLE = "MAL_ENCRYPTION_KEY"
 
 
-def encryption_key_of(spec: ExperimentSpec | None = None) -> str | None:
+def resolve_encryption_key(spec: ExperimentSpec | None = None) -> str | None:
     """The spec's ``encryption_key``, else the environment's ``MAL_ENCRYPTION_KEY``; None where neither is given."""
     return (spec.encryption_key if spec else None) or os.environ.get(KEY_VARIABLE) or None
 
@@ -32,7 +32,7 @@ def _none_when_empty(value: Any) -> Any:
 class ExperimentSpec(Section):
     """Everything that a run is told. Field names, types and defaults are those of NVIDIA TAO 5.5's MAL page."""
 
-    model_name: str | None = spec_field(None, "Name of the model for other tools; null means mal.")
+    model_name: str | None = spec_field(None, "Name of the model for other tools; null means mal.", has_effect=False)
     encryption_key: Annotated[str | None, BeforeValidator(_none_when_empty)] = spec_field(
         None,
         "Password of the checkpoints: with it they are written and read encrypted. Never saved with the results."

@@ -25,7 +25,7 @@ from mal.plain_files import DEFAULT_MEGAPIXELS, Reading
 class DatasetConfig(Section):
     """Data sources and the crops made from them."""
 
-    type: Literal["coco"] = spec_field("coco", "Format of the annotation files.")
+    type: Literal["coco"] = spec_field("coco", "Format of the annotation files.", has_effect=False)
     train_ann_path: PathText = path_field(
         "COCO JSON file with the boxes to train on, or its URL (s3://, gs://, https:// ...).", tasks=["train"]
     )
@@ -136,7 +136,7 @@ class EvaluateConfig(PredictionSection):
     """How masks are compared with the ground truth."""
 
     checkpoint: PathText = path_field("Checkpoint to evaluate (.pth).", tasks=_EVALUATE)
-    trt_engine: PathText = path_field("Not supported: leave it empty and use checkpoint.", tasks=())
+    trt_engine: PathText = path_field("Not supported: leave it empty and use checkpoint.", tasks=(), has_effect=False)
     results_dir: PathText = path_field("Folder of the results; null means <results_dir>/evaluate.", tasks=_EVALUATE)
     batch_size: int = spec_field(4, "Boxes in one batch on each GPU.", tasks=_VALIDATE, ge=1)
     comp_clustering: bool = spec_field(
@@ -158,7 +158,7 @@ class InferenceConfig(PredictionSection):
         tasks=_INFERENCE,
         flag="--checkpoint",
     )
-    trt_engine: PathText = path_field("Not supported: leave it empty and use checkpoint.", tasks=())
+    trt_engine: PathText = path_field("Not supported: leave it empty and use checkpoint.", tasks=(), has_effect=False)
     results_dir: PathText = path_field("Folder of the results; null means <results_dir>/inference.", tasks=_INFERENCE)
     ann_path: PathText = path_field(
         "COCO JSON file with the boxes to label, or its URL (s3://, gs://, https:// ...).",

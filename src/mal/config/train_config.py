@@ -84,7 +84,7 @@ class TrainConfig(DeviceSection):
     accum_grad_batches: int = spec_field(1, "Batches that are summed up for one step.", tasks=_TRAIN, ge=1)
     use_amp: bool = spec_field(True, "Mixed precision where the hardware gains from it.", from_checkpoint=True)
 
-    optim_type: Literal["adamw"] = spec_field("adamw", "Optimiser.", tasks=_TRAIN)
+    optim_type: Literal["adamw"] = spec_field("adamw", "Optimiser.", tasks=_TRAIN, has_effect=False)
     optim_momentum: float = spec_field(
         0.9, "First beta of AdamW where optim_betas is not given.", tasks=_TRAIN, ge=0, lt=1
     )

@@ -90,10 +90,10 @@ def start_worker(board: WorkerStatus, main_process: int, worker: int) -> None:
     set_worker_slot(board, worker)
     gc.freeze()  # a collection would touch, and so copy, all that is shared with the main process
     if sys.platform == "linux":
-        threading.Thread(target=_end_with, args=(main_process,), daemon=True).start()
+        threading.Thread(target=_exit_on_sigterm_or_orphaned, args=(main_process,), daemon=True).start()
 
 
-def _end_with(main_process: int) -> None:
+def _exit_on_sigterm_or_orphaned(main_process: int) -> None:
     """End this process when its main process says so with SIGTERM, or is no more."""
     if sys.platform == "linux":
         while os.getppid() == main_process:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mal.errors import UserError
-from mal.file_kinds import said_kind_of
+from mal.file_kinds import describe_file_kind
 from mal.models.network import FEATURE_SCALES, size_bins
 from mal.models.predict import Network
 
@@ -95,7 +95,7 @@ def read_onnx(path: Path) -> OnnxModel:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     # onnxruntime makes its exception types anew in C++, without a common one.
     except Exception as error:
-        said = said_kind_of(path, "an ONNX file")
+        said = describe_file_kind(path, "an ONNX file")
         raise UserError(f"{path}: {said or f'not an ONNX file, or damaged ({type(error).__name__})'}") from error
     stored = session.get_modelmeta().custom_metadata_map
     facts = {

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mal.checkpoint.saved_spec import saved_spec
 from mal.config.schema import ExperimentSpec
 from mal.data.crops import IMAGENET_MEAN, IMAGENET_STD
-from mal.errors import UserError
+from mal.errors import UserError, first_line
 from mal.export.onnx_network import METADATA_PREFIX, import_onnx_package
 from mal.models.network import FEATURE_SCALES, MaskNetwork, size_bins
 from mal.models.predict import Network
@@ -154,7 +154,7 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def _first_cause(error: BaseException) -> str:
-    """The first line of what went wrong at the bottom; the exporter wraps it in advice."""
+    """The first line of the innermost cause; the exporter wraps it in advice."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return first_line(error)

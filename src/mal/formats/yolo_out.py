@@ -15,7 +15,7 @@ from mal.formats.folders import WriteOptions, bring, source_picture, whole_folde
 from mal.formats.output_names import OutputNames, RefusedName, relative_name
 from mal.formats.tally import Tally
 from mal.formats.yolo_splits import DESCRIPTION, SPLITS, as_yaml, description, validation_images
-from mal.masks.polygons import joined, polygons_from_rle
+from mal.masks.polygons import join_polygons, polygons_from_rle
 
 Kind = Literal["yolo", "yolo-seg"]
 
@@ -154,7 +154,7 @@ def _polygon(annotation: Annotation, image: ImageRecord, tally: Tally, where: st
         tally.left_out["the mask is empty"].append(where)
         return None
     tally.lost["boxes other than those around the masks"] += 1
-    whole = joined(polygons)
+    whole = join_polygons(polygons)
     shares: list[float] = (whole / (image.width, image.height)).ravel().tolist()
     return shares
 

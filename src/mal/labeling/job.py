@@ -18,7 +18,7 @@ from mal.coco.notes import Action, RecordNote
 from mal.console import console
 from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
-from mal.files import remove_drafts_of_the_dead
+from mal.files import remove_stale_temp_files
 from mal.labeler import MaskAutoLabeler
 from mal.labeling.label_file import settled, write_label_file
 from mal.labeling.pipeline import crop_batches, write_shard
@@ -51,8 +51,8 @@ class LabelJob:
         min_score: labels with a lower score are marked as doubtful; None marks none.
         overwrite: whether a finished output may be replaced.
         restart: whether what an unfinished run has done is thrown away.
-        begun: called, in every process, once it is sure that the run goes on and its results will be written.
-        ended: called, in the first process, once the output is complete; whether this run has written it.
+        on_start: called on every rank once the run is certain to write results.
+        on_complete: called on rank 0 once the output is complete; its argument is whether this run wrote it.
         resolve: what changes the labels of an image once all are there; None changes none.
     """
 
@@ -69,8 +69,8 @@ class LabelJob:
     min_score: float | None = None
     overwrite: bool = False
     restart: bool = False
-    begun: Callable[[], None] = lambda: None
-    ended: Callable[[bool], None] = lambda is_new: None
+    on_start: Callable[[], None] = lambda: None
+    on_complete: Callable[[bool], None] = lambda is_new: None
     resolve: Resolve | None = None
 
 
@@ -129,7 +129,7 @@ def _run_alone(job: LabelJob, processes: ProcessGroup, engine: Engine, status: S
         if not processes.rank:
             _complete(job)
         return 0
-    job.begun()
+    job.on_start()
     if suspected := box_suspicion(job.source.coco):
         console.print(f"{job.source.coco.path}: {suspected}")
     work = _work(job, run, processes)
@@ -138,7 +138,7 @@ def _run_alone(job: LabelJob, processes: ProcessGroup, engine: Engine, status: S
     if processes.rank:
         return 0
     exit_code = finish_job(job, work, status)
-    job.ended(True)
+    job.on_complete(True)
     return exit_code
 
 
@@ -151,10 +151,10 @@ def _complete(job: LabelJob) -> None:
     """Write what a finished run lacks because it was killed, or because somebody has removed it; and only that."""
     console.print(f"{job.output} is complete: nothing is left to label")
     for folder in {job.output.parent, job.report.parent, job.skipped.parent}:
-        remove_drafts_of_the_dead(folder)
+        remove_stale_temp_files(folder)
     if job.report.exists() and not job.skipped.exists():
         write_skipped_csv(json.loads(job.report.read_bytes())["records"], job.skipped)
-    job.ended(False)
+    job.on_complete(False)
 
 
 def boxes_to_label(

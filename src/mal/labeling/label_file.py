@@ -17,7 +17,7 @@ from mal.data.picture_remarks import marked_upright
 from mal.errors import UserError, one_line
 from mal.files import atomic_file, dumps, without_non_finite, write_object
 from mal.labeling.report import OUTCOMES, outcomes
-from mal.labeling.shards import Label, reason_to_doubt
+from mal.labeling.shards import MaskLabel, reason_to_doubt
 from mal.masks.rle import empty_rle, rle_area
 
 # Readers index annotations by these and fail on the whole file where one is missing or a list.
@@ -46,7 +46,7 @@ def check_output_path(coco_path: Path, path: Path) -> None:
 
 def write_label_file(
     coco: CocoFile,
-    labels: Mapping[int, Label],
+    labels: Mapping[int, MaskLabel],
     notes: Sequence[RecordNote],
     path: Path,
     *,
@@ -89,7 +89,7 @@ def write_label_file(
 
 def _values(
     coco: CocoFile,
-    labels: Mapping[int, Label],
+    labels: Mapping[int, MaskLabel],
     unlabeled: Mapping[int, RecordNote],
     kept: Collection[int],
     min_score: float | None,
@@ -137,7 +137,7 @@ def _upright_images(coco: CocoFile) -> Iterator[Any]:
 
 def _annotations(
     coco: CocoFile,
-    labels: Mapping[int, Label],
+    labels: Mapping[int, MaskLabel],
     unlabeled: Mapping[int, RecordNote],
     kept: Collection[int],
     min_score: float | None,
@@ -165,7 +165,7 @@ def _changed(
     coco: CocoFile,
     record: dict[str, Any],
     position: int,
-    label: Label | None,
+    label: MaskLabel | None,
     unlabeled: Mapping[int, RecordNote],
     min_score: float | None,
     changes: list[RecordNote],
@@ -214,7 +214,7 @@ def _is_writable(value: Any) -> bool:
     return True
 
 
-def _labeled(record: dict[str, Any], label: Label) -> dict[str, Any]:
+def _labeled(record: dict[str, Any], label: MaskLabel) -> dict[str, Any]:
     result = {key: value for key, value in record.items() if key != "mal" or not _is_mark(value)}
     result |= {"segmentation": label.rle, "area": rle_area(label.rle), "iscrowd": 0}
     result |= {} if label.iou is None else {"iou": float(label.iou)}

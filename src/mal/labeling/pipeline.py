@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from mal.coco.boxes import Box, Boxes
 from mal.coco.ground_truth import GroundTruth
-from mal.config.schema import ExperimentSpec, encryption_key_of
+from mal.config.schema import ExperimentSpec, resolve_encryption_key
 from mal.console import console, task_progress
 from mal.data.label_dataset import CropBatch
 from mal.data.loaders import AnnotatedImages, crop_loader
 from mal.labeler import MaskAutoLabeler
-from mal.labeling.shards import BoxResult, Label, ShardWriter
+from mal.labeling.shards import BoxResult, MaskLabel, ShardWriter
 from mal.load_model import LoadedModel, load_model
 from mal.masks.paste import PastedMask
 from mal.metrics.iou import mask_iou
@@ -122,11 +122,11 @@ def find_labels(
         truth: true masks to compare with; None leaves the comparison out.
     """
 
-    def findings(batch: CropBatch, masked: MaskedBoxes) -> list[BoxResult]:
+    def results(batch: CropBatch, masked: MaskedBoxes) -> list[BoxResult]:
         failed = [BoxResult(box.position, failed=reason) for box, reason in batch.failures]
-        return failed + [_finding(box, mask, truth) for box, (mask,) in masked]
+        return failed + [_box_result(box, mask, truth) for box, (mask,) in masked]
 
-    return label_batches(batches, [labeler], findings)
+    return label_batches(batches, [labeler], results)
 
 
 def write_shard(
@@ -138,28 +138,28 @@ def write_shard(
         UserError: the shard cannot be written.
     """
     with ShardWriter(path) as shard:
-        for findings in find_labels(batches, labeler, truth):
-            shard.write(findings)
+        for results in find_labels(batches, labeler, truth):
+            shard.write(results)
 
 
-def labels_of(
+def compute_labels(
     source: AnnotatedImages, labeler: MaskAutoLabeler, *, batch_size: int, num_workers: int = 0
-) -> dict[int, Label]:
+) -> dict[int, MaskLabel]:
     """The labels of a small file, by position, in memory."""
     boxes = source.boxes_to_label
     batches = crop_loader(boxes, source.img_dir, labeler.crop, batch_size=batch_size, num_workers=num_workers)
-    findings = [finding for batch in find_labels(batches, labeler) for finding in batch]
-    return {finding.position: finding.label for finding in findings if finding.label is not None}
+    results = [result for batch in find_labels(batches, labeler) for result in batch]
+    return {result.position: result.label for result in results if result.label is not None}
 
 
-def _finding(box: Box, mask: PastedMask | None, truth: GroundTruth | None) -> BoxResult:
+def _box_result(box: Box, mask: PastedMask | None, truth: GroundTruth | None) -> BoxResult:
     if mask is None:
         return BoxResult(box.position, failed=NO_NUMBER)
     rle = mask.rle()
     true_mask = truth.rle(box) if truth else None
     note = truth.notes.pop(box.position, None) if truth else None
     iou = mask_iou(rle, true_mask) if true_mask else None
-    return BoxResult(box.position, Label(rle, iou, mask.score), warned=note.reason if note else None)
+    return BoxResult(box.position, MaskLabel(rle, iou, mask.score), warned=note.reason if note else None)
 
 
 LabelingTask = Literal["evaluate", "inference"]
@@ -176,7 +176,7 @@ def load_networks(path: str, spec: ExperimentSpec, task: LabelingTask) -> Loaded
     Raises:
         UserError: the file cannot be read, or contradicts the spec.
     """
-    held = load_model(Path(path), spec, encryption_key=encryption_key_of(spec))
+    held = load_model(Path(path), spec, encryption_key=resolve_encryption_key(spec))
     for line in held.effective.log_lines(task):
         console.print(line, markup=False, soft_wrap=True)
     return held

@@ -16,7 +16,7 @@ import ray.data
 from ray.exceptions import RayError
 
 from mal.coco.ground_truth import GroundTruth
-from mal.config.schema import ExperimentSpec, encryption_key_of
+from mal.config.schema import ExperimentSpec, resolve_encryption_key
 from mal.console import console, task_progress
 from mal.data.label_dataset import BoxChunks
 from mal.data.loaders import AnnotatedImages, crop_loader
@@ -51,7 +51,7 @@ def label_on_ray(spec: ExperimentSpec) -> Engine:
             remote.send(work.run.record)
         plan = BoxChunks(work.boxes, job.batch_size)
         chunks = plan.unfinished(work.done)
-        actors = min(spec.inference.ray_actors or _actors_of_cluster(), len(chunks))
+        actors = min(spec.inference.ray_actors or _num_cluster_actors(), len(chunks))
         console.print(f"running on Ray: {actors} actors, {'one GPU each' if _gpus() else 'one core each'}")
         with task_progress("labelling", int((~work.done).sum())) as progress:
             for block in _labeled_blocks(spec, work, chunks, actors):
@@ -86,7 +86,7 @@ class ChunkLabeler:
         self._plan = BoxChunks(self._boxes, inference.batch_size)
         self._unfinished = self._plan.unfinished(done)
         self._truth = GroundTruth(self._source.coco) if inference.load_mask else None
-        held = load_model(Path(inference.checkpoint), alone, encryption_key=encryption_key_of(alone))
+        held = load_model(Path(inference.checkpoint), alone, encryption_key=resolve_encryption_key(alone))
         self._labeler = make_labeler(held, start_processes(alone, "inference"))
 
     def __call__(self, block: dict[str, npt.NDArray[np.int64]]) -> dict[str, list[Any]]:
@@ -131,7 +131,7 @@ def _labeled_blocks(spec: ExperimentSpec, work: LabelWork, chunks: list[int], ac
     try:
         yield from results.iter_rows()
     except RayError as error:
-        raise _users_error(error) from error
+        raise _as_user_error(error) from error
 
 
 def _parts(chunks: list[int], size: int) -> Iterator[list[int]]:
@@ -153,7 +153,7 @@ def _start_ray() -> None:
     context.enable_progress_bars = False  # there is one already, which counts boxes
 
 
-def _actors_of_cluster() -> int:
+def _num_cluster_actors() -> int:
     return _gpus() or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
@@ -161,7 +161,7 @@ def _gpus() -> int:
     return int(ray.cluster_resources().get("GPU", 0))
 
 
-def _users_error(error: BaseException) -> BaseException:
+def _as_user_error(error: BaseException) -> BaseException:
     """The user's mistake at the bottom of what Ray says; or what Ray says, in a line."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, UserError):

@@ -19,7 +19,7 @@ _WORDS: dict[str, str] = {
 }
 
 
-def what_was_done(coco: CocoFile, note: RecordNote) -> str:
+def outcome_text(coco: CocoFile, note: RecordNote) -> str:
     """One phrase on what the label file has in place of a plain label.
 
     Args:
@@ -165,7 +165,7 @@ def _entry(coco: CocoFile, note: RecordNote) -> dict[str, Any]:
         "annotation_id": _id(note.annotation_id),
         "image_id": _id(note.image_id),
         "file_name": image.file_name if image else None,
-        "done": what_was_done(coco, note),
+        "done": outcome_text(coco, note),
     }
 
 

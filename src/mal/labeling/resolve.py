@@ -16,12 +16,12 @@ from mal.coco.ground_truth import GroundTruth
 from mal.coco.notes import RecordNote
 from mal.data.label_dataset import BoxChunks
 from mal.data.loaders import AnnotatedImages
-from mal.labeling.shards import BoxResult, Label, ShardLabels, ShardWriter
+from mal.labeling.shards import BoxResult, MaskLabel, ShardLabels, ShardWriter
 from mal.masks.postprocess import without_overlap
 from mal.masks.rle import rle_area
 from mal.metrics.iou import mask_iou
 
-Resolve = Callable[[Mapping[int, Label]], Mapping[int, Label]]
+Resolve = Callable[[Mapping[int, MaskLabel]], Mapping[int, MaskLabel]]
 """Takes the labels of one image by position, and gives those of them that change."""
 
 
@@ -44,16 +44,16 @@ def resolve_images(labels: ShardLabels, boxes: Boxes, resolve: Resolve, path: Pa
             for image in chunks.images(chunk):
                 positions = boxes.positions[image.start : image.stop].tolist()
                 changed = resolve({position: labels[position] for position in positions if position in labels})
-                findings = [
+                results = [
                     BoxResult(at, label, warned=labels.warned.get(at) or _oddness(label))
                     for at, label in changed.items()
                 ]
-                if findings:
-                    shard.write(findings)
+                if results:
+                    shard.write(results)
     labels.add(path)
 
 
-def _oddness(label: Label) -> str | None:
+def _oddness(label: MaskLabel) -> str | None:
     return None if rle_area(label.rle) else "nothing is left of its mask: the masks of other boxes go before it"
 
 
@@ -69,7 +69,7 @@ def smallest_box_wins(source: AnnotatedImages, *, load_mask: bool = False) -> Re
     rows[boxes.positions] = np.arange(len(boxes))
     truth = GroundTruth(source.coco) if load_mask else None
 
-    def resolve(labels: Mapping[int, Label]) -> Mapping[int, Label]:
+    def resolve(labels: Mapping[int, MaskLabel]) -> Mapping[int, MaskLabel]:
         of_image = [boxes[int(rows[position])] for position in labels]
         found = without_overlap([label.rle for label in labels.values()], [-box.area for box in of_image])
         changed = {}

@@ -13,7 +13,7 @@ from mal.config.catalog import FieldEntry, field_by_key, spec_fields
 from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
 from mal.files import write_json
-from mal.labeling.shards import SUFFIX, finding_of, shard_paths, whole_batches
+from mal.labeling.shards import SUFFIX, parse_box_result, shard_paths, whole_batches
 
 Identity = Mapping[str, Any]
 """JSON values by name."""
@@ -249,7 +249,7 @@ def open_run(
 
 def _has_label(folder: Path) -> bool:
     batches = (batch for path in shard_paths(folder) for batch in whole_batches(path))
-    return any(finding_of(line).label is not None for batch in batches for _, line in batch)
+    return any(parse_box_result(line).label is not None for batch in batches for _, line in batch)
 
 
 def _attempt(shard: Path) -> int:

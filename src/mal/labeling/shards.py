@@ -27,7 +27,7 @@ from mal.masks.rle import Rle, rle_area
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class MaskLabel:
     """The result for one annotation.
 
     Attributes:
@@ -41,7 +41,7 @@ class Label:
     score: float | None = None
 
 
-def reason_to_doubt(label: Label, min_score: float | None) -> str:
+def reason_to_doubt(label: MaskLabel, min_score: float | None) -> str:
     """Why a person should look at a label; empty where there is no reason.
 
     Args:
@@ -91,7 +91,7 @@ class BoxResult:
     """
 
     position: int
-    label: Label | None = None
+    label: MaskLabel | None = None
     failed: str | None = None
     warned: str | None = None
 
@@ -115,11 +115,11 @@ class ShardWriter:
             raise cannot_write(path, error) from error
         self._synced = time.monotonic()
 
-    def write(self, findings: Sequence[BoxResult]) -> None:
+    def write(self, results: Sequence[BoxResult]) -> None:
         """Add a batch."""
-        lines = b"".join(dumps(_as_json(finding)) + b"\n" for finding in findings)
+        lines = b"".join(dumps(_as_json(result)) + b"\n" for result in results)
         try:
-            left = memoryview(lines + _end_line(lines, len(findings)))
+            left = memoryview(lines + _end_line(lines, len(results)))
             while left:
                 left = left[self._file.write(left) :]
             if time.monotonic() - self._synced > SECONDS_BETWEEN_SYNCS:
@@ -162,22 +162,22 @@ def whole_batches(path: Path) -> Iterator[list[tuple[int, bytes]]]:
             place += len(line)
 
 
-def finding_of(line: bytes) -> BoxResult:
+def parse_box_result(line: bytes) -> BoxResult:
     """What a line of a whole batch says."""
     entry = json.loads(line)
-    label = Label(entry["rle"], entry.get("iou"), entry.get("score")) if "rle" in entry else None
+    label = MaskLabel(entry["rle"], entry.get("iou"), entry.get("score")) if "rle" in entry else None
     return BoxResult(entry["annotation"], label, entry.get("failed"), entry.get("warned"))
 
 
-def _as_json(finding: BoxResult) -> dict[str, Any]:
-    label = finding.label
+def _as_json(result: BoxResult) -> dict[str, Any]:
+    label = result.label
     values = {
-        "annotation": finding.position,
+        "annotation": result.position,
         "rle": label.rle if label else None,
         "iou": float(label.iou) if label and label.iou is not None else None,
         "score": float(label.score) if label and label.score is not None else None,
-        "failed": finding.failed,
-        "warned": finding.warned,
+        "failed": result.failed,
+        "warned": result.warned,
     }
     return {key: value for key, value in values.items() if value is not None}
 
@@ -189,7 +189,7 @@ def _end_line(lines: bytes, count: int) -> bytes:
 OPEN_FILES = 64  # at a time; a system may allow 256
 
 
-class ShardLabels(Mapping[int, Label], AbstractContextManager["ShardLabels"]):
+class ShardLabels(Mapping[int, MaskLabel], AbstractContextManager["ShardLabels"]):
     """Labels by position in the annotations; what is in memory is 12 bytes for each annotation, and the failures.
 
     A label goes before a failure, and what is read later before what was read earlier.
@@ -226,14 +226,14 @@ class ShardLabels(Mapping[int, Label], AbstractContextManager["ShardLabels"]):
         self._paths.append(path)
         for batch in whole_batches(path):
             for place, line in batch:
-                self._note(finding_of(line), shard, place)
+                self._note(parse_box_result(line), shard, place)
 
-    def __getitem__(self, position: int) -> Label:
+    def __getitem__(self, position: int) -> MaskLabel:
         if not 0 <= position < len(self._shards) or self._shards[position] < 0:
             raise KeyError(position)
         file = self._file(int(self._shards[position]))
         file.seek(self._places[position])
-        label = finding_of(file.readline()).label
+        label = parse_box_result(file.readline()).label
         assert label is not None
         return label
 
@@ -250,19 +250,19 @@ class ShardLabels(Mapping[int, Label], AbstractContextManager["ShardLabels"]):
         while self._open:
             self._open.popitem()[1].close()
 
-    def _note(self, finding: BoxResult, shard: int, place: int) -> None:
-        position = finding.position
+    def _note(self, result: BoxResult, shard: int, place: int) -> None:
+        position = result.position
         if not self._wanted[position]:
             return
-        if finding.label is None:
+        if result.label is None:
             if self._shards[position] < 0:
-                self.failed[position] = finding.failed or "no reason is known"
+                self.failed[position] = result.failed or "no reason is known"
             return
         self._shards[position], self._places[position] = shard, place
         self.failed.pop(position, None)
         self.warned.pop(position, None)
-        if finding.warned is not None:
-            self.warned[position] = finding.warned
+        if result.warned is not None:
+            self.warned[position] = result.warned
 
     def _file(self, shard: int) -> BinaryIO:
         file = self._open.pop(shard, None) or self._paths[shard].open("rb")

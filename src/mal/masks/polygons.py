@@ -162,7 +162,7 @@ def polygons_from_rle(rle: Rle, tolerance: float = 0.0) -> list[Points]:
     return [_polygon(part, tolerance) + corner for part in parts]
 
 
-def joined(polygons: Sequence[Points]) -> Points:
+def join_polygons(polygons: Sequence[Points]) -> Points:
     """Several polygons as one, joined by bridges between the corners that are nearest to each other.
 
     Args:
@@ -212,7 +212,7 @@ def simplified(ring: Points, tolerance: float) -> Points:
 
 
 def _polygon(part: Contour, tolerance: float) -> Points:
-    return joined([simplified(ring, tolerance) for ring in (part.outer, *part.holes)])
+    return join_polygons([simplified(ring, tolerance) for ring in (part.outer, *part.holes)])
 
 
 def _distances(

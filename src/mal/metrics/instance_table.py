@@ -61,7 +61,7 @@ def instance_row(
     return np.array([numbers], INSTANCE)
 
 
-def joined(parts: Sequence[InstanceTable]) -> InstanceTable:
+def concatenate_tables(parts: Sequence[InstanceTable]) -> InstanceTable:
     """One table of several, in the order of the annotations, so that no figure depends on the order of arrival."""
     table = np.concatenate([np.empty(0, INSTANCE), *parts])
     return table[np.argsort(table["position"], kind="stable")]

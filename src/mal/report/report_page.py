@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mal import __version__
-from mal.files import atomic_file, remove_drafts_of_the_dead
+from mal.files import atomic_file, remove_stale_temp_files
 from mal.report.chart_model import Chart
 from mal.report.chart_png import write_chart
 from mal.report.gallery_selection import galleries
@@ -171,7 +171,7 @@ def _charts(findings: ReportData) -> list[Chart]:
 
 
 def _write_figures(findings: ReportData, charts: list[Chart], folder: Path, *, only_missing: bool) -> list[Path]:
-    remove_drafts_of_the_dead(folder)
+    remove_stale_temp_files(folder)
     paths = []
     for chart in _all_charts(findings, charts):
         paths.append(folder / f"{chart.name}.png")

@@ -28,10 +28,10 @@ def end_together() -> None:
         setattr(launcher, "_launch_process_observer", _watch_children)  # noqa: B010 -- no name of the public interface
     launch = this_launch()
     if launch.launcher is None and launch.rank:
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
 
 
-def is_loss_of_a_process(error: BaseException) -> bool:
+def is_lost_process_error(error: BaseException) -> bool:
     """Whether an error says no more than that another process no longer answers."""
     text = str(error)
     return isinstance(error, RuntimeError) and any(
@@ -40,10 +40,10 @@ def is_loss_of_a_process(error: BaseException) -> bool:
 
 
 def _watch_children(children: Sequence[Popen[bytes]]) -> None:
-    threading.Thread(target=_end_with_the_first_failure, args=(children,), daemon=True).start()
+    threading.Thread(target=_kill_all_on_first_failure, args=(children,), daemon=True).start()
 
 
-def _end_with_the_first_failure(children: Sequence[Popen[bytes]]) -> None:
+def _kill_all_on_first_failure(children: Sequence[Popen[bytes]]) -> None:
     while not any(child.poll() for child in children):
         if all(child.returncode == 0 for child in children):
             return
@@ -55,7 +55,7 @@ def _end_with_the_first_failure(children: Sequence[Popen[bytes]]) -> None:
     os._exit(1)
 
 
-def _end_with(parent: int) -> None:
+def _exit_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(SECONDS_BETWEEN_LOOKS)
     os._exit(1)

@@ -47,7 +47,7 @@ class ShardedStrategy(ModelParallelStrategy):
         for tensor in (*network.parameters(), *network.buffers()):
             torch.distributed.broadcast(tensor.detach(), src=0)
         mesh = self.device_mesh["data_parallel"]
-        for module in (*blocks_of(network.get_submodule("backbone")), network):
+        for module in (*list_blocks(network.get_submodule("backbone")), network):
             # The outermost module, too, lets go of its whole weights: a teacher has no backward pass that would.
             fully_shard(module, mesh=mesh, reshard_after_forward=True)
 
@@ -130,7 +130,7 @@ class ShardedStrategy(ModelParallelStrategy):
         return whole
 
 
-def blocks_of(backbone: nn.Module) -> list[nn.Module]:
+def list_blocks(backbone: nn.Module) -> list[nn.Module]:
     """The blocks or stages that hold most of a backbone, one after the other; none where it has no such list."""
     lists = [module for module in backbone.modules() if isinstance(module, nn.ModuleList | nn.Sequential)]
     return list(max(lists, key=_num_values, default=nn.ModuleList()))

@@ -57,13 +57,13 @@ class ProcessGroup:
         return values
 
 
-def alone() -> ProcessGroup:
-    """One process, which shares its work with nobody and computes elsewhere, if at all."""
+def single_process() -> ProcessGroup:
+    """A single-process group; used when Ray actors or the caller do the computing."""
     return ProcessGroup(rank=0, world_size=1, device=torch.device("cpu"), autocast_dtype=None)
 
 
-def alone_on(device: str, *, use_amp: bool) -> ProcessGroup:
-    """One process that computes on a device, on a GPU in half precision where that is asked for."""
+def single_process_on(device: str, *, use_amp: bool) -> ProcessGroup:
+    """A single-process group on a device; on a GPU in half precision if requested."""
     on_gpu = torch.device(device).type == "cuda"
     precision = choose_precision("gpu") if on_gpu and use_amp else "32-true"
     return ProcessGroup(0, 1, torch.device(device), AUTOCAST_DTYPES.get(precision))

@@ -14,7 +14,7 @@ from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec, task_results_dir
 from mal.console import console
 from mal.errors import UserError
-from mal.runtime.child_processes import end_together, is_loss_of_a_process
+from mal.runtime.child_processes import end_together, is_lost_process_error
 from mal.runtime.devices import this_launch
 from mal.runtime.status import StatusLog
 
@@ -53,7 +53,7 @@ def run_folder(spec: ExperimentSpec, task: Task, *, keep_spec: bool = True) -> I
     try:
         yield folder, status
     except BaseException as error:
-        if is_loss_of_a_process(error):
+        if is_lost_process_error(error):
             error = UserError("another process of this run has stopped; its own message says why")
         who = f"{task}, process {rank}," if rank else task
         StatusLog(folder).write(f"{who} stopped: {str(error) or type(error).__name__}", level="error")

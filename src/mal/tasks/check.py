@@ -88,7 +88,7 @@ class CheckedFile:
         notes: what a run would say of the records, less those of ``coco`` itself.
         truth: what was found out about the masks of ``boxes``; None where nobody looked at them.
         report: what ``inference_report.json`` would say if the network labels every box.
-        findings: pictures that are not plain ones.
+        issues: pictures that are not plain ones.
     """
 
     source: CheckSource
@@ -97,7 +97,7 @@ class CheckedFile:
     notes: list[RecordNote]
     truth: GroundTruth | None
     report: dict[str, Any]
-    findings: list[ImageIssue]
+    issues: list[ImageIssue]
 
 
 def run(options: CheckOptions) -> int:
@@ -148,18 +148,18 @@ def check_source(source: CheckSource, *, deep: bool = False, show_progress: bool
         raise UserError(f"{source.images}: {'is a file; must be a folder' if img_dir.exists() else 'no such folder'}")
     notes = [*choose_reading(coco, img_dir, source.reading), *fill_missing_sizes(coco, img_dir)]
     boxes, box_notes = select_boxes(coco)
-    findings: list[ImageIssue] = []
+    issues: list[ImageIssue] = []
     looked_at = check_images(coco.images, img_dir, deep=deep)
     for _, found in _with_progress(looked_at, len(coco.images)) if show_progress else looked_at:
-        findings += found
+        issues += found
     kept = has_mask_to_keep(coco) if source.keep_existing_masks else np.zeros(len(coco.annotations), np.bool_)
     boxes = boxes.take(np.flatnonzero(~kept[boxes.positions]))
-    failed = _failures(boxes, findings)
+    failed = _failures(boxes, issues)
     labelled = set(boxes.positions.tolist()) - {note.position for note in failed}
     truth = _truth(coco, boxes) if deep else None
     notes = [*notes_beside_kept([*notes, *box_notes], kept), *failed, *(truth.notes.values() if truth else ())]
     report = label_report(coco, labelled, notes, Positions(kept))
-    return CheckedFile(source, coco, boxes, notes, truth, report, findings)
+    return CheckedFile(source, coco, boxes, notes, truth, report, issues)
 
 
 def _with_progress(looked_at: Iterable[_Looked], total: int) -> Iterator[_Looked]:
@@ -169,9 +169,9 @@ def _with_progress(looked_at: Iterable[_Looked], total: int) -> Iterator[_Looked
             progress.advance(count)
 
 
-def _failures(boxes: Boxes, findings: Sequence[ImageIssue]) -> list[RecordNote]:
+def _failures(boxes: Boxes, issues: Sequence[ImageIssue]) -> list[RecordNote]:
     """The notes of a run on boxes whose pictures it could not read."""
-    faults = {finding.row: finding.fault for finding in findings if finding.fault}
+    faults = {issue.row: issue.fault for issue in issues if issue.fault}
     on_them = np.flatnonzero(np.isin(boxes.image_rows, list(faults)))
     notes = [
         RecordNote(box.position, box.annotation_id, box.image.id, "failed", faults[row] or "")
@@ -204,7 +204,7 @@ def summary(checked: CheckedFile) -> dict[str, Any]:
             "with_boxes": len(with_boxes),
             "without_boxes": len(coco.images) - len(with_boxes),
             "unusable_records": len(coco.unusable_images),
-            "unreadable": sum(finding.fault is not None for finding in checked.findings),
+            "unreadable": sum(issue.fault is not None for issue in checked.issues),
         },
         "boxes": {
             "with_masks": int(boxes.has_mask.sum()),
@@ -219,21 +219,21 @@ def summary(checked: CheckedFile) -> dict[str, Any]:
         "records": checked.report["records"],
         "pictures": [
             {
-                "image_id": finding.image.id,
-                "file_name": finding.image.file_name,
-                "fault": finding.fault,
-                "remarks": list(finding.remarks),
-                "orientation": finding.orientation,
-                "has_boxes": finding.row in with_boxes,
+                "image_id": issue.image.id,
+                "file_name": issue.image.file_name,
+                "fault": issue.fault,
+                "remarks": list(issue.remarks),
+                "orientation": issue.orientation,
+                "has_boxes": issue.row in with_boxes,
             }
-            for finding in checked.findings
+            for issue in checked.issues
         ],
     }
 
 
 def _turned_line(checked: CheckedFile, with_boxes: Collection[int]) -> str | None:
     """What to look at where viewers show pictures otherwise than their boxes are taken to be drawn."""
-    turned = [finding.row for finding in checked.findings if finding.orientation != 1 and finding.row in with_boxes]
+    turned = [issue.row for issue in checked.issues if issue.orientation != 1 and issue.row in with_boxes]
     if not turned or checked.coco.images.exif == "upright":
         return None
     return (

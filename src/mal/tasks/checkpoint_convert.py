@@ -12,7 +12,7 @@ from mal.checkpoint.convert import Networks, write_converted
 from mal.checkpoint.load import load_checkpoint
 from mal.checkpoint.safetensors_file import SUFFIX
 from mal.checkpoint.saved_spec import saved_spec
-from mal.config.schema import KEY_VARIABLE, encryption_key_of
+from mal.config.schema import KEY_VARIABLE, resolve_encryption_key
 from mal.console import console
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
@@ -37,7 +37,7 @@ def run(source: Path, target: Path, *, networks: Networks, half: bool, decrypt: 
         UserError: a file cannot be read or written, the new one would hold in clear what is encrypted, or the source
             is no whole network.
     """
-    key = encryption_key_of()
+    key = resolve_encryption_key()
     if key and not decrypt and target.suffix == SUFFIX:
         raise UserError(
             f"{target}: safetensors cannot be encrypted, and {KEY_VARIABLE} is set; name a .pth file, or give --decrypt"

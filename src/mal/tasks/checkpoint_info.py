@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mal.checkpoint.summary import checkpoint_summary
-from mal.config.schema import encryption_key_of
+from mal.config.schema import resolve_encryption_key
 from mal.console import console
 
 FAULTS_SHOWN = 3
@@ -25,7 +25,7 @@ def run(path: Path, *, as_json: bool) -> int:
     Raises:
         UserError: the file cannot be read.
     """
-    summary = checkpoint_summary(path, encryption_key_of())
+    summary = checkpoint_summary(path, resolve_encryption_key())
     if as_json:
         print(json.dumps(summary, indent=2))
         return 0

@@ -23,7 +23,7 @@ from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError, one_line
 from mal.masks.rle import Rle, rle_from_segmentation
 from mal.metrics.instance_file import Instance, instances, read_instances
-from mal.metrics.instance_table import InstanceTable, instance_row, joined
+from mal.metrics.instance_table import InstanceTable, concatenate_tables, instance_row
 from mal.metrics.predictions import read_predictions
 from mal.metrics.summary import ClassNumbers
 from mal.plain_files import AS_STORED, Reading
@@ -209,7 +209,7 @@ def _measured(
             progress.advance(1)
     if problems:
         console.print(f"{labels.path}: {len(problems)} masks cannot be read, for instance {problems[0]}")
-    return joined(rows)
+    return concatenate_tables(rows)
 
 
 def _label(labels: CocoFile, place: int, truths: CocoFile, position: int) -> Rle | str | None:

@@ -23,7 +23,7 @@ from mal.data.images import read_record_image
 from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
-from mal.labeling.pipeline import labels_of
+from mal.labeling.pipeline import compute_labels
 from mal.masks.rle import Rle
 from mal.metrics.iou import mask_iou
 from mal.models.ema import make_teacher
@@ -130,7 +130,7 @@ def _draw(out_dir: Path, spec: ExperimentSpec, sample: SamplePaths, seconds: flo
     source = AnnotatedImages(sample.instances_val, sample.val_images)
     truth = _truth(source)
     before = _untrained_masks(spec, source)
-    after = _masks_of(label_dump_file(spec))
+    after = _read_masks(label_dump_file(spec))
     metrics = json.loads((out_dir / "evaluate" / "metrics.json").read_text(encoding="utf-8"))
     training = json.loads(sample.boxes_train.read_text(encoding="utf-8"))
     summary = DemoSummary(
@@ -167,11 +167,11 @@ def _untrained_masks(spec: ExperimentSpec, source: AnnotatedImages) -> dict[int,
     lightning.seed_everything(spec.train.seed, verbose=False)
     network = build_network(spec, "conv")
     labeler = MaskAutoLabeler.from_spec(network, make_teacher(network), spec)
-    labels = labels_of(source, labeler, batch_size=spec.inference.batch_size)
+    labels = compute_labels(source, labeler, batch_size=spec.inference.batch_size)
     return {position: label.rle for position, label in labels.items()}
 
 
-def _masks_of(label_file: Path) -> dict[int, Rle]:
+def _read_masks(label_file: Path) -> dict[int, Rle]:
     annotations = json.loads(label_file.read_text(encoding="utf-8"))["annotations"]
     return {position: annotation["segmentation"] for position, annotation in enumerate(annotations)}
 

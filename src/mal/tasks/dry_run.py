@@ -7,12 +7,12 @@ from pathlib import Path
 from mal.checkpoint.store import read_tensors
 from mal.coco.boxes import select_boxes
 from mal.coco.statistics import left_out_groups
-from mal.config.schema import ExperimentSpec, encryption_key_of, task_results_dir
+from mal.config.schema import ExperimentSpec, resolve_encryption_key, task_results_dir
 from mal.console import console
 from mal.runtime.devices import DevicePlan, plan_devices, this_launch
 from mal.runtime.run_folder import quiet_libraries
 from mal.tasks.dry_run_tables import (
-    classes_table,
+    class_counts_table,
     counts_table,
     disk_table,
     estimate_table,
@@ -20,7 +20,7 @@ from mal.tasks.dry_run_tables import (
     notes_tables,
     run_table,
     share_line,
-    sizes_table,
+    size_counts_table,
 )
 from mal.training.callbacks import seed_everything
 from mal.training.datamodule import TrainingData
@@ -76,8 +76,8 @@ def _show_plan(start: StartingPoint, plan: DevicePlan, inputs: TrainingInputs, s
     found, notes = select_boxes(inputs.source.coco)
     for table in notes_tables(left_out_groups(found, notes, **limits), inputs):
         console.print(table)
-    console.print(classes_table(inputs))
-    console.print(sizes_table(inputs))
+    console.print(class_counts_table(inputs))
+    console.print(size_counts_table(inputs))
     console.print(share_line(found, inputs, dataset.min_obj_size))
     console.print(length_table(start.spec, size))
     console.print(disk_table(need))
@@ -91,7 +91,7 @@ def _show_plan(start: StartingPoint, plan: DevicePlan, inputs: TrainingInputs, s
 def _try(start: StartingPoint, plan: DevicePlan, inputs: TrainingInputs, size: RunSize) -> Trial:
     module = MalModule(start.student, start.teacher, start.spec, size, evaluator=inputs.evaluator)
     if start.resume_from:
-        checkpoint = read_tensors(start.resume_from, encryption_key_of(start.spec))
+        checkpoint = read_tensors(start.resume_from, resolve_encryption_key(start.spec))
         module.on_load_checkpoint(checkpoint)
         module.load_state_dict(checkpoint["state_dict"])
     return try_steps(module, start.spec, plan, inputs, TrainingData(inputs, start.spec, FROM_THE_START))

@@ -67,7 +67,7 @@ def notes_tables(left_out: Sequence[NoteGroup], inputs: TrainingInputs) -> list[
     return [table for table in tables if table.row_count]
 
 
-def classes_table(inputs: TrainingInputs) -> Table:
+def class_counts_table(inputs: TrainingInputs) -> Table:
     """Boxes by class."""
     validation = inputs.validation
     of_validation = (validation.coco, validation.boxes_to_label) if validation else None
@@ -80,7 +80,7 @@ def classes_table(inputs: TrainingInputs) -> Table:
     return table
 
 
-def sizes_table(inputs: TrainingInputs) -> Table:
+def size_counts_table(inputs: TrainingInputs) -> Table:
     """Boxes by size."""
     table = _numbers("sizes", "", "up to", "to train on", "share", "validation", "share")
     counts = [size_counts(boxes) for boxes in (inputs.training.boxes, _validation_boxes(inputs))]
@@ -139,13 +139,13 @@ def estimate_table(
     memory = "of the GPU" if plan.accelerator == "gpu" else "without the loader processes"
     return _facts(
         "estimate from two real steps" + ("" if size.world_size == 1 else f" in one of {size.world_size} processes"),
-        ("first step", duration_text(trial.first_step)),
-        ("second step", duration_text(trial.step)),
-        ("reading a batch", f"{duration_text(trial.reading)} {readers}"),
-        ("a step with reading", duration_text(step) + limit),
-        ("an epoch", duration_text(step * size.steps_per_epoch)),
-        ("a validation", duration_text(validation) if inputs.validation else "none"),
-        ("what is left" if start.resume_from else "the whole run", duration_text(seconds)),
+        ("first step", rough_duration_text(trial.first_step)),
+        ("second step", rough_duration_text(trial.step)),
+        ("reading a batch", f"{rough_duration_text(trial.reading)} {readers}"),
+        ("a step with reading", rough_duration_text(step) + limit),
+        ("an epoch", rough_duration_text(step * size.steps_per_epoch)),
+        ("a validation", rough_duration_text(validation) if inputs.validation else "none"),
+        ("what is left" if start.resume_from else "the whole run", rough_duration_text(seconds)),
         ("peak memory", f"{bytes_text(trial.peak_bytes)} {memory}"),
     )
 
@@ -155,7 +155,7 @@ def bytes_text(count: float) -> str:
     return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
 
 
-def duration_text(seconds: float) -> str:
+def rough_duration_text(seconds: float) -> str:
     """Seconds where there are few, else minutes, hours or days."""
     for unit, length in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2 * length:

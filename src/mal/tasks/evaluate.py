@@ -26,7 +26,7 @@ from mal.runtime.run_folder import run_folder, show_notes
 from mal.runtime.status import StatusLog
 from mal.tasks import report
 from mal.tasks.box_noise import measure_box_noise, write_box_noise
-from mal.tasks.evaluate_pass import Pass, evaluate_boxes, mask_precisions, other_networks
+from mal.tasks.evaluate_pass import EvaluationResult, evaluate_boxes, mask_precisions, other_networks
 from mal.tasks.evaluate_tables import box_noise_table, show_evaluation
 from mal.tasks.report import after_a_run
 
@@ -110,7 +110,7 @@ def _box_noise(
     source: AnnotatedImages,
     labeler: MaskAutoLabeler,
     processes: ProcessGroup,
-    found: Pass,
+    found: EvaluationResult,
     max_boxes: int,
 ) -> BoxNoise | None:
     return measure_box_noise(
@@ -124,7 +124,7 @@ def _box_noise(
     )
 
 
-def _show_notes(found: Pass, source: AnnotatedImages, status: StatusLog) -> None:
+def _show_notes(found: EvaluationResult, source: AnnotatedImages, status: StatusLog) -> None:
     show_notes([*source.notes, *found.notes], status)
     for reason in reasons(found.notes):
         console.print(f"  in no figure: {reason}")
@@ -134,7 +134,12 @@ def _show_notes(found: Pass, source: AnnotatedImages, status: StatusLog) -> None
 
 
 def _write_results(
-    checkpoint: str, found: Pass, source: AnnotatedImages, classes: ClassNumbers, folder: Path, status: StatusLog
+    checkpoint: str,
+    found: EvaluationResult,
+    source: AnnotatedImages,
+    classes: ClassNumbers,
+    folder: Path,
+    status: StatusLog,
 ) -> EvaluationFigures:
     start = time.monotonic()
     has_mask = source.coco.table.has_mask
@@ -157,18 +162,18 @@ def _write_results(
     return figures
 
 
-def _clustering(found: Pass) -> Clustering | None:
+def _clustering(found: EvaluationResult) -> Clustering | None:
     scores = cluster_quality(found.vectors) if found.vectors else None
     if found.vectors and scores is None:
         console.print("clustering: not defined here, which takes two classes, and two boxes of one of them")
     return None if scores is None else Clustering(**scores)
 
 
-def _milliseconds(found: Pass) -> float:
+def _milliseconds(found: EvaluationResult) -> float:
     return 1000 * found.seconds / max(len(found.table), 1)
 
 
-def _timing(found: Pass, seconds_figures: float) -> dict[str, float]:
+def _timing(found: EvaluationResult, seconds_figures: float) -> dict[str, float]:
     """A file of its own, since ``metrics.json`` is the same for every run of the same masks."""
     return {
         "boxes": len(found.table),

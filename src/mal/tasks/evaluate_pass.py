@@ -26,7 +26,7 @@ from mal.masks.rle import Rle, rle_from_segmentation
 from mal.metrics.average_precision import ScoredMask, mask_average_precision
 from mal.metrics.baselines import box_mask, ellipse_mask
 from mal.metrics.bootstrap import ClassedVectors
-from mal.metrics.instance_table import ELLIPSE, FILLED_BOX, MODEL, InstanceTable, instance_row, joined
+from mal.metrics.instance_table import ELLIPSE, FILLED_BOX, MODEL, InstanceTable, concatenate_tables, instance_row
 from mal.metrics.iou import mask_iou
 from mal.metrics.predictions import PredictionsPart, read_predictions, write_predictions
 from mal.metrics.summary import ClassNumbers
@@ -104,7 +104,7 @@ def _image(coco: CocoFile, position: int) -> ImageRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class EvaluationResult:
     """What a pass found, in the first process that of all.
 
     Attributes:
@@ -143,7 +143,7 @@ def evaluate_boxes(
     num_workers: int,
     others: Sequence[MaskAutoLabeler] = (),
     with_vectors: bool = False,
-) -> Pass:
+) -> EvaluationResult:
     """Label all boxes and compare the masks with the true ones.
 
     Args:
@@ -188,12 +188,12 @@ def evaluate_boxes(
             part.add(each.box, each.rle, each.score)
             rows.append(each.row)
     seconds = clock.elapsed
-    gathered = processes.gather((joined(rows), failures, truth.notes, vectors, part.close()))
+    gathered = processes.gather((concatenate_tables(rows), failures, truth.notes, vectors, part.close()))
     if gathered:
         write_predictions([written for *_, written in gathered], predictions)
     missing = {place: note for _, _, notes, _, _ in gathered for place, note in notes.items()}
-    return Pass(
-        table=joined([table for table, *_ in gathered]),
+    return EvaluationResult(
+        table=concatenate_tables([table for table, *_ in gathered]),
         failures=sorted((each for _, part, *_ in gathered for each in part), key=lambda each: each[0].position),
         notes=[note for _, note in sorted(missing.items())],
         vectors=[each for _, _, _, part, _ in gathered for each in part],

@@ -26,7 +26,7 @@ _MASK_AP = {"mask_ap": "mask AP", "mask_ap_50": "mask AP at 0.50", "mask_ap_75":
 
 def show_evaluation(figures: EvaluationFigures) -> None:
     """Print the methods side by side, then the sizes, then the classes."""
-    for table in (methods_table(figures), sizes_table(figures), classes_table(figures)):
+    for table in (methods_table(figures), size_metrics_table(figures), class_metrics_table(figures)):
         console.print(table)
         console.print()
 
@@ -49,7 +49,7 @@ def methods_table(figures: EvaluationFigures) -> Table:
     return table
 
 
-def sizes_table(figures: EvaluationFigures) -> Table:
+def size_metrics_table(figures: EvaluationFigures) -> Table:
     """Mean IoU over boxes by the size of the box and by that of the true mask."""
     table = _table("mean IoU over boxes by size", ["", "how many", "model", "box", "ellipse"])
     methods = (figures.model, figures.box, figures.ellipse)
@@ -63,7 +63,7 @@ def sizes_table(figures: EvaluationFigures) -> Table:
     return table
 
 
-def classes_table(figures: EvaluationFigures) -> Table:
+def class_metrics_table(figures: EvaluationFigures) -> Table:
     """The classes with most boxes."""
     classes = sorted(figures.model.by_class.items(), key=lambda item: -item[1].n)
     hidden = len(classes) - CLASSES_SHOWN

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from mal.checkpoint.load import load_checkpoint
-from mal.config.schema import KEY_VARIABLE, ExperimentSpec, encryption_key_of
+from mal.config.schema import KEY_VARIABLE, ExperimentSpec, resolve_encryption_key
 from mal.console import console
 from mal.errors import UserError
 from mal.export.check import ExportCheck, compare_labelers
@@ -32,7 +32,7 @@ def run(
             encrypted, or it computes something else.
     """
     import_onnx_package("onnxruntime")
-    key = encryption_key_of()
+    key = resolve_encryption_key()
     if key and not decrypt:
         raise UserError(
             f"{out}: an ONNX file cannot be encrypted, and {KEY_VARIABLE} is set; --decrypt writes the weights in clear"

@@ -24,7 +24,7 @@ from mal.labeling.resolve import smallest_box_wins
 from mal.labeling.run import RECORD_NAME, is_finished, run_identity, spec_settings
 from mal.load_model import LoadedModel
 from mal.paths import is_url
-from mal.runtime.process_group import ProcessGroup, alone, start_processes
+from mal.runtime.process_group import ProcessGroup, single_process, start_processes
 from mal.runtime.run_folder import run_folder
 from mal.runtime.status import StatusLog
 from mal.tasks import report
@@ -145,8 +145,8 @@ def label_file(
         min_score=inference.min_score,
         overwrite=overwrite,
         restart=restart,
-        ended=partial(_write_page, places, source),
-        begun=lambda: save_spec(spec, places.spec) if places.spec and not processes.rank else None,
+        on_complete=partial(_write_page, places, source),
+        on_start=lambda: save_spec(spec, places.spec) if places.spec and not processes.rank else None,
         resolve=smallest_box_wins(source, load_mask=inference.load_mask) if spec.masks.no_overlap else None,
     )
     with _behind_urls(job, spec, processes):
@@ -160,7 +160,7 @@ def _write_page(places: LabelPlaces, source: AnnotatedImages, is_new: bool) -> N
 
 
 def _alone(spec: ExperimentSpec) -> ProcessGroup:
-    return alone()
+    return single_process()
 
 
 def _behind_urls(job: LabelJob, spec: ExperimentSpec, processes: ProcessGroup) -> AbstractContextManager[None]:

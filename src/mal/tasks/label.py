@@ -12,7 +12,7 @@ from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler, best_device
 from mal.labeling.pipeline import load_networks, make_labeler
-from mal.runtime.process_group import ProcessGroup, alone_on
+from mal.runtime.process_group import ProcessGroup, single_process_on
 from mal.tasks.inference import LabelPlaces, label_file
 from mal.tasks.label_photos import label_photos
 from mal.tasks.photo import Photo
@@ -58,7 +58,7 @@ def run(
 
 
 def _processes(device: str, spec: ExperimentSpec) -> ProcessGroup:
-    return alone_on(_device(device), use_amp=spec.train.use_amp)
+    return single_process_on(_device(device), use_amp=spec.train.use_amp)
 
 
 def _labeler(spec: ExperimentSpec, device: str) -> tuple[MaskAutoLabeler, ExperimentSpec]:

@@ -23,7 +23,7 @@ from mal.data.picture_remarks import OPTION, is_deep, is_dim, marked_upright
 from mal.errors import BoxWarning, UserError
 from mal.files import write_json
 from mal.labeler import MaskAutoLabeler
-from mal.labeling.shards import Label, reason_to_doubt
+from mal.labeling.shards import MaskLabel, reason_to_doubt
 from mal.masks.postprocess import without_overlap
 from mal.masks.rle import empty_rle, rle_area
 from mal.models.predict import NO_NUMBER
@@ -47,7 +47,7 @@ class LabeledPhoto:
 
     photo: Photo
     size: tuple[int, int] | None
-    labels: list[Label | None]
+    labels: list[MaskLabel | None]
     reasons: list[str]
 
 
@@ -134,7 +134,7 @@ def _warn_of_header(path: Path, image: Pixels, reading: Reading) -> None:
 
 def _labels(
     image: Pixels, boxes: Sequence[Xywh], labeler: MaskAutoLabeler, spec: ExperimentSpec
-) -> tuple[list[Label | None], list[str]]:
+) -> tuple[list[MaskLabel | None], list[str]]:
     height, width = image.shape[:2]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BoxWarning)  # said already, in the words of the options
@@ -142,7 +142,7 @@ def _labels(
     rles = [mask.rle() if mask else empty_rle(width, height) for mask in masks]
     if spec.masks.no_overlap:
         rles = without_overlap(rles, [-box_width * box_height for _, _, box_width, box_height in boxes])
-    labels = [Label(rle, score=mask.score) if mask else None for mask, rle in zip(masks, rles, strict=True)]
+    labels = [MaskLabel(rle, score=mask.score) if mask else None for mask, rle in zip(masks, rles, strict=True)]
     visible = {box.position for box in visible_boxes(checked_boxes(_xyxy(boxes)), width=width, height=height)}
     reasons = [f"no mask: {NO_NUMBER}" if at in visible else _OUTSIDE for at in range(len(boxes))]
     return labels, ["" if mask else reason for mask, reason in zip(masks, reasons, strict=True)]
@@ -152,7 +152,7 @@ def _xyxy(boxes: Sequence[Xywh]) -> list[list[float]]:
     return [[x, y, x + width, y + height] for x, y, width, height in boxes]
 
 
-def _described(label: Label, min_score: float | None) -> str:
+def _described(label: MaskLabel, min_score: float | None) -> str:
     score = "" if label.score is None else f", score {label.score:.2f}"
     reason = reason_to_doubt(label, min_score)
     return f"{rle_area(label.rle)} pixels{score}" + (f": doubtful, {reason}" if reason else "")
@@ -199,7 +199,7 @@ def _annotations(each: LabeledPhoto, min_score: float | None) -> Iterator[dict[s
         }
 
 
-def _mark(label: Label | None, failed: str, min_score: float | None) -> dict[str, Any]:
+def _mark(label: MaskLabel | None, failed: str, min_score: float | None) -> dict[str, Any]:
     reason = failed or (reason_to_doubt(label, min_score) if label else "")
     return {"mal": {"status": "failed" if failed else "doubtful", "reason": reason}} if reason else {}
 

@@ -42,8 +42,8 @@ def of_evaluation(
     Raises:
         UserError: the folder holds no evaluation, or the page cannot be written.
     """
-    findings = read_evaluation(folder, ann=ann, images=images, train=train)
-    _write(findings, out or folder / PAGE, pictures)
+    data = read_evaluation(folder, ann=ann, images=images, train=train)
+    _write(data, out or folder / PAGE, pictures)
     return 0
 
 
@@ -74,12 +74,12 @@ def of_labels(
     Raises:
         UserError: the file holds no masks, or the page cannot be written.
     """
-    findings, coco = read_labels(ann, images, reading)
+    data, coco = read_labels(ann, images, reading)
     page = out or ann.with_name(f"{ann.stem}_{PAGE}")
-    _write(findings, page, pictures, only_missing=only_missing)
-    rows = review_rows(findings.instances, review)
+    _write(data, page, pictures, only_missing=only_missing)
+    rows = review_rows(data.instances, review)
     if rows:
-        table, subset = write_review_queue(coco, findings.instances, rows, page.parent, only_missing=only_missing)
+        table, subset = write_review_queue(coco, data.instances, rows, page.parent, only_missing=only_missing)
         console.print(f"to look at first: {len(rows):,} masks in {table} and {subset}")
     elif review:
         console.print("no mask has a score or a mark, so there is no review queue")
@@ -94,8 +94,8 @@ def after_a_run(write: Callable[[], int]) -> None:
         console.print(f"no report page: {error}")
 
 
-def _write(findings: ReportData, page: Path, pictures: int, *, only_missing: bool = False) -> None:
-    written = write_report(findings, page, pictures=pictures, only_missing=only_missing)
+def _write(data: ReportData, page: Path, pictures: int, *, only_missing: bool = False) -> None:
+    written = write_report(data, page, pictures=pictures, only_missing=only_missing)
     if written is None:
         return
     for problem in written.problems[:PROBLEMS_SHOWN]:
@@ -104,6 +104,6 @@ def _write(findings: ReportData, page: Path, pictures: int, *, only_missing: boo
         console.print(f"  ... and {len(written.problems) - PROBLEMS_SHOWN} more images without a picture")
     size = page.stat().st_size / 1e6
     console.print(
-        f"report page: {page} ({len(findings.instances):,} masks, {written.num_pictures} as pictures, {size:.1f} MB)",
+        f"report page: {page} ({len(data.instances):,} masks, {written.num_pictures} as pictures, {size:.1f} MB)",
         soft_wrap=True,
     )

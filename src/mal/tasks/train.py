@@ -7,7 +7,7 @@ from pathlib import Path
 from lightning import Callback, Trainer
 
 from mal.config.load import save_spec
-from mal.config.schema import ExperimentSpec, encryption_key_of
+from mal.config.schema import ExperimentSpec, resolve_encryption_key
 from mal.console import console
 from mal.runtime.devices import DevicePlan, plan_devices
 from mal.runtime.run_folder import run_folder, show_notes
@@ -101,7 +101,7 @@ def _trainer(
         num_sanity_val_steps=0,
         logger=run_loggers(spec, folder, steps_done=steps_done),
         callbacks=_callbacks(spec, inputs, folder, status),
-        plugins=[AtomicCheckpointIO(encryption_key_of(spec))],
+        plugins=[AtomicCheckpointIO(resolve_encryption_key(spec))],
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=False,

@@ -8,7 +8,7 @@ from pathlib import Path
 from mal.checkpoint.load import Checkpoint, TrainingPlace, load_checkpoint
 from mal.checkpoint.matching import load_matching, require_numbers
 from mal.checkpoint.recognition import complete_spec_from_checkpoint
-from mal.config.schema import ExperimentSpec, encryption_key_of
+from mal.config.schema import ExperimentSpec, resolve_encryption_key
 from mal.console import console
 from mal.errors import DamagedFile, LockedFile, UserError
 from mal.models.ema import make_teacher
@@ -63,7 +63,7 @@ def resolve_initial_weights(spec: ExperimentSpec, results_dir: Path) -> Starting
     if resumed:
         checkpoint: Checkpoint | None = resumed.checkpoint
     else:
-        checkpoint = load_checkpoint(pretrained, encryption_key_of(spec)) if pretrained else None
+        checkpoint = load_checkpoint(pretrained, resolve_encryption_key(spec)) if pretrained else None
     if checkpoint is not None:
         # A run that resumes compares the whole section itself, later; pretrained weights may fit in part.
         spec = complete_spec_from_checkpoint(
@@ -99,7 +99,7 @@ class _Resumed:
 
 
 def _weights_to_resume(spec: ExperimentSpec, results_dir: Path) -> _Resumed | None:
-    key = encryption_key_of(spec)
+    key = resolve_encryption_key(spec)
     given = _path(spec.train.resume_training_checkpoint_path)
     if given:
         return _Resumed(load_checkpoint(given, key))

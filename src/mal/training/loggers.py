@@ -43,21 +43,21 @@ class EventFiles(TensorBoardLogger):
     @rank_zero_experiment
     def experiment(self) -> Any:
         """The writer of the files; made when it is first asked for."""
-        with self._telling_of_the_disk():
+        with self._explain_disk_errors():
             return super().experiment
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write scalars by name."""
         if not self._is_broken and self.experiment:
-            with self._telling_of_the_disk():
+            with self._explain_disk_errors():
                 super().log_metrics(metrics, step)
 
     @rank_zero_only
     def add_picture(self, tag: str, picture: npt.NDArray[np.uint8], step: int) -> None:
         """Write a picture, (H, W, 3) uint8."""
         if not self._is_broken and self.experiment:
-            with self._telling_of_the_disk():
+            with self._explain_disk_errors():
                 self.experiment.add_image(tag, picture, step, dataformats="HWC")
                 self.save()
 
@@ -65,7 +65,7 @@ class EventFiles(TensorBoardLogger):
     def save(self) -> None:
         """Bring what was logged to the disk."""
         if not self._is_broken:
-            with self._telling_of_the_disk():
+            with self._explain_disk_errors():
                 super().save()
 
     @rank_zero_only
@@ -74,11 +74,11 @@ class EventFiles(TensorBoardLogger):
         if threading.excepthook is self._hook:
             threading.excepthook = self._outer_hook
         self._is_broken = self._is_broken or status != "success"
-        with self._telling_of_the_disk():
+        with self._explain_disk_errors():
             super().finalize(status)
 
     @contextmanager
-    def _telling_of_the_disk(self) -> Iterator[None]:
+    def _explain_disk_errors(self) -> Iterator[None]:
         try:
             yield
         except (OSError, ValueError) as error:  # the base class makes a ValueError of all that it meets

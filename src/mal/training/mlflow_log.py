@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from mal.config.sections import MlflowConfig
 from mal.console import console
-from mal.errors import UserError
+from mal.errors import UserError, first_line
 
 
 class MlflowLog(MLFlowLogger):
@@ -31,7 +31,7 @@ class MlflowLog(MLFlowLogger):
             super().log_metrics(metrics, step)
         except MlflowException as error:
             self._is_lost = True
-            console.print(f"MLflow: {_first_line(error)}; training goes on, nothing more is sent")
+            console.print(f"MLflow: {first_line(error)}; training goes on, nothing more is sent")
 
     @rank_zero_only
     def finalize(self, status: str = "success") -> None:
@@ -41,7 +41,7 @@ class MlflowLog(MLFlowLogger):
         try:
             super().finalize(status)
         except MlflowException as error:
-            console.print(f"MLflow: {_first_line(error)}; the end of the run is not marked there")
+            console.print(f"MLflow: {first_line(error)}; the end of the run is not marked there")
 
 
 def mlflow_log(config: MlflowConfig) -> MlflowLog:
@@ -59,9 +59,5 @@ def mlflow_log(config: MlflowConfig) -> MlflowLog:
         logger = MlflowLog(experiment_name=config.experiment_name, run_name=config.run_name, tracking_uri=uri)
         _ = logger.experiment  # opens the run now, while a mistake costs nothing
     except MlflowException as error:
-        raise UserError(f"mlflow.tracking_uri: the run cannot be logged there: {_first_line(error)}") from error
+        raise UserError(f"mlflow.tracking_uri: the run cannot be logged there: {first_line(error)}") from error
     return logger
-
-
-def _first_line(error: MlflowException) -> str:
-    return str(error).strip().splitlines()[0]

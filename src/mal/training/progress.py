@@ -106,14 +106,14 @@ class TrainingProgress(Callback):
         for position, text in sorted(failure for failures, _ in parts for failure in failures):
             if position not in self._failed:
                 self._failed.add(position)
-                self._tell_not_validated(text)
+                self._warn_not_validated(text)
         new = {place: note for _, notes in parts for place, note in notes.items() if place not in self._failed}
         self._failed |= set(new)
         for reason in reasons(new.values()):
-            self._tell_not_validated(reason)
+            self._warn_not_validated(reason)
         self._failures = []
 
-    def _tell_not_validated(self, text: str) -> None:
+    def _warn_not_validated(self, text: str) -> None:
         self.status.write(f"not validated on: {text}", level="warning")
         console.print(f"  not validated on: {text}")
 
@@ -121,7 +121,7 @@ class TrainingProgress(Callback):
         """Note that the figures of this epoch are new, and how long the validations to come will take."""
         self._has_validated = True
         if self._progress is not None:
-            self._progress.seconds_ahead = self._progress.go_on(self._shown) * _validations_ahead(trainer)
+            self._progress.seconds_ahead = self._progress.unpause(self._shown) * _validations_ahead(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say how the epoch ended; runs after the validation of the epoch."""
