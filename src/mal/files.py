@@ -128,10 +128,8 @@ def without_non_finite(value: Any) -> tuple[Any, int]:
     if isinstance(value, float) and not math.isfinite(value):
         return None, 1
     if isinstance(value, dict):
-        remove_artifacts = {key: without_non_finite(item) for key, item in value.items()}
-        return {key: item for key, (item, _) in remove_artifacts.items()}, sum(
-            count for _, count in remove_artifacts.values()
-        )
+        finite = {key: without_non_finite(item) for key, item in value.items()}
+        return {key: item for key, (item, _) in finite.items()}, sum(count for _, count in finite.values())
     if isinstance(value, list):
         items = [without_non_finite(item) for item in value]
         return [item for item, _ in items], sum(count for _, count in items)

@@ -106,10 +106,10 @@ def strict(value: Any, coco: CocoFile, tally: Tally) -> Any:
     """A JSON value of the file as strict JSON has it: null for NaN and infinite numbers, which the tally counts."""
     if coco.strict_json:
         return value
-    remove_artifacts, count = without_non_finite(value)
+    finite, count = without_non_finite(value)
     if count:
         tally.lost["NaN and infinite numbers, which are written as null"] += count
-    return remove_artifacts
+    return finite
 
 
 def by_image(

@@ -1,1 +1,1 @@
-"""Labeling at any size: plan of the work, shards that a killed run resumes from, the file that they become."""
+"""Labeling at any size: the work plan, shards from which a killed run resumes, and the label file."""

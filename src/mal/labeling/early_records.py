@@ -1,7 +1,7 @@
-"""Half-finished runs of version 0.1, which go on with the settings that they began with.
+"""Half-finished runs of version 0.1, resumed with their own settings.
 
-That version recorded the options of `mal label` in place of fields of the spec, and `mal inference` took nothing but
-the network from its checkpoint.
+Version 0.1 recorded the options of `mal label` instead of spec fields, and its `mal inference` took only the network
+from the checkpoint.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ _NETWORK = "--network"
 
 
 def early_settings(record: Path) -> dict[str, Any]:
-    """What a half-finished run of version 0.1 was told, by dotted key; empty for other runs, or where there is none.
+    """Read the settings of a half-finished run of version 0.1, by dotted key; empty for other runs or if there is none.
 
     Args:
-        record: the file that says which run the shards belong to.
+        record: the file that identifies the run of the shards.
     """
     identity = _content(record).get("identity", {})
     if EARLY_VERSION not in identity:
         return {}
     if _NETWORK in identity:
         return _of_options(identity)
-    # Of the network it recorded what the spec said, not what was in the checkpoint and counted.
+    # It recorded the spec's network fields, although the checkpoint's were used.
     return {key: value for key, value in identity.items() if key in field_by_key() and not key.startswith("model.")}
 
 
 def rewrite_early_record(record: Path, settings: Mapping[str, Any]) -> None:
-    """Write the record of such a run as this version does.
+    """Rewrite the record of such a run in today's format.
 
     Args:
         record: as above.
@@ -70,14 +70,14 @@ def _of_options(identity: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(told.get("train.mask_thres"), float):
         told["train.mask_thres"] = [told["train.mask_thres"]]
     if not told["masks.within_box"]:
-        del told["masks.within_box"]  # an option that was not given left this to the checkpoint
+        del told["masks.within_box"]  # if the option was not given, the checkpoint decided
     network = identity[_NETWORK]
     choice = {"inference.use_mixed_model_test": network == "mixed", "inference.use_teacher_test": network == "teacher"}
     return {**told, **choice}
 
 
 def _content(record: Path) -> dict[str, Any]:
-    """Empty for a damaged file, which is named when the run is opened."""
+    """The record's values; empty for a damaged file, which is reported when the run is opened."""
     try:
         content = json.loads(record.read_bytes()) if record.is_file() else {}
     except (OSError, ValueError):

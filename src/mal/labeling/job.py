@@ -1,4 +1,4 @@
-"""A labeling job from start to end, in as many runs as it takes."""
+"""A labeling job from start to end, resumed after every stop."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ from mal.labeling.shards import Positions, ShardLabels
 from mal.runtime.process_group import ProcessGroup
 from mal.runtime.status import StatusLog
 
-SECONDS_TO_APPEAR = 30.0  # for a file of another machine on a disk that both share
+SECONDS_TO_APPEAR = 30.0  # for a file that another machine writes to a shared disk
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelJob:
-    """What is labelled, and where the result goes.
+    """What to label, and where to write the results.
 
     Attributes:
         source: annotation file and images.
         output: the label file.
         report: the report beside it.
         skipped: the report's records as a table.
-        shards: folder of what is found out on the way.
-        identity: gives all that decides the masks, the same each time, see `mal.labeling.run.run_identity`.
-        batch_size: boxes that the network sees at once.
+        shards: folder of intermediate results.
+        identity: returns everything that decides the masks; deterministic, see `mal.labeling.run.run_identity`.
+        batch_size: boxes in a batch.
         num_workers: processes that read images.
-        load_mask: compare with the masks of the file.
+        load_mask: compare with the true masks of the file.
         keep_existing_masks: label only annotations without a mask.
         min_score: labels with a lower score are marked as doubtful; None marks none.
         overwrite: whether a finished output may be replaced.
-        restart: whether what an unfinished run has done is thrown away.
+        restart: whether to discard the results of an unfinished run.
         on_start: called on every rank once the run is certain to write results.
         on_complete: called on rank 0 once the output is complete; its argument is whether this run wrote it.
-        resolve: what changes the labels of an image once all are there; None changes none.
+        resolve: changes the labels of an image once all of them exist; None changes none.
     """
 
     source: AnnotatedImages
@@ -76,12 +76,12 @@ class LabelJob:
 
 @dataclass(frozen=True, slots=True)
 class LabelWork:
-    """What there is to do.
+    """The work of one run.
 
     Attributes:
-        run: where it is written down.
-        boxes: all boxes to label, those of an image next to each other.
-        done: (N,) bool, the boxes that have a label from an earlier attempt.
+        run: stores the results.
+        boxes: all boxes to label, grouped by image.
+        done: (N,) bool, the boxes that an earlier attempt has labeled.
         kept: (num_annotations,) bool, the annotations that keep their mask.
     """
 
@@ -92,23 +92,23 @@ class LabelWork:
 
 
 Engine = Callable[[LabelJob, LabelWork], None]
-"""Labels the boxes that are not done and writes shards."""
+"""Labels the boxes that are not done yet and writes shards."""
 
 
 def run_job(job: LabelJob, processes: ProcessGroup, engine: Engine, status: StatusLog | None = None) -> int:
-    """Label all boxes that are not labelled yet, then write the label file and the report.
+    """Label all boxes that are not labeled yet, then write the label file and the report.
 
     Args:
         job: what to do.
-        processes: who shares the work; the first writes the files.
-        engine: does the labelling, in every process.
-        status: where the end is noted.
+        processes: the process group; rank 0 writes the files.
+        engine: labels the boxes; called on every rank.
+        status: log of the run's end.
 
     Returns:
         Exit code: 1 when a box that should have a mask has none.
 
     Raises:
-        UserError: the output may not be written, or an unfinished run of something else is in the folder.
+        UserError: the output may not be written, or the folder holds an unfinished run with another identity.
     """
     with nullcontext() if processes.rank else only_run_in(job.shards):
         return _run_alone(job, processes, engine, status)
@@ -143,12 +143,12 @@ def _run_alone(job: LabelJob, processes: ProcessGroup, engine: Engine, status: S
 
 
 def decides_the_file(job: LabelJob) -> Identity:
-    """What decides the label file: the masks, and which of them are marked."""
+    """The settings that decide the label file: its masks, and which of them are marked."""
     return {**job.identity(), "min_score": job.min_score}
 
 
 def _complete(job: LabelJob) -> None:
-    """Write what a finished run lacks because it was killed, or because somebody has removed it; and only that."""
+    """Write only the missing files of a finished run, after a kill or because someone removed them."""
     console.print(f"{job.output} is complete: nothing is left to label")
     for folder in {job.output.parent, job.report.parent, job.skipped.parent}:
         remove_stale_temp_files(folder)
@@ -160,7 +160,7 @@ def _complete(job: LabelJob) -> None:
 def boxes_to_label(
     source: AnnotatedImages, *, keep_existing_masks: bool = False
 ) -> tuple[Boxes, npt.NDArray[np.bool_]]:
-    """The boxes to label, and which annotations keep their mask, (num_annotations,) bool."""
+    """Select the boxes to label, and the annotations that keep their mask, (num_annotations,) bool."""
     boxes = source.boxes_to_label
     if not keep_existing_masks:
         return boxes, np.zeros(len(source.coco.annotations), np.bool_)
@@ -169,11 +169,11 @@ def boxes_to_label(
 
 
 def label_here(load: Callable[[], MaskAutoLabeler], processes: ProcessGroup) -> Engine:
-    """The engine that labels in the processes that are there already.
+    """Make the engine that labels in the running process group.
 
     Args:
-        load: gives the labeler; asked only when there is something to label.
-        processes: who shares the work.
+        load: returns the labeler; called only if there is something to label.
+        processes: the process group.
     """
 
     def label(job: LabelJob, work: LabelWork) -> None:
@@ -197,7 +197,7 @@ def label_here(load: Callable[[], MaskAutoLabeler], processes: ProcessGroup) -> 
 
 
 def finish_job(job: LabelJob, work: LabelWork, status: StatusLog | None = None) -> int:
-    """Merge the shards of a run into the label file, tell the person, and remove them if no box has failed.
+    """Merge the shards of a run into the label file, print a summary, and remove the shards if no box has failed.
 
     Returns:
         Exit code as of `run_job`.
@@ -249,14 +249,14 @@ def _work(job: LabelJob, run: LabelRun, processes: ProcessGroup) -> LabelWork:
 
 
 def _are_boxes(boxes: Boxes, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """(num_annotations,) bool: those that are labelled."""
+    """(num_annotations,) bool: the annotations that are labeled."""
     are_boxes = np.zeros(len(kept), np.bool_)
     are_boxes[boxes.positions] = True
     return are_boxes
 
 
 def _own_notes(source: AnnotatedImages) -> list[RecordNote]:
-    """What reading has found, without the notes of the file itself, which the report adds."""
+    """The notes from reading, without those of the file itself, which the report adds."""
     of_file = {id(note) for note in source.coco.notes}
     return [note for note in source.notes if id(note) not in of_file]
 
@@ -270,10 +270,10 @@ def _notes(source: AnnotatedImages, action: Action, reasons: Mapping[int, str]) 
 
 
 def _wait_for(shard: Path, size: int) -> None:
-    """Wait until what another process wrote can be seen here.
+    """Wait until a file that another process wrote is visible here.
 
     Raises:
-        UserError: it never comes.
+        UserError: it does not appear in time.
     """
     deadline = time.monotonic() + SECONDS_TO_APPEAR
     while not shard.exists() or shard.stat().st_size < size:

@@ -20,18 +20,18 @@ from mal.labeling.report import OUTCOMES, outcomes
 from mal.labeling.shards import MaskLabel, reason_to_doubt
 from mal.masks.rle import empty_rle, rle_area
 
-# Readers index annotations by these and fail on the whole file where one is missing or a list.
+# Readers index annotations by these; one missing or list value makes the whole file unreadable.
 _INDEXED = ("id", "image_id", "category_id")
 _NO_NOTE = RecordNote(None, None, None, "warned", "")
 
 
 def check_output_path(coco_path: Path, path: Path) -> None:
-    """Refuse to overwrite the input, or to write where that is not possible; call it before hours of labelling.
+    """Refuse to overwrite the input or to write to an impossible place; call it before hours of labeling.
 
-    Makes the folder of ``path`` if absent.
+    Creates the folder of ``path`` if needed.
 
     Raises:
-        UserError: ``path`` is the input file or a folder, or its folder cannot be made or written.
+        UserError: ``path`` is the input file or a folder, or its folder cannot be created or written.
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder: give the name of the label file to write")
@@ -53,26 +53,26 @@ def write_label_file(
     kept: Collection[int] = (),
     min_score: float | None = None,
 ) -> list[RecordNote]:
-    """Write the label file, streamed, whole or not at all.
+    """Write the label file as a stream, atomically.
 
-    Annotations keep their order, ids, ``bbox`` and extra keys. A labelled one gets ``segmentation`` (compressed RLE),
+    Annotations keep their order, ids, ``bbox`` and extra keys. A labeled one gets ``segmentation`` (compressed RLE),
     ``area`` (pixels of the mask), ``iscrowd`` 0 and, if known, ``iou`` and ``mask_score``. A passed or kept one is
-    unchanged. A skipped or failed one keeps what it has, and gets an empty mask if it has none. It says why under the
-    key ``mal``, as a doubtful one does. Where boxes are on turned pictures, images have the sizes of these and
-    the file says so.
+    unchanged. A skipped or failed one keeps its values, and gets an empty mask if it has none. The key ``mal`` holds
+    the reason, as in a doubtful one. If boxes refer to turned images, image records have the turned sizes and
+    the file records it.
 
     Args:
         coco: the input file.
-        labels: by position in ``coco.annotations``; each is asked for once, in this order.
-        notes: of `mal.coco.boxes.select_boxes`, and those of the labelling itself.
+        labels: by position in ``coco.annotations``; each is read once, in this order.
+        notes: from `mal.coco.boxes.select_boxes` and from labeling.
         path: the file to write; not the input file.
         kept: positions of annotations that keep the mask they have.
-        min_score: a label with a lower score is doubtful; None doubts none for its score. An empty mask always is.
+        min_score: a label with a lower score is doubtful; None disables this. An empty mask is always doubtful.
 
     Returns:
-        A "doubtful" note for each such label, and a "warned" one for each value that a strict COCO file cannot hold and
-        that was written as null. A "failed" one for each record that cannot be written as it is, which goes before what
-        was known of it: it is in the file with null for what cannot be written, and without a mask of this run.
+        A "doubtful" note for each such label, and a "warned" one for each value that strict JSON cannot hold and that
+        was written as null. A "failed" one for each record that cannot be written as it is; it replaces the earlier
+        outcome: the file has null for what cannot be written, and no mask of this run.
 
     Raises:
         UserError: ``path`` is the input file or cannot be written.
@@ -107,12 +107,12 @@ def _values(
 def settled(
     notes: Sequence[RecordNote], changes: Sequence[RecordNote], labelled: NDArray[np.bool_], kept: NDArray[np.bool_]
 ) -> list[RecordNote]:
-    """All notes once the file is written: a record that could not be written has failed, whatever was known of it.
+    """Combine the notes once the file is written: a record that could not be written has failed, whatever came before.
 
     Args:
-        notes: that `write_label_file` was given.
-        changes: that it gave back.
-        labelled, kept: (num_annotations,) bool, what became of the annotations; changed in place.
+        notes: the argument of `write_label_file`.
+        changes: its result.
+        labelled, kept: (num_annotations,) bool, the outcome of the annotations; changed in place.
     """
     failed = {note.position for note in changes if note.action == "failed" and note.position is not None}
     for position in failed:
@@ -128,7 +128,7 @@ def _document(coco: CocoFile) -> Mapping[str, Any]:
 
 
 def _upright_images(coco: CocoFile) -> Iterator[Any]:
-    """The records, with the sizes of the turned pictures."""
+    """The image records, with the sizes of the turned images."""
     for position, record in enumerate(coco.document["images"]):
         image = coco.images.get(record["id"]) if isinstance(record, dict) and is_id(record.get("id")) else None
         has_new_size = image is not None and image.position == position and image.has_size
@@ -145,7 +145,7 @@ def _annotations(
 ) -> Iterator[bytes]:
     for position, record in enumerate(coco.annotations):
         if not isinstance(record, dict):
-            continue  # its "skipped" note names it; a COCO reader would fail on it
+            continue  # reported by its "skipped" note; a COCO reader would fail on it
         found: list[RecordNote] = []
         label = labels.get(position)
         try:
@@ -154,7 +154,7 @@ def _annotations(
             text = dumps(
                 _strict(coco, _indexable(result, position, found), f"annotations[{position}]", found, position)
             )
-        # Hours of labels must not be lost for one record, whatever is the matter with it.
+        # One bad record of any kind must not lose hours of labels.
         except Exception as error:  # noqa: BLE001
             found, text = _failed(coco, record, position, error)
         changes += found
@@ -180,7 +180,7 @@ def _changed(
 
 
 def _failed(coco: CocoFile, record: dict[str, Any], position: int, error: Exception) -> tuple[list[RecordNote], bytes]:
-    """What is written of a record that cannot be written as it is, and the notes on it."""
+    """The replacement of a record that cannot be written as it is, and the notes on it."""
     writable, lost = _without_unwritable(record)
     reason = f"the record cannot be written ({one_line(error)})" + (f": {lost} became null" if lost else "")
     note = RecordNote(position, writable.get("id"), writable.get("image_id"), "failed", reason)
@@ -190,7 +190,7 @@ def _failed(coco: CocoFile, record: dict[str, Any], position: int, error: Except
 
 
 def _other(coco: CocoFile, value: Any, where: str, changes: list[RecordNote]) -> bytes:
-    """The text of what is no annotation; what cannot be written becomes null."""
+    """Encode a value outside the annotations; what cannot be written becomes null."""
     try:
         return dumps(_strict(coco, value, where, changes))
     except Exception as error:  # noqa: BLE001 -- as for annotations
@@ -201,7 +201,7 @@ def _other(coco: CocoFile, value: Any, where: str, changes: list[RecordNote]) ->
 
 
 def _without_unwritable(record: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The record with null for each value that cannot be written, and the keys of these."""
+    """The record with null for each value that cannot be written, and their keys."""
     lost = [key for key, value in record.items() if not _is_writable(value)]
     return {key: None if key in lost else value for key, value in record.items()}, ", ".join(map(show, lost))
 
@@ -235,7 +235,7 @@ def _with_mark(record: dict[str, Any], note: RecordNote) -> dict[str, Any]:
 
 
 def _is_mark(value: Any) -> bool:
-    """Whether a value under ``mal`` is the mark of an earlier run, which a mask makes untrue."""
+    """Whether a value under ``mal`` is the mark of an earlier run, which a new mask makes obsolete."""
     return isinstance(value, dict) and set(value) == {"status", "reason"}
 
 
@@ -251,9 +251,9 @@ def _indexable(record: dict[str, Any], position: int, changes: list[RecordNote])
 def _strict(coco: CocoFile, value: Any, where: str, changes: list[RecordNote], position: int | None = None) -> Any:
     if coco.strict_json:
         return value
-    remove_artifacts, count = without_non_finite(value)
+    finite, count = without_non_finite(value)
     if count:
         annotation_id, image_id = (value.get("id"), value.get("image_id")) if position is not None else (None, None)
         reason = f"{where} holds {count} NaN or infinite numbers: written as null"
         changes.append(RecordNote(position, annotation_id, image_id, "warned", reason))
-    return remove_artifacts
+    return finite

@@ -37,17 +37,17 @@ def crop_batches(
     boxes: Boxes | None = None,
     done: npt.NDArray[np.bool_] | None = None,
 ) -> Iterator[CropBatch]:
-    """All crops of this process's share of the work, with a progress bar.
+    """Yield all crops of this rank's share of the work, with a progress bar.
 
     Args:
         source: annotation file and images.
-        labeler: says how to cut.
-        processes: who shares the work.
-        name: of the work, for the bar.
-        batch_size: boxes that the network sees at once.
+        labeler: has the crop settings.
+        processes: the process group.
+        name: label of the progress bar.
+        batch_size: boxes in a batch.
         num_workers: processes that read images.
-        boxes: what to crop; None takes all boxes of the file.
-        done: which of the boxes need no crop, see `mal.data.label_dataset.BoxCropIterable`.
+        boxes: boxes to crop; None takes all boxes of the file.
+        done: (N,) bool, the boxes that need no crop, see `mal.data.label_dataset.BoxCropIterable`.
     """
     boxes = source.boxes_to_label if boxes is None else boxes
     loader = crop_loader(
@@ -78,7 +78,7 @@ def _progress_of_first(name: str, total: int, processes: ProcessGroup) -> Iterat
 
 Found = TypeVar("Found")
 MaskedBoxes = Iterator[tuple[Box, tuple[PastedMask | None, ...]]]
-"""Boxes, each with its masks; a mask is None where the network's values are not numbers."""
+"""Boxes, each with its masks; a mask is None if the network's output is not finite."""
 
 
 def label_batches(
@@ -86,16 +86,16 @@ def label_batches(
     labelers: Sequence[MaskAutoLabeler],
     finish: Callable[[CropBatch, MaskedBoxes], Found],
 ) -> Iterator[Found]:
-    """The one loop of inference: networks run in this thread, and what is made of their masks in others beside it.
+    """The only inference loop: networks run in this thread, post-processing runs in others.
 
     Args:
-        batches: crops, and boxes that have none.
-        labelers: whose networks are asked, all on one device.
-        finish: makes something of a batch and its boxes, each with a mask of every labeler; called in any thread, for
-            several batches at once. A batch without crops has no boxes here.
+        batches: crops, and boxes without a crop.
+        labelers: their networks are run, all on one device.
+        finish: turns a batch and its boxes, each with a mask of every labeler, into a result; called concurrently
+            in several threads. A batch without crops has no boxes here.
 
     Yields:
-        What ``finish`` gives, in the order of the batches.
+        The results of ``finish``, in the order of the batches.
     """
 
     def computed() -> Iterator[tuple[CropBatch, list[PendingArray]]]:
@@ -114,12 +114,12 @@ def label_batches(
 def find_labels(
     batches: Iterable[CropBatch], labeler: MaskAutoLabeler, truth: GroundTruth | None = None
 ) -> Iterator[list[BoxResult]]:
-    """What becomes of the boxes of each batch, in their order.
+    """Yield the results of each batch's boxes, in order.
 
     Args:
-        batches: crops, and boxes that have none.
-        labeler: makes the masks.
-        truth: true masks to compare with; None leaves the comparison out.
+        batches: crops, and boxes without a crop.
+        labeler: predicts the masks.
+        truth: true masks to compare with; None skips the comparison.
     """
 
     def results(batch: CropBatch, masked: MaskedBoxes) -> list[BoxResult]:
@@ -132,7 +132,7 @@ def find_labels(
 def write_shard(
     batches: Iterable[CropBatch], labeler: MaskAutoLabeler, path: Path, truth: GroundTruth | None = None
 ) -> None:
-    """Label batches and write what is found to a new shard, batch by batch; arguments as of `find_labels`.
+    """Label batches and write the results to a new shard, batch by batch; arguments as in `find_labels`.
 
     Raises:
         UserError: the shard cannot be written.
@@ -145,7 +145,7 @@ def write_shard(
 def compute_labels(
     source: AnnotatedImages, labeler: MaskAutoLabeler, *, batch_size: int, num_workers: int = 0
 ) -> dict[int, MaskLabel]:
-    """The labels of a small file, by position, in memory."""
+    """Label a small file in memory; labels by position."""
     boxes = source.boxes_to_label
     batches = crop_loader(boxes, source.img_dir, labeler.crop, batch_size=batch_size, num_workers=num_workers)
     results = [result for batch in find_labels(batches, labeler) for result in batch]
@@ -166,12 +166,12 @@ LabelingTask = Literal["evaluate", "inference"]
 
 
 def load_networks(path: str, spec: ExperimentSpec, task: LabelingTask) -> LoadedModel:
-    """Load a checkpoint, or an exported network, and print which settings came from it and which did not.
+    """Load a checkpoint or an exported network, and print which settings it provides and which it does not.
 
     Args:
         path: the file.
-        spec: as the user gave it; the result's is complete.
-        task: what the networks are for.
+        spec: as the user gave it; the result has the complete one.
+        task: the task that runs the networks.
 
     Raises:
         UserError: the file cannot be read, or contradicts the spec.
@@ -183,12 +183,12 @@ def load_networks(path: str, spec: ExperimentSpec, task: LabelingTask) -> Loaded
 
 
 def make_labeler(held: LoadedModel, processes: ProcessGroup, task: LabelingTask = "inference") -> MaskAutoLabeler:
-    """The labeler of a task, on the device of this process.
+    """Make the labeler of a task, on the device of this process.
 
     Args:
         held: networks and complete spec.
-        processes: say where it runs.
-        task: the section that says which network is asked, and how; measuring always scores.
+        processes: the process group; sets device and precision.
+        task: the section that selects the network and the mode; evaluation always scores.
     """
     return MaskAutoLabeler.from_spec(
         held.student,

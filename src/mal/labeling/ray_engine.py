@@ -30,18 +30,18 @@ from mal.load_model import load_model
 from mal.runtime.devices import CPU_PROCESSES
 from mal.runtime.process_group import start_processes
 
-BLOCKS_FOR_EACH_ACTOR = 4  # at least, so that none is idle for long at the end
+BLOCKS_FOR_EACH_ACTOR = 4  # at least, so that no actor is idle for long at the end
 CHUNKS_IN_A_BLOCK = 64  # at most; a lost actor loses one block
-RETRIES = 3  # of a block whose actor died; one that kills each actor must not do so for ever
+RETRIES = 3  # of a block whose actor died; a block that kills every actor is given up
 
 
 def label_on_ray(spec: ExperimentSpec) -> Engine:
-    """The engine that labels on a Ray cluster: the one that is there already, or one of this machine's cores.
+    """Make the engine that labels on a Ray cluster: a running one, or a local one on this machine's cores.
 
-    What an actor finds comes back as the bytes of a shard, so that the machines need no disk in common.
+    An actor returns its results as the bytes of a shard, so the machines need no shared disk.
 
     Args:
-        spec: of the run; its files must have the same names on all machines, or be URLs.
+        spec: the run's spec; its files must have the same paths on all machines, or be URLs.
     """
 
     def label(job: LabelJob, work: LabelWork) -> None:
@@ -67,8 +67,8 @@ class ChunkLabeler:
     """An actor: reads the annotation file and loads the network once, then labels block after block.
 
     Args:
-        spec: of the run.
-        done: (N,) bool, the boxes that are labelled already.
+        spec: the run's spec.
+        done: (N,) bool, the boxes that are labeled already.
     """
 
     def __init__(self, spec: ExperimentSpec, done: npt.NDArray[np.bool_]) -> None:
@@ -90,7 +90,7 @@ class ChunkLabeler:
         self._labeler = make_labeler(held, start_processes(alone, "inference"))
 
     def __call__(self, block: dict[str, npt.NDArray[np.int64]]) -> dict[str, list[Any]]:
-        """Label the chunks ``first`` to ``last``, end exclusive; gives the shard's bytes and the number of boxes."""
+        """Label the chunks ``first`` to ``last``, end exclusive; returns the shard's bytes and the number of boxes."""
         first, last = int(block["first"][0]), int(block["last"][0])
         chunks = [chunk for chunk in self._unfinished if first <= chunk < last]
         rows = [row for chunk in chunks for row in self._plan.rows(chunk)]
@@ -150,7 +150,7 @@ def _start_ray() -> None:
     if not ray.is_initialized():
         ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False  # there is one already, which counts boxes
+    context.enable_progress_bars = False  # this program has its own, which counts boxes
 
 
 def _num_cluster_actors() -> int:
@@ -162,7 +162,7 @@ def _gpus() -> int:
 
 
 def _as_user_error(error: BaseException) -> BaseException:
-    """The user's mistake at the bottom of what Ray says; or what Ray says, in a line."""
+    """Find the `UserError` that caused a Ray error; otherwise make one of Ray's message, on one line."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, UserError):
         cause = getattr(cause, "cause", None) or cause.__cause__

@@ -17,14 +17,14 @@ class RemoteShards:
     """A copy of a run's shards.
 
     Args:
-        url: of a folder of the run's own; made if absent.
+        url: a folder for this run alone; created if needed.
     """
 
     def __init__(self, url: str) -> None:
         self.folder = place(url)
 
     def fetch(self, folder: Path) -> None:
-        """Bring a run that began elsewhere into a folder that holds none.
+        """Copy a run that began elsewhere into a folder without a run.
 
         Raises:
             UserError: the URL cannot be read.
@@ -35,7 +35,7 @@ class RemoteShards:
             copy(self.folder / name, folder / name)
 
     def send(self, path: Path) -> None:
-        """Copy a shard, or the record of the run, there.
+        """Upload a shard or the record of the run.
 
         Raises:
             UserError: the URL cannot be written.
@@ -43,12 +43,12 @@ class RemoteShards:
         copy(path, self.folder / path.name)
 
     def remove(self) -> None:
-        """Remove the copy: the output is complete."""
+        """Remove the copy once the output is complete."""
         for name in self._names():
             (self.folder / name).unlink()
 
     def _names(self) -> list[str]:
-        """Shards, then the record, so that a run whose fetching was cut off is fetched again."""
+        """Shards first, then the record, so that an interrupted fetch is repeated."""
         if not self.folder.exists():
             return []
         names = {path.name for path in self.folder.iterdir()}
@@ -66,19 +66,19 @@ def behind_urls(
     restart: bool,
     is_complete: bool = False,
 ) -> Iterator[None]:
-    """Around a run: bring what was found out elsewhere, and send what is complete.
+    """Around a run: fetch earlier results, and upload the finished label file.
 
     Args:
-        label_url: where a copy of the label file goes; None for nowhere.
-        shards_url: where a copy of the shards is; None for nowhere. The run itself sends them there.
+        label_url: URL for a copy of the label file; None for no copy.
+        shards_url: URL of the copy of the shards; None for no copy. The run itself uploads them.
         output: the label file on this machine.
         shards: folder of the run on this machine.
         overwrite: whether a label file behind the URL may be replaced.
-        restart: whether what an unfinished run has found out is thrown away.
-        is_complete: whether the label file on this machine is finished; then it is sent only where it is missing.
+        restart: whether to discard the results of an unfinished run.
+        is_complete: whether the local label file is finished; then it is uploaded only if it is missing there.
 
     Raises:
-        UserError: a label file is there already, or a URL cannot be read or written.
+        UserError: the label file exists already, or a URL cannot be read or written.
     """
     remote = RemoteShards(shards_url) if shards_url else None
     if remote and restart:
@@ -95,15 +95,15 @@ def behind_urls(
 
 
 def check_upload(url: str, shards: Path, *, overwrite: bool) -> None:
-    """Refuse to replace a label file behind a URL unasked; call it before hours of labelling.
+    """Refuse to replace a label file behind a URL unasked; call it before hours of labeling.
 
     Args:
-        url: where the label file is to go.
-        shards: folder of the run; an unfinished one may write what it began.
+        url: target of the label file.
+        shards: folder of the run; an unfinished run may write its own file.
         overwrite: whether a file there may be replaced.
 
     Raises:
-        UserError: there is a file already.
+        UserError: the file exists already.
     """
     if place(url).exists() and not overwrite and not (shards / RECORD_NAME).exists():
         raise UserError(f"{url} exists already: replace it with --overwrite, or give the label file another name")
@@ -119,6 +119,6 @@ def copy(source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with source.open("rb") as reader, target.open("wb") as writer:
             shutil.copyfileobj(reader, writer, length=2**20)
-    # Every store has errors of its own.
+    # Every store raises its own errors.
     except Exception as error:
         raise UserError(f"{source} cannot be copied to {target}: {one_line(error)}") from error

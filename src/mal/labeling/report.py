@@ -20,11 +20,11 @@ _WORDS: dict[str, str] = {
 
 
 def outcome_text(coco: CocoFile, note: RecordNote) -> str:
-    """One phrase on what the label file has in place of a plain label.
+    """Describe in a phrase what the label file has in place of a plain label.
 
     Args:
         coco: the input file.
-        note: of one of its records.
+        note: the note on one of its records.
     """
     position = note.position
     if note.action in _WORDS:
@@ -45,10 +45,10 @@ COLUMNS = ("annotation_index", "annotation_id", "image_id", "file_name", "action
 
 
 def write_skipped_csv(records: Iterable[Mapping[str, Any]], path: Path) -> None:
-    """Write the table, whole or not at all, as UTF-8 with a heading; without records it has the heading only.
+    """Write the table atomically, as UTF-8 CSV with a header; without records it has only the header.
 
     Args:
-        records: those of `mal.labeling.report.label_report`.
+        records: from `mal.labeling.report.label_report`.
         path: the file to write.
 
     Raises:
@@ -58,11 +58,11 @@ def write_skipped_csv(records: Iterable[Mapping[str, Any]], path: Path) -> None:
 
 
 def _cell(value: Any) -> Any:
-    """Ids may be of any JSON type; texts and whole numbers stand as they are."""
+    """Ids may be of any JSON type; strings and integers are written unchanged."""
     return show(value) if isinstance(value, (dict, list, bool, float)) else value
 
 
-# An annotation that is not labelled has exactly one note with one of these.
+# An annotation that is not labeled has exactly one note with one of these.
 OUTCOMES = ("skipped", "passed", "failed")
 _SHOWN_FIRST = ("failed", "skipped", "doubtful", "clipped", "warned")
 _AMONG_LABELED = ("clipped", "doubtful")
@@ -71,16 +71,16 @@ _AMONG_LABELED = ("clipped", "doubtful")
 def outcomes(
     coco: CocoFile, labelled: Collection[int], notes: Sequence[RecordNote], kept: Collection[int] = ()
 ) -> dict[int, RecordNote]:
-    """The note that says why an annotation was neither labelled nor kept, by position.
+    """Map each annotation that was neither labeled nor kept, by position, to the note with the reason.
 
     Args:
         coco: the input file.
         labelled: positions of the annotations that got a mask (a `Mapping` of labels by position will do).
-        notes: of `mal.coco.boxes.select_boxes`, and those of the labelling itself.
+        notes: from `mal.coco.boxes.select_boxes` and from labeling.
         kept: positions of the annotations that keep the mask they have.
 
     Raises:
-        ValueError: an annotation is lost or counted twice, which is a fault of the program.
+        ValueError: an annotation is lost or counted twice, which is a bug.
     """
     result: dict[int, RecordNote] = {}
     for note in notes:
@@ -99,11 +99,11 @@ def outcomes(
 def label_report(
     coco: CocoFile, labelled: Collection[int], notes: Sequence[RecordNote], kept: Collection[int] = ()
 ) -> dict[str, Any]:
-    """The report as plain JSON values; arguments as in `outcomes`, the notes of ``coco`` itself are added here.
+    """Build the report as plain JSON values; arguments as in `outcomes`, the notes of ``coco`` are added here.
 
     Returns:
         ``input``, ``counts`` (``annotations`` = ``labelled`` + ``skipped`` + ``passed`` + ``failed`` + ``kept``;
-        ``clipped`` and ``doubtful`` are among the labelled, ``warned`` counts notes) and ``records``, one a note.
+        ``clipped`` and ``doubtful`` are part of ``labelled``, ``warned`` counts notes) and ``records``, one a note.
     """
     actions: Counter[str] = Counter(note.action for note in outcomes(coco, labelled, notes, kept).values())
     every_note = [*coco.notes, *notes]
@@ -124,7 +124,7 @@ def _num_labeled(action: str, notes: Sequence[RecordNote], labelled: Collection[
 
 
 def write_label_report(report: Mapping[str, Any], path: Path) -> None:
-    """Write a report as indented JSON, whole or not at all.
+    """Write a report as indented JSON, atomically.
 
     Raises:
         UserError: the file cannot be written.
@@ -134,11 +134,11 @@ def write_label_report(report: Mapping[str, Any], path: Path) -> None:
 
 
 def summary_lines(report: Mapping[str, Any], *, limit: int = 20) -> list[str]:
-    """The report for the terminal: a line of counts, then what failed, was skipped, clipped or is odd.
+    """Format the report for the terminal: a line of counts, then failed, skipped, clipped and odd records.
 
     Args:
-        report: of `label_report`.
-        limit: how many records to name; copied group regions are only counted.
+        report: from `label_report`.
+        limit: number of records to name; copied group regions are only counted.
     """
     counts = report["counts"]
     if counts["annotations"] == 0:
@@ -170,7 +170,7 @@ def _entry(coco: CocoFile, note: RecordNote) -> dict[str, Any]:
 
 
 def _id(value: Any) -> Any:
-    """An id as in the file; what can be no id, and may be anything, in short."""
+    """An id as in the file; a value that cannot be an id is shortened."""
     return show(value) if isinstance(value, (list, dict)) else value
 
 

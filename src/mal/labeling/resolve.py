@@ -1,4 +1,4 @@
-"""Labels of an image seen together: overlaps resolved, existing masks kept."""
+"""Resolve the labels of an image together: overlaps, and existing masks that are kept."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from mal.masks.rle import rle_area
 from mal.metrics.iou import mask_iou
 
 Resolve = Callable[[Mapping[int, MaskLabel]], Mapping[int, MaskLabel]]
-"""Takes the labels of one image by position, and gives those of them that change."""
+"""Takes the labels of one image by position, and returns those that change."""
 
 
 def resolve_images(labels: ShardLabels, boxes: Boxes, resolve: Resolve, path: Path) -> None:
-    """Let a function change labels image by image; what it gives goes before what was there.
+    """Change labels image by image; new labels replace the old ones.
 
     Args:
-        labels: of all boxes; the new ones are added.
-        boxes: those of an image next to each other.
-        resolve: the function.
-        path: the shard for the new labels; that of an earlier attempt is replaced.
+        labels: labels of all boxes; the new ones are added.
+        boxes: grouped by image.
+        resolve: returns the labels that change.
+        path: the shard for the new labels; one of an earlier attempt is replaced.
 
     Raises:
         UserError: the shard cannot be written.
@@ -58,11 +58,11 @@ def _oddness(label: MaskLabel) -> str | None:
 
 
 def smallest_box_wins(source: AnnotatedImages, *, load_mask: bool = False) -> Resolve:
-    """What gives a pixel that several labels claim to the one with the smallest box.
+    """Make the function that gives a pixel of several labels to the one with the smallest box.
 
     Args:
         source: annotation file and images.
-        load_mask: labels that change are compared with the masks of the file again.
+        load_mask: whether to compare changed labels with the true masks of the file again.
     """
     boxes = source.boxes_to_label
     rows = np.zeros(len(source.coco.annotations), np.int64)
@@ -83,7 +83,7 @@ def smallest_box_wins(source: AnnotatedImages, *, load_mask: bool = False) -> Re
 
 
 def has_mask_to_keep(coco: CocoFile) -> npt.NDArray[np.bool_]:
-    """(N,) bool: the annotations with a mask, but for the empty ones that an earlier run put where it found none."""
+    """(N,) bool: the annotations with a mask, except empty ones that an earlier run wrote for boxes without a mask."""
     kept = coco.table.has_mask.copy()
     for position, record in enumerate(coco.annotations):
         if kept[position] and _was_left_empty(record):
@@ -92,7 +92,7 @@ def has_mask_to_keep(coco: CocoFile) -> npt.NDArray[np.bool_]:
 
 
 def notes_beside_kept(notes: Iterable[RecordNote], kept: npt.NDArray[np.bool_]) -> list[RecordNote]:
-    """The notes without what is told of boxes that nobody labels; a fault of such a record is still worth a look."""
+    """Drop notes on boxes that are not labeled; faults of such records stay, as warnings."""
     result = []
     for note in notes:
         if note.position is None or not kept[note.position]:

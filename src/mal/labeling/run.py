@@ -1,4 +1,4 @@
-"""A labeling run: its identity, and when it starts, resumes, is refused or ends."""
+"""A labeling run: its identity, and whether it starts, resumes, is refused or is finished."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mal.labeling.shards import SUFFIX, parse_box_result, shard_paths, whole_bat
 Identity = Mapping[str, Any]
 """JSON values by name."""
 
-# What inference reads and what yet leaves the masks as they are: names of things, places, and who does the work.
+# Fields that inference reads but that do not change masks: names, paths, devices.
 _OTHER_FIELDS = {
     "model_name",
     "encryption_key",
@@ -41,19 +41,19 @@ _OTHER_FIELDS = {
     "inference.report",
 }
 SAME_MASKS_SINCE = "0.1"
-"""The first version of mal that makes, of the same settings, the masks of this one: to be raised when masks change."""
+"""The first version of mal whose masks, with the same settings, equal today's; raise it when masks change."""
 MASKS_VERSION = "the version that masks are made as by"
 _CONTENT = "the content of "
 _READ_BYTES = 2**20
 
 
 def run_identity(checkpoint: Path, annotations: Path, images: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What to compare between two attempts.
+    """Build the values that two attempts must share.
 
     Args:
-        checkpoint, annotations: files, known by their content.
-        images: folder of the images, known by its place.
-        settings: all else that changes the masks, as JSON values.
+        checkpoint, annotations: files, identified by their content.
+        images: folder of the images, identified by its path.
+        settings: everything else that changes the masks, as JSON values.
     """
     return {
         MASKS_VERSION: SAME_MASKS_SINCE,
@@ -65,7 +65,7 @@ def run_identity(checkpoint: Path, annotations: Path, images: Path, settings: Ma
 
 
 def spec_settings(spec: ExperimentSpec) -> dict[str, Any]:
-    """Every field that changes the masks of a run, by its dotted key.
+    """All fields that change the masks of a run, by dotted key.
 
     Args:
         spec: complete, see `mal.config.precedence.effective_spec`.
@@ -79,23 +79,23 @@ def spec_settings(spec: ExperimentSpec) -> dict[str, Any]:
 
 
 def _decides(entry: FieldEntry) -> bool:
-    """Of the network, all but its scales is decided by the checkpoint, whose content is compared."""
+    """Whether a field counts; network fields other than scales do not, since the checkpoint's content is compared."""
     if entry.section == "model":
         return entry.from_checkpoint
     return "inference" in entry.tasks and entry.key not in _OTHER_FIELDS
 
 
 def _identifying(spec: ExperimentSpec, key: str, value: Any) -> Any:
-    """The value; of one that came from the environment, which is not to be kept, a digest."""
+    """The value; a digest if it came from the environment and must not be stored."""
     if not any(written.partition("[")[0] == key for written in spec.references):
         return value
     return "sha256 " + hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def changes(before: Identity, now: Identity) -> list[str]:
-    """What differs, each in a few words.
+    """Describe the differences, each in a few words.
 
-    A field of the spec that one of them lacks, since the version that wrote it did not know it, counts as its default.
+    A spec field that one of them lacks, because an older version wrote it, counts as its default.
     """
     names = [name for name in {**before, **now} if (entry := field_by_key().get(name)) is None or _decides(entry)]
     pairs = {name: (_setting(before, name), _setting(now, name)) for name in names}
@@ -131,22 +131,22 @@ _LABEL_FILE_KEY = "sha256 of the label file"
 
 
 def finished_run(identity: Identity, output: Path) -> dict[str, Any]:
-    """What to keep in the report of a run that has no failures; as JSON values.
+    """The values that mark a run without failures as finished in its report, as JSON values.
 
     Args:
-        identity: all that decides the label file.
+        identity: everything that decides the label file.
         output: the label file, complete.
     """
     return {"identity": dict(identity), _LABEL_FILE_KEY: sha256(output)}
 
 
 def is_finished(report: Path, identity: Identity, output: Path) -> bool:
-    """Whether a report says that a run has written this label file, and that it is the run of this identity."""
+    """Whether a report belongs to this label file and to a finished run of this identity."""
     try:
         run = json.loads(report.read_bytes())[RUN_KEY]
         is_this_one = output.is_file() and not changes(run["identity"], identity)
         return is_this_one and bool(run[_LABEL_FILE_KEY] == sha256(output))
-    except (OSError, ValueError, KeyError, TypeError):  # no report, another one, or that of an earlier version
+    except (OSError, ValueError, KeyError, TypeError):  # no report, another one, or one of an earlier version
         return False
 
 
@@ -156,39 +156,39 @@ RESOLVED_NAME = "resolved"
 
 @dataclass(frozen=True, slots=True)
 class LabelRun:
-    """A run on its way.
+    """A run in progress.
 
     Attributes:
-        folder: of the shards, and of the file that says which run they belong to.
-        attempt: 1 for the first; shards of later attempts sort behind those of earlier ones.
+        folder: holds the shards and the file that identifies their run.
+        attempt: 1 for the first; shards of later attempts sort after earlier ones.
     """
 
     folder: Path
     attempt: int
 
     def new_shard(self, worker: str) -> Path:
-        """Where a worker, whose name no other one of this attempt has, is to write."""
+        """The path of a worker's shard; worker names are unique within an attempt."""
         return self.folder / f"{self.attempt:04d}_{worker}{SUFFIX}"
 
     @property
     def record(self) -> Path:
-        """The file that says which run the shards belong to."""
+        """The file that identifies the run of the shards."""
         return self.folder / RECORD_NAME
 
     @property
     def shards(self) -> list[Path]:
-        """All shards so far, older ones first."""
+        """All existing shards, older ones first."""
         return [path for path in shard_paths(self.folder) if path != self.resolved_shard]
 
     @property
     def resolved_shard(self) -> Path:
-        """Where labels go that were changed once all boxes were labelled; it is made anew each time."""
+        """The shard for labels changed after all boxes were labeled; rewritten each time."""
         return self.folder / f"{RESOLVED_NAME}{SUFFIX}"
 
     def finish(self) -> None:
-        """Remove the shards: the output is complete.
+        """Remove the shards once the output is complete.
 
-        A run that is killed meanwhile is known to be finished, and the next attempt removes what is left.
+        After a kill in between, the run counts as finished and the next attempt removes the rest.
         """
         write_json({**_read(self.record), "finished": True}, self.record)
         _remove(self.folder)
@@ -203,24 +203,24 @@ def open_run(
     restart: bool = False,
     is_finished: Callable[[], bool] = lambda: False,
 ) -> LabelRun | None:
-    """Begin a run, or go on with the one that is in the folder. To be called by one process only.
+    """Start a run, or resume the one in the folder. Call it in one process only.
 
-    A run's identity counts from its first label: before that nothing can be mixed, and another run takes its place.
+    A run's identity counts from its first label; until then another run may replace it.
 
     Args:
-        folder: for the shards; made if absent.
-        identity: what decides the masks, see `mal.labeling.run.run_identity`.
-        output: the label file to be written at the end.
+        folder: folder of the shards; created if needed.
+        identity: everything that decides the masks, see `mal.labeling.run.run_identity`.
+        output: the label file to write at the end.
         overwrite: whether a finished output may be replaced.
-        restart: whether what an unfinished run has done is thrown away.
-        is_finished: whether the output is that of a run of this identity; asked where the folder holds none.
+        restart: whether to discard the results of an unfinished run.
+        is_finished: whether the output belongs to this identity; called if the folder holds no run.
 
     Returns:
-        The run; None where it is finished. Shards that it has left are removed.
+        The run; None if it is finished, and then its remaining shards are removed.
 
     Raises:
-        UserError: an output is there already, or an unfinished run of something else; or the folder cannot be
-            written.
+        UserError: the output exists already, the folder holds an unfinished run with another identity, or the folder
+            cannot be written.
     """
     before = _read(folder / RECORD_NAME)
     if before.get("finished"):
@@ -258,7 +258,7 @@ def _attempt(shard: Path) -> int:
 
 
 def _read(record: Path) -> dict[str, Any]:
-    """What was written when the run began; empty where there is none."""
+    """The values written when the run began; empty if there is no run."""
     if not record.exists():
         return {}
     try:
@@ -269,7 +269,7 @@ def _read(record: Path) -> dict[str, Any]:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a run; its record last, so that no shard is ever taken for one of another run."""
+    """Remove a run, its record last, so that no shard is ever attributed to another run."""
     for path in [*shard_paths(folder), folder / RECORD_NAME]:
         path.unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):

@@ -1,4 +1,4 @@
-"""No two runs in the same folder: the first to end would remove the shards of the other."""
+"""Lock a run folder: of two runs in it, the first to end would remove the shards of the other."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from mal.errors import UserError
 from mal.files import cannot_write
 
 LOCK_NAME = "lock"
-# What file systems answer that cannot keep a file for anybody.
+# Errors of file systems without locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
-_TRIES = 5  # of a folder that another process, which ends just now, takes away
+_TRIES = 5  # if another process, just ending, removes the folder
 
 
 @contextmanager
 def only_run_in(folder: Path) -> Iterator[None]:
-    """Keep a folder for this process. The system frees it when the process ends, however it ends.
+    """Lock a folder for this process. The system releases the lock when the process ends, however it ends.
 
-    Where the file system cannot keep files for anybody, nothing is kept.
+    Without effect on file systems that have no locks.
 
     Args:
-        folder: of the shards; made if absent, and removed at the end if it is empty.
+        folder: folder of the shards; created if needed, removed at the end if empty.
 
     Raises:
-        UserError: another process has it, or it cannot be written.
+        UserError: another process holds the lock, or the folder cannot be written.
     """
     lock = FileLock(folder / LOCK_NAME, timeout=0)
     try:
@@ -44,12 +44,12 @@ def only_run_in(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is held, so that nobody else's is removed: who opens it meanwhile finds that it has no name any more,
-        # and opens another. Windows removes no open file; there the library does it afterwards.
+        # Remove it while it is held, so that nobody else's lock is removed: a process that opens it meanwhile sees that
+        # it is unlinked and opens a new one. Windows cannot remove open files; there the library removes it afterwards.
         if os.name == "posix" and lock.is_locked:
             (folder / LOCK_NAME).unlink(missing_ok=True)
         lock.release()
-        with suppress(OSError):  # it is not empty, or another run has it now
+        with suppress(OSError):  # not empty, or in use by another run
             folder.rmdir()
 
 

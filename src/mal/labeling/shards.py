@@ -1,8 +1,8 @@
 """Shards: append-only files of the labels computed so far, and an index over them.
 
-A shard is a file of one process in one attempt. Every line is a JSON object; a line for each box of a batch is followed
-by one that says how many they are and has their checksum. All lines of a batch are written at once. Where a process was
-killed or the power failed, the batch at the end may be torn: it lacks that line, and does not count.
+A shard is a file of one process in one attempt. Every line is a JSON object: a line for each box of a batch, then one
+with their number and checksum. All lines of a batch are written at once. After a kill or a power failure the last batch
+may be incomplete: it lacks the final line and is ignored.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class MaskLabel:
 
     Attributes:
         rle: mask of the full image; it may be empty.
-        iou: with the true mask, 0..1, where there is one.
-        score: how good the mask seems to be without a true one, 0..1; None where nobody asked.
+        iou: IoU with the true mask, 0..1; None without a true mask.
+        score: estimated quality without a true mask, 0..1; None if not requested.
     """
 
     rle: Rle
@@ -42,11 +42,11 @@ class MaskLabel:
 
 
 def reason_to_doubt(label: MaskLabel, min_score: float | None) -> str:
-    """Why a person should look at a label; empty where there is no reason.
+    """The reason to review a label; empty if there is none.
 
     Args:
         label: an empty mask is always doubtful.
-        min_score: a lower score is; None doubts none for its score.
+        min_score: a lower score is doubtful; None disables this.
     """
     reasons = [] if rle_area(label.rle) else ["the mask is empty"]
     if min_score is not None and label.score is not None and label.score < min_score:
@@ -55,7 +55,7 @@ def reason_to_doubt(label: MaskLabel, min_score: float | None) -> str:
 
 
 class Positions(Collection[int]):
-    """The places where an array holds True.
+    """The indices at which an array is True.
 
     Args:
         is_in: (N,) bool.
@@ -75,19 +75,19 @@ class Positions(Collection[int]):
 
 
 SUFFIX = ".jsonl"
-SECONDS_BETWEEN_SYNCS = 30.0  # of work that a power cut may cost; a killed process costs none
+SECONDS_BETWEEN_SYNCS = 30.0  # of work that a power failure may lose; a killed process loses none
 _END_KEY = b'{"end_of_batch":'
 
 
 @dataclass(frozen=True, slots=True)
 class BoxResult:
-    """What became of one box: either a label or a failure.
+    """The outcome of one box: a label or a failure.
 
     Attributes:
         position: index in the file's ``annotations`` list.
-        label: its mask; None where there is none.
-        failed: why there is none.
-        warned: what is odd about its true mask, where the label was to be compared with it.
+        label: its mask; None if it failed.
+        failed: the reason of a failure.
+        warned: what is odd about its true mask, if the label was compared with it.
     """
 
     position: int
@@ -97,13 +97,13 @@ class BoxResult:
 
 
 class ShardWriter:
-    """A new shard; a batch that was written outlives the process.
+    """Write a new shard; written batches survive the process.
 
     Args:
-        path: the file to make; it must not exist, since what follows a torn batch might not be read.
+        path: the file to create; it must not exist, since batches after an incomplete one might not be read.
 
     Raises:
-        UserError: it cannot be made, or later not be written.
+        UserError: the file cannot be created or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -116,7 +116,7 @@ class ShardWriter:
         self._synced = time.monotonic()
 
     def write(self, results: Sequence[BoxResult]) -> None:
-        """Add a batch."""
+        """Append a batch."""
         lines = b"".join(dumps(_as_json(result)) + b"\n" for result in results)
         try:
             left = memoryview(lines + _end_line(lines, len(results)))
@@ -148,7 +148,7 @@ def shard_paths(folder: Path) -> list[Path]:
 
 
 def whole_batches(path: Path) -> Iterator[list[tuple[int, bytes]]]:
-    """The batches of a shard that are whole: each as its lines, with the place in the file where a line begins."""
+    """Yield the complete batches of a shard: each as its lines with their byte offsets."""
     with path.open("rb") as file:
         place = 0
         batch: list[tuple[int, bytes]] = []
@@ -163,7 +163,7 @@ def whole_batches(path: Path) -> Iterator[list[tuple[int, bytes]]]:
 
 
 def parse_box_result(line: bytes) -> BoxResult:
-    """What a line of a whole batch says."""
+    """Parse a line of a complete batch."""
     entry = json.loads(line)
     label = MaskLabel(entry["rle"], entry.get("iou"), entry.get("score")) if "rle" in entry else None
     return BoxResult(entry["annotation"], label, entry.get("failed"), entry.get("warned"))
@@ -186,22 +186,22 @@ def _end_line(lines: bytes, count: int) -> bytes:
     return _END_KEY + b'%d,"crc32":%d}\n' % (count, zlib.crc32(lines))
 
 
-OPEN_FILES = 64  # at a time; a system may allow 256
+OPEN_FILES = 64  # at a time; some systems allow only 256
 
 
 class ShardLabels(Mapping[int, MaskLabel], AbstractContextManager["ShardLabels"]):
-    """Labels by position in the annotations; what is in memory is 12 bytes for each annotation, and the failures.
+    """Labels by position in the annotations; memory holds 12 bytes for each annotation, and the failures.
 
-    A label goes before a failure, and what is read later before what was read earlier.
+    A label replaces a failure, and later results replace earlier ones.
 
     Args:
-        wanted: (num_annotations,) bool, the boxes of this run. What shards say of others, which another version may
-            have taken for boxes, does not count.
+        wanted: (num_annotations,) bool, the boxes of this run. Results for other positions, which another version
+            may have written, are ignored.
         paths: shards to read, older ones first.
 
     Attributes:
-        failed: why a box has no label, by position.
-        warned: what is odd about a labelled box, by position.
+        failed: reasons of boxes without a label, by position.
+        warned: what is odd about labeled boxes, by position.
     """
 
     def __init__(self, wanted: npt.NDArray[np.bool_], paths: Iterable[Path] = ()) -> None:
@@ -217,11 +217,11 @@ class ShardLabels(Mapping[int, MaskLabel], AbstractContextManager["ShardLabels"]
 
     @property
     def done(self) -> npt.NDArray[np.bool_]:
-        """(num_annotations,) bool: those that have a label."""
+        """(num_annotations,) bool: the annotations that have a label."""
         return self._shards >= 0
 
     def add(self, path: Path) -> None:
-        """Read a shard; its labels replace those that were read before."""
+        """Read a shard; its labels replace earlier ones."""
         shard = len(self._paths)
         self._paths.append(path)
         for batch in whole_batches(path):
