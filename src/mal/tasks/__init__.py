@@ -1,1 +1,1 @@
-"""Train, evaluate, label: each told from top to bottom in its own file."""
+"""Train, evaluate, label: one file for each task, with its steps from top to bottom."""

@@ -37,19 +37,19 @@ def measure_box_noise(
     batch_size: int,
     num_workers: int,
 ) -> BoxNoise | None:
-    """Mean IoU of boxes under every kind and level of noise.
+    """Measure the mean IoU under every kind and level of box noise.
 
     Args:
         source: annotation file and images.
-        labeler: makes the masks.
-        processes: who shares the work.
-        table: what the evaluation found without noise; needed in the first process only.
-        max_boxes: how many boxes to choose, evenly from the file.
-        batch_size: boxes that the network sees at once.
+        labeler: predicts the masks.
+        processes: the process group.
+        table: results without noise; needed on rank 0 only.
+        max_boxes: number of boxes to choose, evenly spread over the file.
+        batch_size: boxes in a batch.
         num_workers: processes that read images.
 
     Returns:
-        None in all processes but the first, and where no box was evaluated.
+        None on other ranks, and if no box was evaluated.
     """
     chosen = _chosen(source.boxes_to_label, max_boxes)
     sizes = source.coco.images.sizes[chosen.image_rows]
@@ -84,10 +84,10 @@ def measure_box_noise(
 
 
 def write_box_noise(noise: BoxNoise, folder: Path) -> None:
-    """Write ``box_noise.json``, the same as ``box_noise.csv``, and its curves as ``box_noise.png``.
+    """Write ``box_noise.json``, the same as ``box_noise.csv``, and the curves as ``box_noise.png``.
 
     Raises:
-        UserError: they cannot be written.
+        UserError: a file cannot be written.
     """
     write_json(noise.model_dump(), folder / "box_noise.json")
     rows = [

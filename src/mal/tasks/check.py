@@ -41,10 +41,10 @@ class CheckSource:
     Attributes:
         annotations: path or URL of the COCO file.
         images: path or URL of the folder.
-        uses: what a run would do with it.
-        keep_existing_masks: whether labelling leaves annotations that have a mask as they are.
-        reading: how the pictures are read, so what boxes and masks are on.
-        training_sizes: ``dataset.min_obj_size`` and ``max_obj_size`` in square pixels, where it is trained on.
+        uses: the tasks that would read it.
+        keep_existing_masks: whether labeling keeps existing masks.
+        reading: how images are read, which decides the frame of boxes and masks.
+        training_sizes: ``dataset.min_obj_size`` and ``max_obj_size`` in square pixels, for training files.
     """
 
     annotations: str
@@ -60,11 +60,11 @@ class CheckOptions:
     """Options of ``mal check``.
 
     Attributes:
-        sources: what to check.
-        deep: decode pictures and masks.
-        as_json: print JSON in place of tables.
+        sources: files to check.
+        deep: decode images and masks.
+        as_json: print JSON instead of tables.
         out: file for the JSON.
-        limit: annotations or images to name for each kind of finding.
+        limit: annotations or images to name for each kind of issue.
     """
 
     sources: tuple[CheckSource, ...]
@@ -79,16 +79,16 @@ _Looked = tuple[int, list[ImageIssue]]
 
 @dataclass(frozen=True, slots=True)
 class CheckedFile:
-    """What was found out about an annotation file and its images.
+    """The results for an annotation file and its images.
 
     Attributes:
-        source: what was checked.
-        coco: the file.
-        boxes: what would be labelled, those of unreadable images included.
-        notes: what a run would say of the records, less those of ``coco`` itself.
-        truth: what was found out about the masks of ``boxes``; None where nobody looked at them.
-        report: what ``inference_report.json`` would say if the network labels every box.
-        issues: pictures that are not plain ones.
+        source: the checked file.
+        coco: the parsed file.
+        boxes: boxes that would be labeled, including those of unreadable images.
+        notes: notes of a run on the records, without those of ``coco`` itself.
+        truth: notes on the masks of ``boxes``; None if they were not checked.
+        report: the content of ``inference_report.json`` if the network labels every box.
+        issues: images with remarks or faults.
     """
 
     source: CheckSource
@@ -101,13 +101,13 @@ class CheckedFile:
 
 
 def run(options: CheckOptions) -> int:
-    """Check the files and tell what was found.
+    """Check the files and print the results.
 
     Returns:
-        Exit code: 0 when every annotation would be labelled or copied, else 1.
+        Exit code: 0 if every annotation would be labeled or copied, else 1.
 
     Raises:
-        UserError: a file cannot be read at all; those beside it are checked first.
+        UserError: a file cannot be read at all; the others are checked first.
     """
     results, refusals = [], []
     for source in options.sources:
@@ -132,15 +132,15 @@ def run(options: CheckOptions) -> int:
 
 
 def check_source(source: CheckSource, *, deep: bool = False, show_progress: bool = False) -> CheckedFile:
-    """Read an annotation file as a run does, and look at its pictures.
+    """Read an annotation file as a run does, and check its images.
 
     Args:
         source: the file and its images.
-        deep: decode every picture and mask; else only the beginning and end of pictures are read.
-        show_progress: on stdout.
+        deep: decode every image and mask; otherwise only the beginning and end of image files are read.
+        show_progress: whether to show progress on stdout.
 
     Raises:
-        UserError: the file is no COCO file, or the folder is not there.
+        UserError: the file is not COCO, or the folder does not exist.
     """
     img_dir = place(source.images)
     coco = read_coco(place(source.annotations))
@@ -170,7 +170,7 @@ def _with_progress(looked_at: Iterable[_Looked], total: int) -> Iterator[_Looked
 
 
 def _failures(boxes: Boxes, issues: Sequence[ImageIssue]) -> list[RecordNote]:
-    """The notes of a run on boxes whose pictures it could not read."""
+    """The notes of a run on boxes whose images cannot be read."""
     faults = {issue.row: issue.fault for issue in issues if issue.fault}
     on_them = np.flatnonzero(np.isin(boxes.image_rows, list(faults)))
     notes = [
@@ -181,7 +181,7 @@ def _failures(boxes: Boxes, issues: Sequence[ImageIssue]) -> list[RecordNote]:
 
 
 def _truth(coco: CocoFile, boxes: Boxes) -> GroundTruth:
-    """All masks that boxes have, each read once, as a run does that compares with them."""
+    """Read every mask of the boxes once, as a run does that compares with them."""
     truth = GroundTruth(coco)
     for box in boxes.take(np.flatnonzero(boxes.has_mask)):
         truth.rle(box)
@@ -189,7 +189,7 @@ def _truth(coco: CocoFile, boxes: Boxes) -> GroundTruth:
 
 
 def summary(checked: CheckedFile) -> dict[str, Any]:
-    """All of it as plain JSON values."""
+    """The results as plain JSON values."""
     coco, boxes, counts = checked.coco, checked.boxes, checked.report["counts"]
     with_boxes = set(np.unique(boxes.image_rows).tolist())
     trained_on, masks_that_fit = _trained_on(checked), _masks_that_fit(checked)
@@ -232,7 +232,7 @@ def summary(checked: CheckedFile) -> dict[str, Any]:
 
 
 def _turned_line(checked: CheckedFile, with_boxes: Collection[int]) -> str | None:
-    """What to look at where viewers show pictures otherwise than their boxes are taken to be drawn."""
+    """A warning if viewers show images in another orientation than the one boxes are assumed to be in."""
     turned = [issue.row for issue in checked.issues if issue.orientation != 1 and issue.row in with_boxes]
     if not turned or checked.coco.images.exif == "upright":
         return None
@@ -244,7 +244,7 @@ def _turned_line(checked: CheckedFile, with_boxes: Collection[int]) -> str | Non
 
 
 def _worth_a_look(checked: CheckedFile, with_boxes: Collection[int]) -> list[str]:
-    """What may be wrong with the file as a whole, although a run would go through."""
+    """Possible problems of the file as a whole that would not stop a run."""
     suspected, turned = box_suspicion(checked.coco), _turned_line(checked, with_boxes)
     lines = [str(suspected)] if suspected else []
     lines += reasons(checked.truth.notes.values()) if checked.truth else []
@@ -252,13 +252,13 @@ def _worth_a_look(checked: CheckedFile, with_boxes: Collection[int]) -> list[str
 
 
 def _masks_that_fit(checked: CheckedFile) -> int | None:
-    """Boxes whose mask a run can compare with; None where nobody looked at the masks, or none can be read."""
+    """Count the boxes whose mask can be compared with; None if masks were not checked, or none can be read."""
     truth, count = checked.truth, int(checked.boxes.has_mask.sum())
     return count - len(truth.notes) if truth and count > len(truth.unreadable) else None
 
 
 def _class_counts(coco: CocoFile, boxes: Boxes) -> dict[str, int]:
-    """Boxes by class, the most frequent first."""
+    """Count boxes by class, the most frequent first."""
     ids = coco.table.category_ids
     names = (ids[position] for position in boxes.positions.tolist())
     return dict(Counter(NO_CLASS if name is None else category_name(coco, name) for name in names).most_common())
@@ -270,7 +270,7 @@ def _size_counts(boxes: Boxes) -> list[int]:
 
 
 def _trained_on(checked: CheckedFile) -> int | None:
-    """Boxes that the training's limits of size leave; None for a file that is not trained on."""
+    """Count the boxes within the size limits of training; None for a file that is not trained on."""
     if checked.source.training_sizes is None:
         return None
     low, high = checked.source.training_sizes

@@ -14,16 +14,16 @@ from mal.size_bins import BIN_ENDS
 
 KINDS_SHOWN = 30
 CLASSES_SHOWN = 12
-# What a reader has to do something about stands first.
+# What needs action comes first.
 _ORDER = ("failed", "skipped", "clipped", "warned", "passed")
 
 
 def file_tables(result: Mapping[str, Any], *, limit: int) -> Iterator[Table]:
-    """What was found in one file.
+    """Build the tables of one file.
 
     Args:
-        result: of `mal.tasks.check.summary`.
-        limit: annotations or images to name for each kind of finding.
+        result: from `mal.tasks.check.summary`.
+        limit: annotations or images to name for each kind of issue.
     """
     yield _overview(result)
     yield from (table for table in (_records(result, limit), _pictures(result, limit)) if table.row_count)
@@ -33,7 +33,7 @@ def file_tables(result: Mapping[str, Any], *, limit: int) -> Iterator[Table]:
 
 
 def advice_lines(result: Mapping[str, Any], *, deep: bool) -> Iterator[str]:
-    """The verdict on one file, and what to do."""
+    """The result for one file, and what to do."""
     counts = result["counts"]
     if not counts["annotations"]:
         yield "nothing to do: the file has no annotations"
@@ -98,7 +98,7 @@ def _overview(result: Mapping[str, Any]) -> Table:
 
 
 def _records(result: Mapping[str, Any], limit: int) -> Table:
-    """The findings of the report by kind."""
+    """The records of the report by kind."""
     kinds: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for entry in result["records"]:
         kinds.setdefault((entry["action"], kind_of(entry["reason"])), []).append(entry)
@@ -113,7 +113,7 @@ def _records(result: Mapping[str, Any], limit: int) -> Table:
 
 
 def _pictures(result: Mapping[str, Any], limit: int) -> Table:
-    """What is worth knowing of pictures, by kind; faults of pictures with boxes are among the records."""
+    """Remarks on images by kind; faults of images with boxes are in the table of records."""
     kinds: dict[str, list[str]] = {}
     for picture in result["pictures"]:
         for remark in picture["remarks"]:

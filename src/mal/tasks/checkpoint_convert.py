@@ -28,14 +28,14 @@ Masks = list[npt.NDArray[np.bool_]]
 def run(source: Path, target: Path, *, networks: Networks, half: bool, decrypt: bool = False) -> int:
     """Convert a file, compare the masks of both files on a few generated scenes, and keep the new one if they agree.
 
-    With a key in the environment the new file is encrypted with it, unless ``decrypt`` says otherwise.
+    If the environment has a key, the new file is encrypted with it, unless ``decrypt`` is set.
 
     Returns:
-        Exit code: 0 when the masks agree, else 1, and then no file is written.
+        Exit code: 0 if the masks agree, else 1 and no file is written.
 
     Raises:
-        UserError: a file cannot be read or written, the new one would hold in clear what is encrypted, or the source
-            is no whole network.
+        UserError: a file cannot be read or written, the new one would hold encrypted content unencrypted, or the
+            source is not a complete network.
     """
     key = resolve_encryption_key()
     if key and not decrypt and target.suffix == SUFFIX:
@@ -45,7 +45,7 @@ def run(source: Path, target: Path, *, networks: Networks, half: bool, decrypt: 
         )
     checkpoint = load_checkpoint(source, key)
     spec = checkpoint.network_spec()
-    # The network gets its suffix and its place only once it is known to label as before.
+    # The file gets its suffix and its path only after its masks were verified.
     draft = target.with_name(f".{target.stem}.{os.getpid()}.check{target.suffix}")
     try:
         values, new_key = saved_spec(spec, checkpoint.stem), None if decrypt else key
@@ -81,6 +81,6 @@ def _masks(path: Path, scenes: list[Scene], network: Network) -> Masks:
 
 
 def _iou(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
-    """1 where both are empty: a network may find nothing, and must then find nothing again."""
+    """IoU; 1 if both masks are empty: an empty mask must stay empty."""
     union = int((first | second).sum())
     return int((first & second).sum()) / union if union else 1.0

@@ -11,7 +11,7 @@ from mal.config.schema import resolve_encryption_key
 from mal.console import console
 
 FAULTS_SHOWN = 3
-WIDTH = 12  # of the names, where none is longer
+WIDTH = 12  # of the names, unless one is longer
 CHECKS = {
     "sha256": "as it was written (SHA-256)",
     "aes-256-gcm": "as it was written (AES-256-GCM)",

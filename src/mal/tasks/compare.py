@@ -1,4 +1,4 @@
-"""`mal compare`: runs side by side, on the boxes that all of them have."""
+"""`mal compare`: compare runs on the boxes that all of them have."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ Kind = Literal["results", "labels", "checkpoint"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One of the things that are compared.
+    """A run to compare.
 
     Attributes:
-        name: what it is called in all tables.
+        name: its name in all tables.
         path: a results folder of ``mal evaluate``, a label file or a checkpoint.
-        kind: which of these.
+        kind: which of the three.
     """
 
     name: str
@@ -49,12 +49,12 @@ class CompareOptions:
     """Options of ``mal compare``.
 
     Attributes:
-        contenders: at least two, of different names; the others are compared with the first.
-        spec: how checkpoints are evaluated, and on what; None without a checkpoint.
-        truth: path or URL of the annotation file with the true masks; None takes the one of each results folder.
-        images: path or URL of its pictures; likewise.
-        out: folder of what is written.
-        pictures: boxes shown on the page for each run but the first, half of them gains and half losses.
+        contenders: at least two, with different names; the first is the baseline.
+        spec: decides how and on what checkpoints are evaluated; None without a checkpoint.
+        truth: path or URL of the annotation file with the true masks; None takes that of each results folder.
+        images: path or URL of its images; likewise.
+        out: output folder.
+        pictures: boxes shown on the page for each run but the baseline, half of them gains and half losses.
     """
 
     contenders: tuple[Candidate, ...]
@@ -69,13 +69,13 @@ RESULTS, CLASSES, PAGE = "compare.json", "classes.csv", "compare.html"
 
 
 def run(options: CompareOptions) -> int:
-    """Compare as the options say; writes ``compare.json``, ``classes.csv`` and ``compare.html``.
+    """Compare the runs; writes ``compare.json``, ``classes.csv`` and ``compare.html``.
 
     Returns:
-        Exit code: 0, or 1 where a checkpoint's evaluation could not read an image.
+        Exit code: 0, or 1 if the evaluation of a checkpoint could not read an image.
 
     Raises:
-        UserError: something cannot be read, or no box is in all runs.
+        UserError: an input cannot be read, or no box is in all runs.
     """
     exit_code, runs = _measured_runs(options)
     names = [each.name for each in runs]
@@ -106,9 +106,9 @@ def run(options: CompareOptions) -> int:
 
 
 def _measured_runs(options: CompareOptions) -> tuple[int, list[MeasuredRun]]:
-    """The runs in the order given, and the worst exit code of an evaluation.
+    """Read the runs in the given order; also returns the worst exit code of an evaluation.
 
-    Checkpoints come last, so that a mistake in the other files is told before hours of evaluation.
+    Checkpoints are evaluated last, so that mistakes in other files are reported before hours of evaluation.
     """
     truth, images = options.truth, options.images
     runs: dict[str, MeasuredRun] = {}
@@ -135,7 +135,7 @@ def _measured_runs(options: CompareOptions) -> tuple[int, list[MeasuredRun]]:
 
 
 def _evaluate(contender: Candidate, spec: ExperimentSpec, folder: Path) -> int:
-    """On one device: a process group can be made only once in a process, and there are several evaluations."""
+    """Evaluate on one device: a process can create its process group only once, and there are several evaluations."""
     console.print(f"evaluating {contender.name}: {contender.path}")
     changes = {
         "checkpoint": str(contender.path),

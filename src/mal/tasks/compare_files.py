@@ -22,15 +22,15 @@ from mal.tasks.compare_sources import MeasuredRun
 def compared_boxes(
     runs: Sequence[MeasuredRun], matched: MatchedBoxes, rows: Sequence[int]
 ) -> tuple[dict[int, ComparedBox], list[str]]:
-    """What the page shows of some matched boxes; pictures and true masks are those of the first run.
+    """Collect matched boxes for the page; images and true masks are from the first run.
 
     Args:
-        runs: what was compared.
+        runs: the compared runs.
         matched: their common boxes.
-        rows: those that are wanted.
+        rows: rows of the boxes to show.
 
     Returns:
-        Boxes by row, and why pictures are missing, where some are.
+        Boxes by row, and the reasons for missing images.
     """
     try:
         source = _source(runs[0])
@@ -59,7 +59,7 @@ def _source(run: MeasuredRun) -> AnnotatedImages:
 
 
 def _masks(runs: Sequence[MeasuredRun], matched: MatchedBoxes, rows: Sequence[int]) -> list[dict[int, Rle]]:
-    """For each run its masks by row."""
+    """The masks of each run, by row."""
     found = []
     for number, run in enumerate(runs):
         positions = {row: run.instances[matched.rows[row, number]].annotation_index for row in rows}
@@ -75,7 +75,7 @@ def _of_image(
     source: AnnotatedImages,
     masks: Sequence[dict[int, Rle]],
 ) -> dict[int, ComparedBox]:
-    """The boxes of one image, which is decoded once."""
+    """Build the boxes of one image, which is decoded once."""
     coco = source.coco
     positions = {row: runs[0].instances[matched.rows[row, 0]].annotation_index for row in rows}
     if max(positions.values()) >= len(coco.table):
@@ -113,7 +113,7 @@ CLASS_COLUMNS = {
     "certainty": "how sure it is that the difference is not zero, 0..1",
     "verdict": "`better`, `worse`, `same` or `unclear`",
 }
-"""Columns of ``classes.csv`` and what they mean."""
+"""Columns of ``classes.csv`` and their meaning."""
 
 
 def comparison_json(
@@ -124,15 +124,15 @@ def comparison_json(
     remarks: Sequence[str],
     changes: Sequence[tuple[list[int], list[int]]],
 ) -> dict[str, Any]:
-    """All that was found out, as plain values.
+    """The comparison as plain JSON values.
 
     Args:
-        comparison: the figures.
-        runs: what was compared.
-        matched: which rows of the runs are the same box.
-        classes: names of the classes by their numbers.
-        remarks: what is not the same in all runs.
-        changes: for each run but the first, rows that have gained most and rows that have lost most.
+        comparison: the metrics.
+        runs: the compared runs.
+        matched: rows of the runs that are the same box.
+        classes: class names by class number.
+        remarks: differences between the runs' inputs.
+        changes: for each run but the first, the rows with the largest gains and losses.
     """
     names = [run.name for run in runs]
     return {
@@ -167,7 +167,7 @@ def write_class_rows(comparison: Comparison, names: Sequence[str], classes: Sequ
     """Write ``classes.csv``, the class with most boxes first.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the file cannot be written.
     """
     write_csv(list(CLASS_COLUMNS), _class_rows(comparison, names, classes), path)
 

@@ -1,4 +1,4 @@
-"""What `mal compare` reads of each run: metrics of each box, and masks."""
+"""Read the runs of `mal compare`: metrics of each box, and masks."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ Masks = Callable[[Collection[int]], dict[int, Rle]]
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRun:
-    """One of the runs.
+    """One run of a comparison.
 
     Attributes:
-        name: what it is called.
+        name: its name in tables.
         path: the folder or the file.
-        truth: path of the annotation file with the true masks; empty where nobody knows it.
-        images: folder of the pictures, likewise.
-        settings: of its spec, those that change masks; none of a label file.
-        instances: a row for each box that has a true mask and one of this run.
-        missing: how many boxes with a true mask have none of this run.
-        masks: the masks of some boxes, by their positions in the list of annotations.
-        reading: how it has read the pictures.
+        truth: path of the annotation file with the true masks; empty if unknown.
+        images: folder of the images; empty if unknown.
+        settings: spec fields that change masks; empty for a label file.
+        instances: a row for each box with a true mask and a mask of this run.
+        missing: number of boxes with a true mask but no mask of this run.
+        masks: loads the masks of some boxes, by their positions in the list of annotations.
+        reading: how it has read the images.
     """
 
     name: str
@@ -69,12 +69,12 @@ class MeasuredRun:
 
 
 def results_run(name: str, folder: Path, *, truth: str | None, images: str | None) -> MeasuredRun:
-    """What `mal evaluate` has left in its results folder.
+    """Read the results folder of `mal evaluate`.
 
     Args:
-        name: of the run.
-        folder: that folder, or the one above it.
-        truth, images: where they are now; None takes the paths of the folder's spec.
+        name: name of the run.
+        folder: the results folder, or its parent.
+        truth, images: current paths; None takes those of the folder's spec.
 
     Raises:
         UserError: the folder holds no evaluation.
@@ -98,16 +98,16 @@ def results_run(name: str, folder: Path, *, truth: str | None, images: str | Non
 
 
 def label_run(name: str, path: Path, source: AnnotatedImages, *, images: str) -> MeasuredRun:
-    """Hold a label file against true masks; its annotations are found by image file and id.
+    """Compare a label file with true masks; annotations are matched by image file and id.
 
     Args:
-        name: of the run.
-        path: of the label file.
+        name: name of the run.
+        path: the label file.
         source: the true masks.
-        images: folder of the pictures; may be empty.
+        images: folder of the images; may be empty.
 
     Raises:
-        UserError: it is no COCO file.
+        UserError: the file is not COCO.
     """
     labels = read_coco(path)
     boxes = source.boxes_to_label.take(np.flatnonzero(source.boxes_to_label.has_mask))
@@ -140,7 +140,7 @@ def label_run(name: str, path: Path, source: AnnotatedImages, *, images: str) ->
 
 
 def _failed(path: Path) -> int:
-    """How many boxes an evaluation had to leave out, as their image could not be read."""
+    """The number of boxes that an evaluation left out because their image could not be read."""
     try:
         failed: int = loads(path.read_bytes())[0]["failed"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -168,7 +168,7 @@ def _predicted(path: Path, positions: Collection[int]) -> dict[int, Rle]:
 
 
 def _keys(coco: CocoFile) -> Iterator[tuple[str, str, int] | None]:
-    """Image file, id, and how many annotations before have both; None where the image is not there."""
+    """A key for each annotation: image file, id, and a count of earlier duplicates; None without an image record."""
     seen: Counter[tuple[str, str]] = Counter()
     names: dict[int, str] = {}
     for position, row in enumerate(coco.table.image_rows.tolist()):
@@ -213,7 +213,7 @@ def _measured(
 
 
 def _label(labels: CocoFile, place: int, truths: CocoFile, position: int) -> Rle | str | None:
-    """A label's mask; why it cannot be read; None where there is none, or the file says that it is none of its own."""
+    """The mask of a label, or the reason why it cannot be read; None if it has no mask or is marked as not labeled."""
     record = labels.annotations[place]
     mark = record.get("mal")
     unlabeled = isinstance(mark, dict) and mark.get("status") in ("skipped", "failed")

@@ -15,12 +15,12 @@ from mal.tasks.compare_sources import MeasuredRun
 
 
 def comparison_tables(comparison: Comparison, names: Sequence[str], classes: Sequence[str]) -> Iterator[Table]:
-    """The figures of all runs, then for each run but the first what differs, and the classes that gain and lose most.
+    """Tables: metrics of all runs; then for each run but the first the differences and the classes that change most.
 
     Args:
-        comparison: what was found.
-        names: of the runs.
-        classes: names of the classes by their numbers.
+        comparison: the results.
+        names: names of the runs.
+        classes: class names by class number.
     """
     figures = named_figures(comparison)
     count = f"{comparison.boxes:,} boxes in {comparison.images:,} images that all runs have"
@@ -38,7 +38,7 @@ def comparison_tables(comparison: Comparison, names: Sequence[str], classes: Seq
 
 
 def remarks(runs: Sequence[MeasuredRun], matched: MatchedBoxes) -> list[str]:
-    """What is not the same in all runs, one line each."""
+    """Differences between the runs' inputs, one line each."""
     lines = [f"{run.missing} boxes with a true mask have no mask in {run.name}" for run in runs if run.missing]
     lines += [
         f"{count} of the {len(run.instances)} boxes of {run.name} are not in all runs and are left out"
@@ -70,7 +70,7 @@ def _table(title: str, names: Sequence[str], columns: Sequence[str]) -> Table:
     )
     table.add_column("", overflow="ellipsis", no_wrap=True)
     for name in names:
-        table.add_column(name, justify="right", overflow="fold")  # a long name makes the head higher
+        table.add_column(name, justify="right", overflow="fold")  # a long name makes the header taller
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     return table

@@ -35,14 +35,14 @@ def run(
     skip_broken: bool,
     report: Path | None,
 ) -> int:
-    """Convert, and print what was written and what was not.
+    """Convert, and print what was written and what was left out.
 
     Returns:
-        Exit code: 1 when broken records were left out or nothing was left to write, else 0.
+        Exit code: 1 if broken records were left out or nothing was left to write, else 0.
 
     Raises:
-        UserError: the input is broken (file and line are named), nothing of it was read or written, or the output is
-            there already or cannot be written.
+        UserError: the input is broken (file and line are named), nothing was read or written, or the output exists
+            already or cannot be written.
     """
     if reading.images is not None and not reading.images.is_dir():
         raise UserError(f"--images {reading.images}: no such folder")
@@ -80,7 +80,7 @@ def run(
 
 
 def _wanted_exif(source_format: str, target_format: str, coco: CocoFile, exif: Exif) -> Exif:
-    """What the boxes of the output are to be on."""
+    """The orientation that the output's boxes refer to."""
     if target_format in TURNING:
         return "upright"
     if source_format in TURNING:
@@ -89,7 +89,7 @@ def _wanted_exif(source_format: str, target_format: str, coco: CocoFile, exif: E
 
 
 def _folder_beside(source: Path, source_format: str) -> Path | None:
-    """Where the pictures of a source are when nobody says it: LabelMe has them beside its files."""
+    """The default image folder of a source: LabelMe has images beside its files."""
     if source_format != "labelme":
         return None
     folder = source if source.is_dir() else source.parent
@@ -99,7 +99,7 @@ def _folder_beside(source: Path, source_format: str) -> Path | None:
 def _turning_line(
     coco: CocoFile, images: Path | None, wanted: Exif, source_format: str, target_format: str
 ) -> list[str]:
-    """What to know of pictures that viewers turn, where shapes are not turned with them; at most one line."""
+    """A note on images that viewers turn, if shapes are not turned with them; at most one line."""
     if wanted != coco.images.exif and images is None:
         tool = target_format if target_format in TURNING else source_format
         return [
@@ -113,10 +113,10 @@ def _turning_line(
 
 
 def _files_beside(target: Path, target_format: str, report: Path | None) -> list[Path]:
-    """What is written beside the output.
+    """The files written beside the output.
 
     Raises:
-        UserError: two files would be one.
+        UserError: two of them have the same path.
     """
     settings = [config_file(target)] if target_format == "label-studio" else []
     if report is not None and report.resolve() in {path.resolve() for path in (target, *settings)}:
@@ -130,10 +130,10 @@ def _check_writing(target_format: str, writing: WriteOptions) -> None:
 
 
 def _require_something(coco: CocoFile, source: Path, tally: Tally) -> None:
-    """Refuse a source of which nothing was read, before anything is written.
+    """Refuse a source without readable content before anything is written.
 
     Raises:
-        UserError: there is no image, or no annotation although there were some; it says what was left out.
+        UserError: no image, or none of the annotations, could be read; the message names what was left out.
     """
     left_out = "; ".join(tally.left_out_lines())
     reasons = f" (left out, {left_out})" if left_out else ""

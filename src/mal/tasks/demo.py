@@ -1,4 +1,4 @@
-"""`mal demo`: the whole job on the generated data set."""
+"""`mal demo`: the whole workflow on a generated data set."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SPEC_NAME = "demo.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much the demo does."""
+    """The size of a demo."""
 
     num_train_images: int
     num_val_images: int
@@ -52,20 +52,20 @@ FULL, QUICK = Size(640, 60, 6), Size(8, 4, 1)
 
 
 def run(out_dir: Path, *, quick: bool = False) -> int:
-    """Generate a sample, train on its boxes, evaluate and label held-out pictures, and draw them.
+    """Generate a sample, train on its boxes, evaluate and label held-out images, and draw them.
 
     Args:
-        out_dir: folder of everything that is written; an earlier demo there is replaced.
-        quick: only a moment of training, to see that everything works.
+        out_dir: output folder; an earlier demo there is replaced.
+        quick: train only briefly, to check that everything works.
 
     Returns:
         Exit code 0.
 
     Raises:
-        UserError: the folder holds something else than an earlier demo.
+        UserError: the folder holds something other than an earlier demo.
     """
     size = QUICK if quick else FULL
-    os.environ.pop(CPU_PROCESSES, None)  # other processes would begin the whole demo again
+    os.environ.pop(CPU_PROCESSES, None)  # other ranks would run the whole demo again
     _clear(out_dir)
     _say(1, f"generating {size.num_train_images + size.num_val_images} pictures in {out_dir / 'sample'}")
     sample = make_sample(out_dir / "sample", num_train_images=size.num_train_images, num_val_images=size.num_val_images)
@@ -163,7 +163,7 @@ def _truth(source: AnnotatedImages) -> dict[int, Rle]:
 
 
 def _untrained_masks(spec: ExperimentSpec, source: AnnotatedImages) -> dict[int, Rle]:
-    """What the network says before it has learnt anything."""
+    """Masks of the untrained network."""
     lightning.seed_everything(spec.train.seed, verbose=False)
     network = build_network(spec, "conv")
     labeler = MaskAutoLabeler.from_spec(network, make_teacher(network), spec)

@@ -31,13 +31,13 @@ from mal.training.trial_run import Trial, disk_need, try_steps
 
 
 def run(spec: ExperimentSpec) -> int:
-    """Show what training by this spec would do; nothing is written into the results folder.
+    """Show what training with this spec would do; writes nothing to the results folder.
 
     Returns:
         Exit code 0: training could start.
 
     Raises:
-        UserError: it could not; one line says what to do.
+        UserError: training could not start; one line says what to do.
     """
     if this_launch().rank:
         return 0
@@ -67,7 +67,7 @@ def run(spec: ExperimentSpec) -> int:
 
 
 def _show_plan(start: StartingPoint, plan: DevicePlan, inputs: TrainingInputs, size: RunSize, folder: Path) -> None:
-    """All that is known without a step."""
+    """Show everything known without a training step."""
     dataset = start.spec.dataset
     limits = {"min_obj_size": dataset.min_obj_size, "max_obj_size": dataset.max_obj_size}
     need = disk_need(start.student, start.spec.train, size.steps_per_epoch, folder)

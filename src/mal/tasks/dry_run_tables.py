@@ -24,7 +24,7 @@ REASONS_SHOWN = 12
 
 
 def run_table(start: StartingPoint, plan: DevicePlan, size: RunSize) -> Table:
-    """Where the run would be, with which network, from which weights."""
+    """Results folder, network and initial weights of the run."""
     spec = start.spec
     millions = sum(parameter.numel() for parameter in start.student.parameters()) / 1e6
     return _facts(
@@ -37,7 +37,7 @@ def run_table(start: StartingPoint, plan: DevicePlan, size: RunSize) -> Table:
 
 
 def counts_table(inputs: TrainingInputs) -> Table:
-    """Images, annotations and boxes of both files."""
+    """Numbers of images, annotations and boxes of both files."""
     table = _numbers("what is read", "", "images", "annotations", "boxes", "left out", "masks", "no mask")
     coco, boxes = inputs.source.coco, inputs.training.boxes
     annotations = len(coco.annotations)
@@ -54,11 +54,11 @@ def counts_table(inputs: TrainingInputs) -> Table:
 
 
 def notes_tables(left_out: Sequence[NoteGroup], inputs: TrainingInputs) -> list[Table]:
-    """What is left out or odd of each file; no table for a file where nothing is.
+    """Records left out or odd in each file; no table for a file without any.
 
     Args:
-        left_out: of the training file.
-        inputs: what was read.
+        left_out: note groups of the training file.
+        inputs: the training inputs.
     """
     odd = note_groups(note for note in inputs.notes if note.action in ("clipped", "warned"))
     tables = [_notes_table("training file: left out, clipped or odd", [*left_out, *odd])]
@@ -92,7 +92,7 @@ def size_counts_table(inputs: TrainingInputs) -> Table:
 
 
 def share_line(boxes: Sequence[Box], inputs: TrainingInputs, min_obj_size: float) -> str:
-    """How many boxes are too small to be trained on, which those to label may be nevertheless."""
+    """The share of boxes too small to train on, although boxes to label may be as small."""
     shares = {"training": share_up_to(boxes, min_obj_size)}
     shares["validation"] = share_up_to(_validation_boxes(inputs), min_obj_size)
     told = ", ".join(f"{share:.1%} of the {name} file" for name, share in shares.items() if share is not None)
@@ -100,7 +100,7 @@ def share_line(boxes: Sequence[Box], inputs: TrainingInputs, min_obj_size: float
 
 
 def length_table(spec: ExperimentSpec, size: RunSize) -> Table:
-    """Steps and learning rate."""
+    """Numbers of steps, and learning rates."""
     train = spec.train
     factor = train.batch_size * size.world_size
     floor = (train.min_lr or train.lr * train.min_lr_rate) * factor
@@ -115,7 +115,7 @@ def length_table(spec: ExperimentSpec, size: RunSize) -> Table:
 
 
 def disk_table(need: DiskNeed) -> Table:
-    """Checkpoint files beside the room for them."""
+    """Disk need of the checkpoints, and free space."""
     present = f", of which {bytes_text(need.present_bytes)} are there" if need.present_bytes else ""
     return _facts(
         "disk",
@@ -128,7 +128,7 @@ def disk_table(need: DiskNeed) -> Table:
 def estimate_table(
     start: StartingPoint, plan: DevicePlan, inputs: TrainingInputs, size: RunSize, trial: Trial
 ) -> Table:
-    """Time and memory of the run, from what was measured."""
+    """Estimated time and memory of the run, from measured steps."""
     spec, workers = start.spec, start.spec.dataset.num_workers_per_gpu
     step = trial.seconds_per_step(readers=_readers(plan, workers), batches_per_step=spec.train.accum_grad_batches)
     validation = (trial.validation_box or 0.0) * len(_validation_boxes(inputs)) / size.world_size
@@ -151,12 +151,12 @@ def estimate_table(
 
 
 def bytes_text(count: float) -> str:
-    """A size in MB or GB, with three digits."""
+    """Format a size in MB or GB, with three digits."""
     return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
 
 
 def rough_duration_text(seconds: float) -> str:
-    """Seconds where there are few, else minutes, hours or days."""
+    """Format a duration in seconds, minutes, hours or days, whichever fits."""
     for unit, length in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"
@@ -164,7 +164,7 @@ def rough_duration_text(seconds: float) -> str:
 
 
 def _readers(plan: DevicePlan, workers: int) -> int:
-    """Loader processes of each training process that really run side by side."""
+    """DataLoader workers of each rank that really run in parallel."""
     cores = os.cpu_count() or 1
     return min(workers, max(1, cores * plan.num_nodes // plan.world_size)) if workers else 0
 

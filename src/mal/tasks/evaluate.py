@@ -35,16 +35,16 @@ INSTANCES, CLASSES, PREDICTIONS = "instances.csv", "classes.csv", "predictions.j
 
 
 def run(spec: ExperimentSpec, *, agreement: bool = False, box_noise: bool = False, box_noise_boxes: int = 500) -> int:
-    """Evaluate ``evaluate.checkpoint`` on the validation set; docs/evaluation.md says what it writes.
+    """Evaluate ``evaluate.checkpoint`` on the validation set; docs/evaluation.md lists the output files.
 
     Args:
-        spec: of the run.
-        agreement: also ask the network that the spec does not ask, and say how far the masks of both agree.
-        box_noise: also measure how masks suffer when boxes are drawn carelessly.
-        box_noise_boxes: how many boxes to do that with.
+        spec: the run's spec.
+        agreement: also run the network that the spec does not select, and report the agreement of both masks.
+        box_noise: also measure the effect of inaccurate boxes.
+        box_noise_boxes: number of boxes for that measurement.
 
     Returns:
-        Exit code: 0 when every box with a mask was evaluated, 1 when an image could not be read.
+        Exit code: 0 if every box with a mask was evaluated, 1 if an image could not be read.
 
     Raises:
         UserError: the input does not allow an evaluation; one line says what to do.
@@ -174,7 +174,7 @@ def _milliseconds(found: EvaluationResult) -> float:
 
 
 def _timing(found: EvaluationResult, seconds_figures: float) -> dict[str, float]:
-    """A file of its own, since ``metrics.json`` is the same for every run of the same masks."""
+    """The content of the timing file, separate because ``metrics.json`` is the same for every run of the same masks."""
     return {
         "boxes": len(found.table),
         "seconds": found.seconds,

@@ -39,16 +39,16 @@ Draw = Callable[[Sequence[float], int, int], Rle]
 def mask_precisions(
     coco: CocoFile, table: InstanceTable, classes: ClassNumbers, predictions: Path
 ) -> tuple[dict[str, dict[str, float | None]], list[RecordNote]]:
-    """Mask AP by method. The model's masks have its scores; those of the others have all the same.
+    """Compute mask AP by method. The model's masks have its scores; the baselines' scores are all equal.
 
     Args:
-        coco: the annotation file, which also has the crowd regions.
+        coco: the annotation file, with the crowd regions.
         table: the evaluated boxes.
         classes: their classes.
-        predictions: their masks.
+        predictions: file of their masks.
 
     Returns:
-        Figures by method, and a note for each crowd region that cannot be read.
+        Metrics by method, and a note for each crowd region that cannot be read.
     """
     crowds, notes = _crowds(coco, table, classes)
     truths = [*_truths(coco, table), *crowds]
@@ -105,15 +105,15 @@ def _image(coco: CocoFile, position: int) -> ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationResult:
-    """What a pass found, in the first process that of all.
+    """Results of an evaluation pass; on rank 0, of all ranks.
 
     Attributes:
         table: a row for each box with a true mask.
-        failures: boxes whose image could not be read, or at which a network failed, with the reason.
-        notes: boxes that have no true mask, or one that says nothing about them.
-        vectors: the network's instance vectors, where they were asked for.
-        seconds: the time it took, from the first batch to the last row.
-        seconds_measuring: how much of it went into comparing masks; with a GPU, threads did so at the same time.
+        failures: boxes whose image could not be read, or for which a network failed, with the reason.
+        notes: boxes without a usable true mask.
+        vectors: the network's instance vectors, if requested.
+        seconds: duration, from the first batch to the last row.
+        seconds_measuring: time spent comparing masks; with a GPU, in parallel threads.
     """
 
     table: InstanceTable
@@ -148,14 +148,14 @@ def evaluate_boxes(
 
     Args:
         source: annotation file and images.
-        labeler: makes the masks.
-        classes: of the boxes.
-        processes: who shares the work.
+        labeler: predicts the masks.
+        classes: class numbers of the boxes.
+        processes: the process group.
         predictions: the file for the masks.
-        batch_size: boxes that the network sees at once.
+        batch_size: boxes in a batch.
         num_workers: processes that read images.
-        others: labelers of the networks that ``labeler`` does not ask alone, see :func:`other_networks`; with them, the
-            table says how far student and teacher agree.
+        others: labelers of the other networks, see :func:`other_networks`; with them, the table has the agreement of
+            student and teacher.
         with_vectors: whether to keep the instance vectors.
     """
     truth = GroundTruth(source.coco)
@@ -213,7 +213,7 @@ class _Clock:
 
 
 def _compared(masked: MaskedBoxes, truth: GroundTruth, classes: ClassNumbers) -> Iterator[_Measured | Box]:
-    """What the first labeler's masks are worth, and how far the last two agree; a box at which a network has failed."""
+    """Measure the first labeler's masks and the agreement of the last two; yield the box itself if a network failed."""
     for box, masks in masked:
         true_mask = truth.rle(box)
         whole = [mask for mask in masks if mask is not None]
@@ -230,10 +230,10 @@ def _compared(masked: MaskedBoxes, truth: GroundTruth, classes: ClassNumbers) ->
 
 
 def other_networks(labeler: MaskAutoLabeler) -> list[MaskAutoLabeler]:
-    """The same labeler asking the other network; where it asks the mean of both, one for each.
+    """Copies of the labeler that run the other network; two copies, one for each, if it runs the mean of both.
 
     Raises:
-        UserError: it is of an exported network, which is one only.
+        UserError: the labeler runs an exported network, which is a single one.
     """
     if isinstance(labeler.student, OnnxNetwork):
         raise UserError(f"{labeler.student.path}: holds one network; --agreement needs the checkpoint, which has two")

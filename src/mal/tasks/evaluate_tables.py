@@ -25,14 +25,14 @@ _MASK_AP = {"mask_ap": "mask AP", "mask_ap_50": "mask AP at 0.50", "mask_ap_75":
 
 
 def show_evaluation(figures: EvaluationFigures) -> None:
-    """Print the methods side by side, then the sizes, then the classes."""
+    """Print the tables of methods, sizes and classes."""
     for table in (methods_table(figures), size_metrics_table(figures), class_metrics_table(figures)):
         console.print(table)
         console.print()
 
 
 def methods_table(figures: EvaluationFigures) -> Table:
-    """The model with its intervals, the two masks that cost nothing, and how far the model is above the ellipse."""
+    """The model with its intervals, the two baselines, and the model's lead over the ellipse."""
     table = _table(
         f"mean IoU and more of {figures.model.n:,} boxes in {figures.images:,} images [95 % interval]",
         ["", "model", "box", "ellipse", "model - ellipse"],
@@ -50,7 +50,7 @@ def methods_table(figures: EvaluationFigures) -> Table:
 
 
 def size_metrics_table(figures: EvaluationFigures) -> Table:
-    """Mean IoU over boxes by the size of the box and by that of the true mask."""
+    """Mean IoU over boxes, by box size and by true mask size."""
     table = _table("mean IoU over boxes by size", ["", "how many", "model", "box", "ellipse"])
     methods = (figures.model, figures.box, figures.ellipse)
     for size in SIZE_NAMES:
@@ -64,7 +64,7 @@ def size_metrics_table(figures: EvaluationFigures) -> Table:
 
 
 def class_metrics_table(figures: EvaluationFigures) -> Table:
-    """The classes with most boxes."""
+    """Metrics of the classes with most boxes."""
     classes = sorted(figures.model.by_class.items(), key=lambda item: -item[1].n)
     hidden = len(classes) - CLASSES_SHOWN
     more = f" ({hidden} more in classes.csv)" if hidden > 0 else ""
@@ -76,7 +76,7 @@ def class_metrics_table(figures: EvaluationFigures) -> Table:
 
 
 def box_noise_table(noise: BoxNoise) -> Table:
-    """Mean IoU over boxes by kind and level of noise."""
+    """Mean IoU over boxes, by kind and level of noise."""
     table = _table(
         f"mean IoU of {noise.boxes:,} boxes under noise, a share of their sides",
         ["noise", "model", "box", "ellipse", "model - ellipse"],

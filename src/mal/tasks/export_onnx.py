@@ -20,16 +20,16 @@ from mal.models.predict import Network, PredictionMode
 def run(
     checkpoint: Path, out: Path, *, network: Network = "student", opset: int = LEAST_OPSET, decrypt: bool = False
 ) -> int:
-    """Export, compare with PyTorch on generated scenes, and say how they compare.
+    """Export, compare with PyTorch on generated scenes, and print the comparison.
 
-    An ONNX file cannot be encrypted: with a key in the environment it is written only where ``decrypt`` says so.
+    An ONNX file cannot be encrypted: if the environment has a key, it is written only with ``decrypt``.
 
     Returns:
         Exit code 0.
 
     Raises:
-        UserError: the checkpoint cannot be read or exported, the file cannot be written or would hold in clear what is
-            encrypted, or it computes something else.
+        UserError: the checkpoint cannot be read or exported, the file cannot be written or would hold encrypted content
+            unencrypted, or its output differs.
     """
     import_onnx_package("onnxruntime")
     key = resolve_encryption_key()

@@ -38,18 +38,18 @@ SHARDS_NAME = "shards"
 def run(spec: ExperimentSpec, *, overwrite: bool = False, restart: bool = False) -> int:
     """Label every box of ``inference.ann_path``; writes the label file and ``inference_report.json``.
 
-    A run that was stopped goes on where it was.
+    A stopped run is resumed.
 
     Args:
-        spec: what to do.
+        spec: the run's spec.
         overwrite: whether a finished label file may be replaced.
-        restart: whether what an unfinished run has done is thrown away.
+        restart: whether to discard the results of an unfinished run.
 
     Returns:
-        Exit code: 0 when every box that should have a mask got one, 1 when an image could not be read.
+        Exit code: 0 if every box that should have a mask got one, 1 if an image could not be read.
 
     Raises:
-        UserError: the input does not allow labelling; one line says what to do.
+        UserError: the input does not allow labeling; one line says what to do.
     """
     with run_folder(spec, "inference", keep_spec=False) as (folder, status):
         places = LabelPlaces(
@@ -66,14 +66,14 @@ def run(spec: ExperimentSpec, *, overwrite: bool = False, restart: bool = False)
 
 @dataclass(frozen=True, slots=True)
 class LabelPlaces:
-    """Where a run of labelling writes.
+    """Output paths of a labeling run.
 
     Attributes:
         labels: the label file.
-        report, skipped: what became of the annotations, as JSON and as a table.
-        shards: folder of what is found out on the way.
+        report, skipped: the outcomes of the annotations, as JSON and as CSV.
+        shards: folder of intermediate results.
         spec: the complete spec; None writes none.
-        page: the report for people; None writes none.
+        page: the HTML report; None writes none.
     """
 
     labels: Path
@@ -94,22 +94,22 @@ def label_file(
     status: StatusLog | None = None,
     exif_option: str = "dataset.exif=upright",
 ) -> int:
-    """Label what the section ``inference`` names: the one way of ``mal label`` and ``mal inference``.
+    """Label the input of the section ``inference``; used by ``mal label`` and ``mal inference`` alike.
 
     Args:
         spec: as the user gave it.
-        places: where the results go.
-        start: starts the processes that a complete spec asks for.
+        places: output paths.
+        start: starts the process group of a complete spec.
         overwrite: whether a finished label file may be replaced.
-        restart: whether what an unfinished run has done is thrown away.
-        status: where the end is noted.
-        exif_option: how a person asks for upright pictures.
+        restart: whether to discard the results of an unfinished run.
+        status: log of the run's end.
+        exif_option: the option for upright images, as messages name it.
 
     Returns:
-        Exit code as of `run`.
+        Exit code as in `run`.
 
     Raises:
-        UserError: as `run`.
+        UserError: as in `run`.
     """
     assert spec.inference.ann_path
     assert spec.inference.img_dir

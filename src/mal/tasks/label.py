@@ -27,21 +27,21 @@ def run(
     overwrite: bool = False,
     restart: bool = False,
 ) -> int:
-    """Label the COCO file that a spec names, or photos.
+    """Label the COCO file of a spec, or photos.
 
     Args:
-        spec: made of the command line.
-        out: COCO file to write; with photos it may be None, then only the overlays are written.
-        photos: what to label in place of a COCO file.
+        spec: made from the command line.
+        out: COCO file to write; with photos, None writes only the overlays.
+        photos: photos to label instead of a COCO file.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:<index>`` or ``mps``.
         overwrite: whether a finished ``out`` may be replaced.
-        restart: whether what an unfinished run has done is thrown away.
+        restart: whether to discard the results of an unfinished run.
 
     Returns:
-        Exit code: 0 when every box that should have a mask got one, else 1.
+        Exit code: 0 if every box that should have a mask got one, else 1.
 
     Raises:
-        UserError: the input does not allow labelling; one line says what to do.
+        UserError: the input does not allow labeling; one line says what to do.
     """
     if photos:
         return label_photos(photos, spec, partial(_labeler, spec, device), out=out, overwrite=overwrite)

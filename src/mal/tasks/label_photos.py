@@ -1,4 +1,4 @@
-"""Single photos and boxes given on the command line: an overlay of each, and one COCO file of all."""
+"""Label single photos with boxes from the command line: an overlay for each, and one COCO file for all."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _OUTSIDE = "lies outside the photo, no mask"
 
 @dataclass(frozen=True, slots=True)
 class LabeledPhoto:
-    """What became of a photo.
+    """The results of a photo.
 
     Attributes:
-        photo: as asked for.
-        size: width and height in pixels; None where it could not be read.
-        labels: one for each box; None where it has no mask.
-        reasons: why not, for each box; empty where it has one.
+        photo: as given on the command line.
+        size: width and height in pixels; None if the photo could not be read.
+        labels: one for each box; None if it has no mask.
+        reasons: for each box why it has no mask; empty if it has one.
     """
 
     photo: Photo
@@ -59,17 +59,17 @@ def label_photos(
     out: Path | None,
     overwrite: bool,
 ) -> int:
-    """Label photo after photo; one that cannot be read does not keep the others from their masks.
+    """Label one photo after the other; an unreadable one does not stop the others.
 
     Args:
         photos: at least one.
         spec: as the user gave it.
-        load: gives the labeler, and the spec completed by its checkpoint.
-        out: COCO file to write; with None only the overlays are written.
+        load: returns the labeler, and the spec completed by its checkpoint.
+        out: COCO file to write; None writes only the overlays.
         overwrite: whether ``out`` may be replaced.
 
     Returns:
-        Exit code: 1 when a box has no mask, else 0.
+        Exit code: 1 if a box has no mask, else 0.
 
     Raises:
         UserError: a file may not be written, or no photo can be read.
@@ -137,7 +137,7 @@ def _labels(
 ) -> tuple[list[MaskLabel | None], list[str]]:
     height, width = image.shape[:2]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BoxWarning)  # said already, in the words of the options
+        warnings.simplefilter("ignore", BoxWarning)  # reported already, in the words of the options
         masks = labeler.label_instances(image, _xyxy(boxes), batch_size=spec.inference.batch_size)
     rles = [mask.rle() if mask else empty_rle(width, height) for mask in masks]
     if spec.masks.no_overlap:
@@ -172,11 +172,11 @@ def _coco_document(done: Sequence[LabeledPhoto], min_score: float | None) -> dic
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The photos' paths in the folder that holds them all."""
+    """The photos' paths, relative to their common folder."""
     absolute = [path.absolute() for path in paths]
     try:
         folder = os.path.commonpath([path.parent for path in absolute])
-    except ValueError:  # on drives of Windows that have no folder in common
+    except ValueError:  # Windows drives have no common folder
         return [path.as_posix() for path in absolute]
     return [path.relative_to(folder).as_posix() for path in absolute]
 

@@ -1,4 +1,4 @@
-"""A photo and its boxes, as ``mal label`` is asked for them; light, so that the command line can build it."""
+"""A photo and its boxes for ``mal label``; imports nothing heavy, so that the command line can build it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Photo:
     """A photo to label.
 
     Attributes:
-        path: of the picture.
+        path: image file.
         boxes: left, top, width, height in pixels of the photo, one for each object.
-        overlay: picture to write of the photo with its masks.
+        overlay: image file to write, the photo with its masks.
     """
 
     path: Path

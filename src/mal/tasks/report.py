@@ -30,11 +30,11 @@ def of_evaluation(
     """Write the report of an evaluation.
 
     Args:
-        folder: that `mal evaluate` has written.
+        folder: results folder of `mal evaluate`.
         out: the page; None means `report.html` in that folder.
-        ann, images: the evaluated file and its images, if they have moved.
+        ann, images: the evaluated file and its images, if they were moved.
         train: results folder of the training; None looks beside the checkpoint.
-        pictures: masks that are shown as pictures.
+        pictures: number of masks shown as images.
 
     Returns:
         Exit code 0.
@@ -57,16 +57,16 @@ def of_labels(
     only_missing: bool = False,
     reading: Reading = AS_STORED,
 ) -> int:
-    """Write the report of a label file, and the masks that a person should see first as a table and as a COCO file.
+    """Write the report of a label file, and the review queue as a table and as a COCO file.
 
     Args:
         ann: the label file.
         images: folder of its images.
         out: the page; None means `<name>_report.html` beside the label file.
-        pictures: masks that are shown as pictures.
-        review: how many masks the review queue holds; 0 writes none.
-        only_missing: whether files that are there stay as they are.
-        reading: how the pictures are read; that boxes and masks are on turned ones, the file may say itself.
+        pictures: number of masks shown as images.
+        review: length of the review queue; 0 writes none.
+        only_missing: whether to keep existing files.
+        reading: how images are read; the file itself may say that boxes and masks refer to turned images.
 
     Returns:
         Exit code 0.
@@ -87,7 +87,7 @@ def of_labels(
 
 
 def after_a_run(write: Callable[[], int]) -> None:
-    """Write a report as the last step of a task; where that fails, the task's own results are no worse for it."""
+    """Write a report as the last step of a task; a failure is reported and leaves the task's results valid."""
     try:
         write()
     except UserError as error:

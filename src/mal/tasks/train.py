@@ -26,13 +26,13 @@ from mal.training.summary import TrainingSummary
 
 
 def run(spec: ExperimentSpec) -> int:
-    """Train as ``spec.train`` says; resumes by itself from ``mal_model_latest.pth`` in the results folder.
+    """Train as ``spec.train`` says; resumes automatically from ``mal_model_latest.pth`` in the results folder.
 
     Returns:
-        Exit code 0 when training is complete.
+        Exit code 0 once training is complete.
 
     Raises:
-        UserError: the input or the environment does not allow it; one line says what to do.
+        UserError: the input or the environment does not allow training; one line says what to do.
     """
     with run_folder(spec, "train") as (folder, status):
         plan = plan_devices(
