@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -18,7 +19,13 @@ def test_the_report_of_an_evaluation_lies_in_its_folder(files, capfd):
     outcome = run_mal(capfd, "report", files.results)
     assert outcome.exit_code == 0
     assert f"report page: {files.results / 'report.html'}" in outcome.out
-    assert (files.results / "report_figures" / "iou_histogram.png").is_file()
+    assert (files.results / "report_figures" / "iou_histogram.svg").is_file()
+
+
+def test_without_matplotlib_the_report_says_how_to_have_png(files, capfd, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    outcome = run_mal(capfd, "report", files.results)
+    assert "report_figures (SVG; for PNG too: pip install 'mask-auto-labeler[charts]')" in outcome.out
 
 
 def test_the_report_of_labels_comes_with_a_review_queue_of_the_asked_size(files, tmp_path, capfd):

@@ -111,7 +111,7 @@ def test_converting_an_absurd_size_to_pictures_says_so_and_takes_no_memory(side,
 def test_a_finished_run_that_is_repeated_writes_what_is_missing_and_only_that(run):
     assert run.inference().exit_code == 0
     stamps = {path: path.stat().st_mtime_ns for path in run.results.rglob("*") if path.name not in ("status.json",)}
-    gone = [run.results / name for name in ("report.html", "review_queue.json", "report_figures/sizes.png")]
+    gone = [run.results / name for name in ("report.html", "review_queue.json", "report_figures/sizes.svg")]
     contents = {path: path.read_bytes() for path in gone}
     for path in gone:
         path.unlink()

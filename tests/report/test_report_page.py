@@ -84,13 +84,10 @@ def test_the_tile_shows_the_model_beside_ellipse_and_box(page, findings):
     assert "filled box 0.500" in page
 
 
-def test_the_charts_are_written_as_pictures_too(written):
-    names = {path.stem for path in written.figures}
-    assert names == {"iou_histogram", "calibration", "sizes", "classes"}
-    for path in written.figures:
-        with Image.open(path) as picture:
-            assert picture.width > 1000
-            assert picture.convert("L").getextrema()[0] < 100
+def test_the_charts_are_written_as_files_too(written):
+    names = {path.name for path in written.figures if path.suffix == ".svg"}
+    assert names == {"iou_histogram.svg", "calibration.svg", "sizes.svg", "classes.svg"}
+    assert all(path.is_file() for path in written.figures)
 
 
 def test_a_picture_shows_the_masks_in_its_own_pixels(page):

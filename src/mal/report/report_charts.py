@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mal.printable import printable
 from mal.report.chart_model import Axis, Bar, Chart, Line, Mark, Role, number_axis
 from mal.report.demo_page import Points, TrainingCurves
 from mal.report.report_data import Column, Instances
@@ -115,7 +116,8 @@ def class_bars(instances: Instances) -> Chart:
     """Mean of the lead measure of the classes with most masks, best first."""
     assert instances.lead
     values = instances.measures[instances.lead]
-    rows = [(name, _known(values[instances.class_numbers == n])) for n, name in enumerate(instances.class_names)]
+    names = [printable(name) for name in instances.class_names]
+    rows = [(name, _known(values[instances.class_numbers == n])) for n, name in enumerate(names)]
     rows = sorted((row for row in rows if len(row[1])), key=lambda row: -len(row[1]))[:CLASSES_SHOWN]
     rows.sort(key=lambda row: row[1].mean())
     marks = [

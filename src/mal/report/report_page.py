@@ -10,8 +10,8 @@ import numpy as np
 
 from mal import __version__
 from mal.files import atomic_file, remove_stale_temp_files
+from mal.report.chart_files import write_chart
 from mal.report.chart_model import Chart
-from mal.report.chart_png import write_chart
 from mal.report.gallery_selection import galleries
 from mal.report.page import render
 from mal.report.page_data import make_thumbnails, page_data, script_json
@@ -96,7 +96,7 @@ class WrittenReport:
 
     Attributes:
         html: the page.
-        figures: the charts as PNG.
+        figures: the charts as SVG, and as PNG where that is possible.
         num_pictures: masks that the page shows as pictures.
         problems: images that could not be read, one line each.
     """
@@ -110,7 +110,7 @@ class WrittenReport:
 def write_report(
     findings: ReportData, path: Path, *, pictures: int = PICTURES, only_missing: bool = False
 ) -> WrittenReport | None:
-    """Write the page, and its charts as PNG into the folder `<its name>_figures` beside it.
+    """Write the page, and its charts as files into the folder `<its name>_figures` beside it.
 
     Args:
         findings: what is known of the masks.
@@ -172,12 +172,8 @@ def _charts(findings: ReportData) -> list[Chart]:
 
 def _write_figures(findings: ReportData, charts: list[Chart], folder: Path, *, only_missing: bool) -> list[Path]:
     remove_stale_temp_files(folder)
-    paths = []
-    for chart in _all_charts(findings, charts):
-        paths.append(folder / f"{chart.name}.png")
-        if not (only_missing and paths[-1].exists()):
-            write_chart(chart, paths[-1])
-    return paths
+    written = [write_chart(chart, folder, only_missing=only_missing) for chart in _all_charts(findings, charts)]
+    return [path for paths in written for path in paths]
 
 
 def _all_charts(findings: ReportData, charts: list[Chart]) -> list[Chart]:

@@ -22,7 +22,7 @@ from mal.metrics.box_noise import KINDS, LEVELS, NOISY, BoxNoise, NoisyTable, no
 from mal.metrics.instance_table import InstanceTable
 from mal.metrics.iou import mask_iou
 from mal.models.predict import NO_NUMBER
-from mal.report.chart_png import write_chart
+from mal.report.chart_files import write_chart
 from mal.report.report_charts import box_noise_chart
 from mal.runtime.process_group import ProcessGroup
 
@@ -84,7 +84,7 @@ def measure_box_noise(
 
 
 def write_box_noise(noise: BoxNoise, folder: Path) -> None:
-    """Write ``box_noise.json``, the same as ``box_noise.csv``, and the curves as ``box_noise.png``.
+    """Write ``box_noise.json``, the same as ``box_noise.csv``, and the curves as ``box_noise.svg`` and ``.png``.
 
     Raises:
         UserError: a file cannot be written.
@@ -94,7 +94,7 @@ def write_box_noise(noise: BoxNoise, folder: Path) -> None:
         (kind, point.level, point.model, point.box, point.ellipse) for kind in KINDS for point in getattr(noise, kind)
     ]
     write_csv(("kind", "level", "model", "box", "ellipse"), rows, folder / "box_noise.csv")
-    write_chart(box_noise_chart(noise.model_dump()), folder / "box_noise.png")
+    write_chart(box_noise_chart(noise.model_dump()), folder)
 
 
 def _chosen(boxes: Boxes, max_boxes: int) -> Boxes:

@@ -8,6 +8,7 @@ from pathlib import Path
 from mal.console import console
 from mal.errors import UserError
 from mal.plain_files import AS_STORED, Reading
+from mal.report.chart_files import png_is_possible
 from mal.report.evaluation_results import read_evaluation
 from mal.report.label_results import read_labels
 from mal.report.report_data import ReportData
@@ -107,3 +108,8 @@ def _write(data: ReportData, page: Path, pictures: int, *, only_missing: bool = 
         f"report page: {page} ({len(data.instances):,} masks, {written.num_pictures} as pictures, {size:.1f} MB)",
         soft_wrap=True,
     )
+    if written.figures and not png_is_possible():
+        console.print(
+            f"charts: {written.figures[0].parent} (SVG; for PNG too: pip install 'mask-auto-labeler[charts]')",
+            soft_wrap=True,
+        )
