@@ -1,1 +1,1 @@
-"""Devices, processes, threads and the run folder: what every task needs around its work."""
+"""Devices, processes, threads and the run folder, shared by all tasks."""

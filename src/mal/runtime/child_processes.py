@@ -1,4 +1,4 @@
-"""Child processes on one machine: when one fails, all end soon."""
+"""End all child processes on one machine soon after one fails."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import lightning.pytorch.strategies.launchers.subprocess_script as trainer_launc
 from mal.runtime.devices import this_launch
 
 SECONDS_BETWEEN_LOOKS = 0.5
-SECONDS_TO_NOTICE = 5.0  # for a process that hears of another's end by itself, and ends in good order
+SECONDS_TO_NOTICE = 5.0  # so that a process that notices another's end by itself can exit cleanly
 
 
 def end_together() -> None:
-    """Let no process outlive another that failed; to be called before processes are started, and in each of them.
+    """Let no process outlive another that failed; call it before processes are started, and in each of them.
 
     The trainer's own watch ends this process by SIGKILL, which hides the exit code, and leaves the others alone when
     this one fails. Processes of torchrun and SLURM are theirs to end.
@@ -32,7 +32,7 @@ def end_together() -> None:
 
 
 def is_lost_process_error(error: BaseException) -> bool:
-    """Whether an error says no more than that another process no longer answers."""
+    """Whether an error only says that another process no longer answers."""
     text = str(error)
     return isinstance(error, RuntimeError) and any(
         sign in text for sign in ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL error")

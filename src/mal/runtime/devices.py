@@ -16,7 +16,7 @@ from mal.runtime.fsdp import ShardedStrategy
 
 
 def peak_bytes_of_process() -> int:
-    """Resident bytes, the libraries' own included and those of loader processes not; not to be asked on Windows."""
+    """Peak resident bytes of this process, including libraries but not loader processes; not for Windows."""
     status = Path("/proc/self/status")
     if status.exists():  # Linux hands ru_maxrss of a process on to the programs that it starts
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
@@ -32,18 +32,18 @@ CPU_PROCESSES = "MAL_CPU_PROCESSES"
 _TORCHRUN, _SLURM = "torchrun", "SLURM"
 _PROCESSES_FLAG = {_TORCHRUN: "--nproc-per-node", _SLURM: "--ntasks-per-node"}
 _NODES_FLAG = {_TORCHRUN: "--nnodes", _SLURM: "--nodes"}
-_SHELLS = ("bash", "interactive")  # names of SLURM jobs that are a person's shell, as the trainer sees it too
+_SHELLS = ("bash", "interactive")  # names of interactive SLURM jobs, as the trainer defines them too
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How this process came to be.
+    """How this process was launched.
 
     Attributes:
-        launcher: ``torchrun`` or ``SLURM``; None where a person, or the trainer itself, started the process.
-        rank: number of this process among all of the run, 0 for the first.
-        per_node: processes that the launcher started on this machine; None where nothing says so.
-        num_nodes: machines that the launcher uses.
+        launcher: ``torchrun`` or ``SLURM``; None if a user, or the trainer itself, started the process.
+        rank: global rank, 0 for the first.
+        per_node: processes that the launcher started on this machine; None if unknown.
+        num_nodes: number of machines that the launcher uses.
     """
 
     launcher: str | None
@@ -55,12 +55,12 @@ class Launch:
         """Refuse a number of machines other than the launcher's.
 
         Args:
-            num_nodes: what the spec asks for.
+            num_nodes: the spec's value.
             task: section of the spec.
 
         Raises:
-            UserError: the two disagree, nothing has started the other machines, or SLURM does not say how many
-                processes each of them runs.
+            UserError: the two disagree, no launcher started the other machines, or SLURM does not give the number
+                of processes of each.
         """
         if self.launcher is not None and self.per_node is None:
             raise UserError(f"{self.launcher}: several tasks without {_PROCESSES_FLAG[self.launcher]}=N; give it that")
@@ -77,7 +77,7 @@ class Launch:
         )
 
     def check_gpus(self, num_gpus: int, task: str) -> None:
-        """Refuse another number of processes than there are GPUs to use.
+        """Refuse a number of processes other than the number of GPUs to use.
 
         Raises:
             UserError: the launcher started more or fewer processes than the spec names GPUs.
@@ -91,7 +91,7 @@ class Launch:
 
 
 def this_launch() -> Launch:
-    """What the environment says of this process."""
+    """Read the launch of this process from the environment."""
     environment = os.environ
     if "TORCHELASTIC_RUN_ID" in environment:
         names = ("RANK", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE")
@@ -123,15 +123,15 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 @dataclass(frozen=True, slots=True)
 class DevicePlan:
-    """What to tell the trainer.
+    """Devices and precision for the trainer.
 
     Attributes:
         accelerator: ``gpu``, ``mps`` or ``cpu``.
         devices: indices of the GPUs, or a number of processes, on each machine.
         num_nodes: machines.
-        strategy: ``ddp`` or ``fsdp`` where processes share the work, ``auto`` for one process.
+        strategy: ``ddp`` or ``fsdp`` for several processes, ``auto`` for one.
         precision: the trainer's name of the precision.
-        summary: one line for people.
+        summary: one line for the terminal.
     """
 
     accelerator: str
@@ -143,7 +143,7 @@ class DevicePlan:
 
     @property
     def world_size(self) -> int:
-        """Processes over all machines."""
+        """Number of processes on all machines."""
         per_node = self.devices if isinstance(self.devices, int) else len(self.devices)
         return per_node * self.num_nodes
 
@@ -161,20 +161,20 @@ class DevicePlan:
 def plan_devices(
     *, gpu_ids: list[int], num_nodes: int, strategy: str, use_amp: bool, task: Task = "train"
 ) -> DevicePlan:
-    """Choose the devices for what a spec asks for; without a GPU the same spec runs on Apple's MPS or the CPU.
+    """Choose the devices for a spec; without a GPU the same spec runs on Apple's MPS or the CPU.
 
-    GPUs are asked for by the spec. On a CPU the launcher says how many processes there are; without one
-    ``MAL_CPU_PROCESSES`` does, for servers with several sockets and for trying things out.
+    The spec sets the GPUs. On a CPU the launcher sets the number of processes; without a launcher
+    ``MAL_CPU_PROCESSES`` does, for servers with several sockets and for trials.
 
     Args:
         gpu_ids: GPUs to use on each machine.
         num_nodes: machines.
         strategy: ``ddp`` or ``fsdp``.
-        use_amp: half precision where the hardware gains from it.
+        use_amp: use half precision if the hardware gains from it.
         task: section of the spec, for messages.
 
     Raises:
-        UserError: a GPU that is not there, or other processes or machines than those that were started.
+        UserError: a GPU does not exist, or processes or machines differ from those that were launched.
     """
     launch = this_launch()
     launch.check_nodes(num_nodes, task)
@@ -192,14 +192,14 @@ def plan_devices(
     if per_node * num_nodes == 1:
         return DevicePlan(accelerator, devices, 1, "auto", precision, f"{name}, precision {precision}")
     if strategy == "fsdp" and precision == "16-mixed":
-        precision = "32-true"  # the trainer scales no losses for shards
+        precision = "32-true"  # the trainer supports no loss scaling with sharding
     machines = f" on each of {num_nodes} machines" if num_nodes > 1 else ""
     summary = f"{name}{machines}, precision {precision}, {strategy} over {per_node * num_nodes} processes"
     return DevicePlan(accelerator, devices, num_nodes, strategy, precision, summary)
 
 
 def choose_precision(accelerator: str) -> Precision:
-    """Mixed precision where the hardware gains from it, bfloat16 before float16 since it needs no loss scaling."""
+    """Choose mixed precision if the hardware gains from it, bfloat16 before float16 since it needs no loss scaling."""
     if accelerator == "gpu":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
     if accelerator == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):

@@ -17,15 +17,15 @@ from torch.optim import Optimizer
 
 
 class ShardedStrategy(ModelParallelStrategy):
-    """Fully sharded data parallelism (FSDP2) whose checkpoints are those of any other strategy.
+    """Fully sharded data parallelism (FSDP2) with the same checkpoints as any other strategy.
 
-    Networks are shared out by :meth:`shard`, block by block. Checkpoints hold whole tensors under the usual names, the
-    optimiser's by their place among the parameters that learn, so that a run goes on under another strategy or with
-    another number of processes. During validation every process holds the whole weights: no forward pass then waits
-    for another process, however many batches each of them has.
+    :meth:`shard` shards networks block by block. Checkpoints hold whole tensors under the usual names, those of the
+    optimizer by index among the trained parameters, so that a run can resume under another strategy or world size.
+    During validation every rank holds the whole weights: no forward pass then waits for another rank, however many
+    batches each has.
 
     Args:
-        world_size: processes over all machines.
+        world_size: number of ranks on all machines.
     """
 
     def __init__(self, world_size: int) -> None:
@@ -33,22 +33,22 @@ class ShardedStrategy(ModelParallelStrategy):
 
     @property
     def restore_checkpoint_after_setup(self) -> bool:
-        """As with the other strategies: weights come before the optimiser."""
+        """Restore weights before the optimizer, as with the other strategies."""
         return False
 
     @property
     def lightning_restore_optimizer(self) -> bool:
-        """The trainer asks for it by :meth:`load_optimizer_state_dict`."""
+        """The trainer restores it through :meth:`load_optimizer_state_dict`."""
         return True
 
     def shard(self, network: nn.Module) -> None:
-        """Give every process its part of a network, of the first process's weights; ``network.backbone`` by blocks."""
+        """Shard a network with rank 0's weights over all ranks; ``network.backbone`` by blocks."""
         network.to(self.root_device)
         for tensor in (*network.parameters(), *network.buffers()):
             torch.distributed.broadcast(tensor.detach(), src=0)
         mesh = self.device_mesh["data_parallel"]
         for module in (*list_blocks(network.get_submodule("backbone")), network):
-            # The outermost module, too, lets go of its whole weights: a teacher has no backward pass that would.
+            # Reshard the outermost module too: a teacher has no backward pass that would do it.
             fully_shard(module, mesh=mesh, reshard_after_forward=True)
 
     def on_validation_start(self) -> None:
@@ -58,7 +58,7 @@ class ShardedStrategy(ModelParallelStrategy):
             module.unshard()
 
     def on_validation_end(self) -> None:
-        """Keep this process's part again."""
+        """Reshard the weights."""
         for module in self._sharded_modules():
             module.set_reshard_after_forward(True, recurse=False)
             module.reshard()
@@ -70,7 +70,7 @@ class ShardedStrategy(ModelParallelStrategy):
         model: LightningModule | nn.Module | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Step, then take the first process's buffers (running means of batch norms), as DDP does."""
+        """Step, then broadcast rank 0's buffers (running means of batch norms), as DDP does."""
         output = super().optimizer_step(optimizer, closure, model, **kwargs)
         buffers = [buffer for buffer in self._module.buffers() if buffer.is_floating_point()]
         if buffers:
@@ -81,11 +81,11 @@ class ShardedStrategy(ModelParallelStrategy):
         return output
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        """Whole tensors on the CPU; empty in all processes but the first."""
+        """Whole tensors on the CPU; empty on all ranks but 0."""
         return self._gathered(self._module.state_dict())
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """Likewise of an optimiser, in the form of its own ``state_dict``."""
+        """The same for an optimizer, in the form of its own ``state_dict``."""
         if isinstance(optimizer, LightningOptimizer):
             optimizer = optimizer.optimizer
         saved = optimizer.state_dict()
@@ -93,17 +93,17 @@ class ShardedStrategy(ModelParallelStrategy):
         return {**saved, "state": state} if self.is_global_zero else {}
 
     def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = None) -> dict[str, Any]:
-        """Read the file as every strategy does; the base class would read weights from it by itself."""
+        """Read the file as every strategy does; the base class would load weights from it by itself."""
         return self.checkpoint_io.load_checkpoint(checkpoint_path)
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
-        """Take this process's part of whole tensors."""
+        """Load this rank's shard of whole tensors."""
         targets = self._module.state_dict()
         parts = {name: _part(value, targets.get(name)) for name, value in checkpoint["state_dict"].items()}
         self._module.load_state_dict(parts, strict=strict)
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        """Likewise for the optimisers."""
+        """The same for the optimizers."""
         for optimizer, saved in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             state = {
@@ -121,7 +121,7 @@ class ShardedStrategy(ModelParallelStrategy):
         return [module for module in self._module.modules() if isinstance(module, FSDPModule)]
 
     def _gathered(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Whole values one after the other, so that one tensor at a time is whole in the other processes."""
+        """Gather values one after the other, so that other ranks hold only one whole tensor at a time."""
         whole = {}
         for name, value in values.items():
             tensor = value.full_tensor() if isinstance(value, DTensor) else value
@@ -131,7 +131,7 @@ class ShardedStrategy(ModelParallelStrategy):
 
 
 def list_blocks(backbone: nn.Module) -> list[nn.Module]:
-    """The blocks or stages that hold most of a backbone, one after the other; none where it has no such list."""
+    """List the blocks or stages that hold most of a backbone, in order; empty if it has no such list."""
     lists = [module for module in backbone.modules() if isinstance(module, nn.ModuleList | nn.Sequential)]
     return list(max(lists, key=_num_values, default=nn.ModuleList()))
 
@@ -141,7 +141,7 @@ def _num_values(module: nn.Module) -> int:
 
 
 def _part(value: Any, target: Tensor | None) -> Any:
-    """The part of a whole tensor that belongs here, if ``target`` is shared out; a collective call."""
+    """This rank's shard of a whole tensor, if ``target`` is sharded; a collective call."""
     if not isinstance(target, DTensor) or not isinstance(value, Tensor) or value.shape != target.shape:
         return value
     return distribute_tensor(value.to(target.device), target.device_mesh, target.placements)

@@ -18,7 +18,7 @@ from mal.runtime.devices import choose_precision, plan_devices
 
 Agreed = TypeVar("Agreed")
 
-# Processes that label wait for the slowest one at the end; whoever started them ends them all when one is lost.
+# Labeling ranks wait for the slowest one at the end; the launcher ends them all when one is lost.
 NCCL_TIMEOUT = timedelta(days=30)
 
 AUTOCAST_DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -29,9 +29,9 @@ class ProcessGroup:
     """The processes that share a task.
 
     Attributes:
-        rank: number of this one.
-        world_size: how many there are.
-        device: where this one computes.
+        rank: rank of this process.
+        world_size: number of ranks.
+        device: device of this process.
         autocast_dtype: half precision to compute in; None for float32.
     """
 
@@ -41,7 +41,7 @@ class ProcessGroup:
     autocast_dtype: torch.dtype | None
 
     def agree(self, decide: Callable[[], Agreed]) -> Agreed:
-        """What the first process decides, in all processes."""
+        """Broadcast rank 0's decision to all ranks."""
         values: list[Any] = [None if self.rank else decide()]
         if self.world_size > 1:
             torch.distributed.broadcast_object_list(values, src=0)
@@ -49,7 +49,7 @@ class ProcessGroup:
         return result
 
     def gather(self, value: Any) -> list[Any]:
-        """The values of all processes, in order of rank; nothing in all processes but the first."""
+        """Gather the values of all ranks on rank 0, in order; empty on the others."""
         if self.world_size == 1:
             return [value]
         values: list[Any] = [None] * self.world_size if not self.rank else []
@@ -70,7 +70,7 @@ def single_process_on(device: str, *, use_amp: bool) -> ProcessGroup:
 
 
 def start_processes(spec: ExperimentSpec, task: Literal["evaluate", "inference"]) -> ProcessGroup:
-    """Start what a task's ``gpu_ids`` and ``num_nodes`` ask for; each process has a whole network.
+    """Start the processes of a task's ``gpu_ids`` and ``num_nodes``; each has a whole network.
 
     On a CPU masks are always computed in float32, so that they are the same on every machine.
     """

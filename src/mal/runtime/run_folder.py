@@ -23,17 +23,17 @@ NOTES_SHOWN = 5
 
 @contextmanager
 def run_folder(spec: ExperimentSpec, task: Task, *, keep_spec: bool = True) -> Iterator[tuple[Path, StatusLog]]:
-    """Make the results folder of a task, save the resolved spec there, and log how the task ends.
+    """Create the results folder of a task, save the resolved spec there, and log how the task ends.
 
-    Of several processes only the first is heard, except that any may log why it stops.
+    Only rank 0 logs, except that any rank may log why it stops.
 
     Args:
-        spec: of the run.
-        task: what it does.
-        keep_spec: whether the spec is saved at once; else the task saves it when it is sure to replace the results.
+        spec: the run's spec.
+        task: the task.
+        keep_spec: whether to save the spec at once; otherwise the task saves it when it is certain to replace results.
 
     Raises:
-        UserError: the folder cannot be made or written.
+        UserError: the folder cannot be created or written.
     """
     quiet_libraries()
     rank = this_launch().rank
@@ -62,7 +62,7 @@ def run_folder(spec: ExperimentSpec, task: Task, *, keep_spec: bool = True) -> I
 
 
 def show_notes(notes: Sequence[RecordNote], status: StatusLog) -> None:
-    """Name the first records that need a person's eye, what concerns a whole file first; all go to the status file."""
+    """Print the first records that need attention, notes on whole files first; log all to the status file."""
     notes = sorted(notes, key=lambda note: not note.is_on_file)
     for note in notes:
         status.write(_line(note), level="warning")
@@ -78,7 +78,7 @@ def _line(note: RecordNote) -> str:
 
 
 def quiet_libraries() -> None:
-    """Keep the trainer's advertising and its advice to programmers off the user's screen."""
+    """Silence Lightning's tips and developer warnings."""
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")

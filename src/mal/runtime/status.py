@@ -1,4 +1,4 @@
-"""`status.json`: the progress of a run, one JSON object a line, for programs that watch it."""
+"""`status.json`: the progress of a run, one JSON object a line, for programs that monitor it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Level = Literal["info", "warning", "error"]
 class StatusLog:
     """Appends to ``status.json`` in a results folder.
 
-    A log is not worth a run: where the disk is full, the line is left out, and the person is told once.
+    A full disk does not stop the run: the line is left out, and the user is warned once.
 
     Args:
-        results_dir: the folder; made when it does not exist.
-        enabled: false in all processes but the first.
+        results_dir: the folder; created if needed.
+        enabled: False on all ranks but 0.
     """
 
     def __init__(self, results_dir: Path, *, enabled: bool = True) -> None:
@@ -54,7 +54,7 @@ class StatusLog:
     def _append(self, line: bytes) -> None:
         with self.path.open("ab", buffering=0) as file:
             end = file.tell()
-            # A full disk takes a part of a line, which would spoil the next one.
+            # A full disk may store part of a line, which would corrupt the next one.
             if file.write(line) < len(line):
                 file.truncate(end)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

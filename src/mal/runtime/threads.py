@@ -1,4 +1,4 @@
-"""Background threads for work that a GPU need not wait for."""
+"""Background threads, for work that must not block a GPU."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from torch import Tensor
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-PendingArray = Callable[[], npt.NDArray[np.float32]]  # waits for numbers to arrive from a GPU
+PendingArray = Callable[[], npt.NDArray[np.float32]]  # waits for values from a GPU
 
-ENCODERS = 4  # threads beside a GPU
+ENCODERS = 4  # threads when a GPU computes
 
 
 def num_encoder_threads(device: torch.device) -> int:
-    """How many threads should make masks while a device computes: none where it is the CPU, whose cores are busy."""
+    """Number of threads that encode masks while a device computes; 0 on the CPU, whose cores are busy."""
     return 0 if device.type == "cpu" else ENCODERS
 
 
 def map_in_threads(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int) -> Iterator[Result]:
-    """Results of ``work`` on items, in their order, each while later items are made.
+    """Apply ``work`` to items in threads; yields the results in order while later items are produced.
 
     Args:
-        work: runs in other threads; its error is raised here.
-        items: at most ``threads`` more of them are taken than results were given out.
-        threads: 0 works on each item in turn.
+        work: runs in other threads; its errors are raised here.
+        items: at most ``threads`` more items are taken than results were yielded.
+        threads: 0 runs in this thread.
     """
     if not threads:
         yield from map(work, items)
@@ -47,7 +47,7 @@ def map_in_threads(work: Callable[[Item], Result], items: Iterable[Item], *, thr
 
 
 def copy_to_cpu_async(tensor: Tensor) -> PendingArray:
-    """Start to copy a float32 tensor to the CPU; the function that is given waits for it to arrive."""
+    """Start to copy a float32 tensor to the CPU; the returned function waits for the copy."""
     if tensor.device.type != "cuda":
         array: npt.NDArray[np.float32] = tensor.cpu().numpy()
         return lambda: array

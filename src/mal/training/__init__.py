@@ -1,1 +1,1 @@
-"""How the student learns: the step, the schedule, the files of a run."""
+"""Training: the step, the learning-rate schedule, callbacks, and the files of a run."""

@@ -26,14 +26,14 @@ STEPS_BETWEEN_FIGURES = 10
 
 
 class StepLog(Callback):
-    """Logs the training figures of every tenth step.
+    """Logs the training metrics of every tenth step.
 
-    The trainer would log them after all callbacks, so that a run which is stopped by one that saves the state would
-    never log its last step. To be placed before such callbacks; the trainer's own log of steps is to be off.
+    The trainer logs them after all callbacks, so a run stopped by a checkpoint callback would never log its last step.
+    Place this callback before those, and turn the trainer's own step log off.
     """
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        """Log what the module logged in this step, under the number of the step, 0 for the first."""
+        """Log this step's metrics under the step number, 0 for the first."""
         step = trainer.global_step - 1
         if trainer.fit_loop._should_accumulate() or step % STEPS_BETWEEN_FIGURES:
             return
@@ -44,7 +44,7 @@ class StepLog(Callback):
 
 
 def train_figures(trainer: Trainer) -> dict[str, Tensor]:
-    """Scalars of the last step by name, ``train/loss`` and the like; still on their device."""
+    """Scalars of the last step by name, such as ``train/loss``; still on their device."""
     return {name: value for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
 
 
@@ -52,7 +52,7 @@ MAX_SEED = 2**32 - 1
 
 
 def seed_everything(train: TrainConfig) -> int:
-    """Seed all generators as a spec says, and choose cuDNN's kernels; returns the seed, a fresh one for -1."""
+    """Seed all generators and configure cuDNN as a spec says; returns the seed, a fresh one for -1."""
     torch.backends.cudnn.benchmark = train.cudnn.benchmark
     torch.backends.cudnn.deterministic = train.cudnn.deterministic
     if train.seed < 0:
@@ -64,10 +64,10 @@ def seed_everything(train: TrainConfig) -> int:
 class StepSeeds(Callback):
     """Seeds torch before every batch from (seed, process, epoch, batch), so that no random state has to be saved.
 
-    Stochastic depth is what draws them.
+    Stochastic depth uses these random numbers.
 
     Args:
-        boxes: whose seed it is.
+        boxes: has the run's seed.
     """
 
     def __init__(self, boxes: BoxCropDataset) -> None:
@@ -81,19 +81,19 @@ class StepSeeds(Callback):
 
 
 def batch_seed(seed: int, rank: int, epoch: int, batch_idx: int) -> int:
-    """A seed of 64 bits that no other batch has."""
+    """A 64-bit seed, unique to the batch."""
     return int(np.random.SeedSequence([seed, rank, epoch, batch_idx]).generate_state(1, np.uint64)[0])
 
 
 class LastEpochValidation(Callback):
-    """Lets the last epoch end with a validation, whatever the interval."""
+    """Makes the last epoch end with a validation, whatever the interval."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the epoch that a run resumes in, which does not begin again."""
+        """Check the epoch in which a run resumes, since it does not start again."""
         self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Set the interval to one when the last epoch begins."""
+        """Set the interval to 1 when the last epoch begins."""
         if trainer.current_epoch + 1 == trainer.max_epochs:
             trainer.check_val_every_n_epoch = 1
 
@@ -102,17 +102,17 @@ IDS_NAMED = 16
 
 
 class NonFiniteGuard(Callback):
-    """Logs the gradient norm, clips it on request, and stops or skips where loss or gradient are not finite.
+    """Logs the gradient norm, clips it on request, and stops or skips if loss or gradient are not finite.
 
     Args:
-        annotation_ids: of the annotations, by their places in the file.
-        skip_bad_steps: leave such a step out and count it, rather than stop.
-        clip_grad_norm: longest gradient; 0 for any.
-        files: knows the last checkpoint.
-        status: where a skipped step is written down.
+        annotation_ids: annotation ids by position in the file.
+        skip_bad_steps: skip and count such a step instead of stopping.
+        clip_grad_norm: largest gradient norm; 0 for no limit.
+        files: has the last checkpoint.
+        status: log of skipped steps.
 
     Attributes:
-        num_skipped: steps that were left out, over all runs that this one goes on from.
+        num_skipped: number of skipped steps, including those of the runs that this one resumes.
     """
 
     def __init__(
@@ -135,42 +135,42 @@ class NonFiniteGuard(Callback):
         self._buffers: list[Tensor] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """State for the checkpoint."""
         return {"num_skipped": self.num_skipped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Restore the count."""
         self.num_skipped = state_dict["num_skipped"]
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: TrainBatch, batch_idx: int
     ) -> None:
-        """Remember which boxes are in the batch, and what a forward pass changes."""
+        """Store the boxes of the batch, and the buffers that a forward pass changes."""
         self._positions = batch.positions
         if self._skip_bad_steps and not self._losses:
             self._buffers = [buffer.clone() for buffer in _student(pl_module).buffers()]
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
-        """Remember the loss; a step may sum up several."""
+        """Store the loss; a step may sum up several."""
         assert self._positions is not None
         self._losses.append((loss.detach(), self._positions))
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Judge the step that is about to be taken.
+        """Check loss and gradient before the optimizer step.
 
         Raises:
-            UserError: loss or gradient are not finite, and such steps are not to be skipped.
+            UserError: loss or gradient are not finite, and skipping is off.
         """
         losses, self._losses = self._losses, []
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = total_grad_norm(parameters)
         pl_module.log("train/grad_norm", norm, logger=False)
         suspects = [positions for loss, positions in losses if not torch.isfinite(loss)]
-        # With float16 a gradient may overflow in good health: its scaler skips the step and takes a smaller scale.
+        # A float16 gradient may overflow without a fault: the scaler skips the step and lowers its scale.
         overflows = getattr(trainer.precision_plugin, "scaler", None) is None and not torch.isfinite(norm)
         if self._any_process(trainer, bool(suspects) or overflows):
             self._report(trainer, suspects or [positions for _, positions in losses], is_loss=bool(suspects))
-            optimizer.zero_grad(set_to_none=True)  # an optimiser passes over parameters that have no gradient
+            optimizer.zero_grad(set_to_none=True)  # an optimizer ignores parameters without a gradient
             for buffer, before in zip(_student(pl_module).buffers(), self._buffers, strict=True):
                 buffer.copy_(before)
         elif self._clip_grad_norm:
@@ -194,7 +194,7 @@ class NonFiniteGuard(Callback):
 
 
 def total_grad_norm(parameters: Sequence[Tensor]) -> Tensor:
-    """Length of all gradients together; a scalar, the same in every process."""
+    """Norm of all gradients together; a scalar, the same on every rank."""
     norm = torch.nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
     return norm.full_tensor() if isinstance(norm, DTensor) else norm
 

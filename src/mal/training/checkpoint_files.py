@@ -1,4 +1,4 @@
-"""Which checkpoint files training writes, when, and which of them it keeps."""
+"""Write checkpoint files during training: which, when, and which of them are kept."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from mal.training.stop_signals import StopSignals
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Checkpoints that are whole or not there, and that run no code when they are read.
+    """Writes checkpoints atomically, and reads them without executing code.
 
     Args:
-        encryption_key: with one they are written encrypted; both kinds are read.
+        encryption_key: encrypts written files; encrypted and unencrypted files are read.
     """
 
     def __init__(self, encryption_key: str | None = None) -> None:
@@ -34,7 +34,7 @@ class AtomicCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a checkpoint; always as plain data, whatever is asked for."""
+        """Read a checkpoint, always as plain data."""
         return read_tensors(Path(path), self._encryption_key)
 
     def remove_checkpoint(self, path: str | Path) -> None:
@@ -50,13 +50,13 @@ _NOTHING, _SAVE, _STOP = range(3)
 
 @dataclass(frozen=True, slots=True)
 class KeepingRules:
-    """Which numbered files are written and kept.
+    """Rules for writing and keeping numbered files.
 
     Attributes:
-        interval: epochs or steps between files; the end of training writes one in any case.
-        unit: what ``interval`` counts.
-        last_n: how many of these files are kept, the newest ones; 0 for all.
-        best: how many files are kept for their validation mIoU, whether their turn has come or not.
+        interval: epochs or steps between files; the end of training always writes one.
+        unit: unit of ``interval``.
+        last_n: number of newest files to keep; 0 keeps all.
+        best: number of files to keep for their validation mIoU, due or not.
     """
 
     interval: int
@@ -67,12 +67,12 @@ class KeepingRules:
 
 @dataclass(frozen=True, slots=True)
 class NumberedFile:
-    """A file that a run has written and kept.
+    """A numbered file that a run has written and kept.
 
     Attributes:
-        name: in the results folder.
-        is_due: its turn had come; else it was written for its score.
-        miou: what the validation before it found; None where there was none.
+        name: file name in the results folder.
+        is_due: True if the interval asked for it, False if it was written for its score.
+        miou: mIoU of the validation before it; None without one.
     """
 
     name: str
@@ -81,21 +81,21 @@ class NumberedFile:
 
 
 class CheckpointFiles(Callback):
-    """Writes ``model_epoch_NNN.pth`` (or ``model_step_NNNNNN.pth``), and two files that are always there:
+    """Writes ``model_epoch_NNN.pth`` (or ``model_step_NNNNNN.pth``), and two more files:
 
-    ``mal_model_latest.pth`` is the newest state, also from within an epoch: every so many minutes, before a validation,
-    and when a signal asks the run to stop. ``model_best.pth`` is the file with the best validation mIoU.
+    ``mal_model_latest.pth`` is the newest state, also from within an epoch: written at a time interval, before a
+    validation, and when a signal asks the run to stop. ``model_best.pth`` is the file with the best validation mIoU.
 
     Args:
         results_dir: folder of the files.
-        rules: which numbered files there are.
-        minutes: longest time without a saved state; 0 leaves that to the numbered files.
-        signals: knows when to stop.
-        status: where each file is announced.
+        rules: which numbered files to write and keep.
+        minutes: longest time without a saved state; 0 disables saving by time.
+        signals: says when to stop.
+        status: log of written files.
 
     Attributes:
-        files: numbered files that are kept, the oldest first.
-        newest: the file with the newest state; None before there is one.
+        files: kept numbered files, the oldest first.
+        newest: the file with the newest state; None before the first.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class CheckpointFiles(Callback):
 
     @property
     def best(self) -> NumberedFile | None:
-        """The file with the best validation mIoU; None when nothing was validated."""
+        """The file with the best validation mIoU; None without a validation."""
         return self._by_score()[0] if self._by_score() else None
 
     def state_dict(self) -> dict[str, Any]:
@@ -122,11 +122,11 @@ class CheckpointFiles(Callback):
         return {"files": [list(astuple(file)) for file in self.files]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the files of the run."""
+        """Restore the list of the run's files."""
         self.files = [NumberedFile(*values) for values in state_dict["files"]]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count from the state where the run resumes, which has its file; forget files that are not here."""
+        """Count from the resumed state, which has its file; drop files that do not exist here."""
         found = [file for file in self.files if (self.results_dir / file.name).exists()]
         self.files = trainer.strategy.broadcast(found)
         self._saved_step = trainer.global_step
@@ -135,10 +135,10 @@ class CheckpointFiles(Callback):
             self.newest = Path(trainer.ckpt_path)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        """Save between two steps where steps are counted, time is up or a signal has come."""
+        """Save between two steps if the step interval or the time is up, or a signal has come."""
         loop = trainer.fit_loop.epoch_loop
         if loop.batch_progress.is_last_batch or loop._should_accumulate():
-            return  # the end of the epoch has its own turn; half a step is no state to go on from
+            return  # the end of the epoch saves by itself; a state within a step cannot be resumed
         step = trainer.global_step
         if self.rules.unit == "step" and step % self.rules.interval == 0:
             self._save_numbered(trainer, NumberedFile(f"model_step_{step:06d}.pth", is_due=True, miou=None))
@@ -149,21 +149,21 @@ class CheckpointFiles(Callback):
             self._signals.stop(trainer, self._place(trainer))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the epoch's training, so that whatever ends the validation costs none of it."""
+        """Save before the validation, so that a stop during it loses no training."""
         self._save_latest(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, *args: Any) -> None:
-        """Stop within a validation; a run that goes on begins it again."""
+        """Stop within a validation on a signal; a resumed run restarts the validation."""
         if self._signals.received is not None:
             self._signals.stop(trainer, self._place(trainer))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember the score of this epoch."""
+        """Store the score of this epoch."""
         assert isinstance(pl_module, MalModule)
         self._miou = pl_module.last_scores.get("val/mIoU")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write a file every so many epochs, after the last one, and for a score among the best."""
+        """Write a file at the epoch interval, after the last epoch, and for a score among the best."""
         epoch = trainer.current_epoch
         done = trainer.global_step if self.rules.unit == "step" else epoch + 1
         is_due = done % self.rules.interval == 0 or epoch + 1 == trainer.max_epochs
@@ -178,10 +178,10 @@ class CheckpointFiles(Callback):
             self._signals.stop(trainer, self._place(trainer))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Make a state from within a validation one that begins this validation again."""
+        """Change a state from within a validation so that a resumed run restarts this validation."""
         if trainer.validating:
             progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
-            begun = {"ready": 1, "started": 1, "processed": 0, "completed": 0}  # how the trainer tells "in the middle"
+            begun = {"ready": 1, "started": 1, "processed": 0, "completed": 0}  # how the trainer marks a started batch
             progress["total"] = begun
             progress["current"] = dict.fromkeys(begun, 0)
 
@@ -213,7 +213,7 @@ class CheckpointFiles(Callback):
     def _save(self, trainer: Trainer, name: str) -> None:
         path = self.results_dir / name
         for logger in trainer.loggers:
-            logger.save()  # a run that goes on from this file does not write these points again
+            logger.save()  # a run resumed from this file does not log these points again
         trainer.save_checkpoint(path)
         self.newest = path
         self._saved_step = trainer.global_step
@@ -231,7 +231,7 @@ class CheckpointFiles(Callback):
         return file.miou is not None and len(better) < self.rules.best
 
     def _by_score(self) -> list[NumberedFile]:
-        """Validated files, the best first; of equal ones the older first."""
+        """Validated files, the best first; of equal scores the older first."""
         scored = [file for file in self.files if file.miou is not None]
         return sorted(scored, key=lambda file: -(file.miou or 0.0))
 

@@ -23,7 +23,7 @@ class TrainingData(LightningDataModule):
     Args:
         inputs: checked boxes and masks.
         spec: the whole spec.
-        place: where in the run this one goes on.
+        place: position in the run at which training resumes.
     """
 
     def __init__(self, inputs: TrainingInputs, spec: ExperimentSpec, place: TrainingPlace) -> None:
@@ -34,26 +34,26 @@ class TrainingData(LightningDataModule):
 
     @property
     def seed(self) -> int:
-        """Of the order of the boxes and of all samples."""
+        """Seed for the order of boxes and for all samples."""
         return self.inputs.training.seed
 
     def setup(self, stage: str) -> None:
-        """Agree on the seed; where the spec leaves it open, every process has come with its own."""
+        """Agree on the seed; if the spec leaves it open, every rank has drawn its own."""
         self.inputs.training.seed = self._trainer.strategy.broadcast(self.seed)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """State for the checkpoint."""
         return {"seed": self.seed}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on with the run's own seed where the spec leaves it open."""
+        """Restore the run's own seed if the spec leaves it open."""
         if self.spec.train.seed < 0:
             self.inputs.training.seed = state_dict["seed"]
 
     def train_dataloader(self) -> DataLoader[TrainBatch]:
-        """Training batches; the first pass begins at the place where the run goes on.
+        """Training batches; the first epoch begins where the run resumes.
 
-        The loader has to be told that place: the trainer names the epoch only after the workers have begun to read.
+        The loader needs this position early: the trainer sets the epoch only after the workers have started to read.
         """
         loader = train_loader(
             self.inputs.training,

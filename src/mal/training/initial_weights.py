@@ -1,4 +1,4 @@
-"""The initial weights of a run: random, pretrained, or those of an earlier run that it resumes."""
+"""The initial weights of a run: random, pretrained, or from the run that it resumes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class StartingPoint:
     """Both networks before the first step.
 
     Attributes:
-        spec: as given, and with the network of the weights where it leaves that open.
-        student: filled from ``pretrained_model_path`` if given; a run that resumes fills it later.
-        teacher: likewise; a copy of the student where the file has none.
-        resume_from: checkpoint of the run that goes on; None for a new run.
-        place: where in that run.
-        steps_done: optimiser steps of that run so far.
-        warning: what the person should know about the checkpoint; None when all is well.
+        spec: as given, with open network fields filled from the weights.
+        student: loaded from ``pretrained_model_path`` if given; a resumed run loads it later.
+        teacher: likewise; a copy of the student if the file has none.
+        resume_from: checkpoint of the resumed run; None for a new run.
+        place: position in that run.
+        steps_done: optimizer steps of that run so far.
+        warning: a problem with the checkpoint to report; None if there is none.
     """
 
     spec: ExperimentSpec
@@ -44,14 +44,14 @@ class StartingPoint:
 
 
 def resolve_initial_weights(spec: ExperimentSpec, results_dir: Path) -> StartingPoint:
-    """Choose and read the weights that a run starts with, and say which they are.
+    """Choose, load and report the weights that a run starts with.
 
-    A checkpoint to resume goes before pretrained weights; the given one before the latest in the results folder. Where
-    that is damaged, the newest good one beside it takes its place.
+    A checkpoint to resume wins over pretrained weights, and a given one over the latest in the results folder. If the
+    latest is damaged, the newest good one beside it is used.
 
     Raises:
-        UserError: a file cannot be read, fits the spec's network in no tensor, holds values that are not numbers, or is
-            to be resumed from and has weights only.
+        UserError: a file cannot be read, no tensor fits the spec's network, values are not finite, or a file to resume
+            from has weights only.
         LockedFile: a file is encrypted with another key.
         DamagedFile: a file that the spec names is damaged.
     """
@@ -65,7 +65,7 @@ def resolve_initial_weights(spec: ExperimentSpec, results_dir: Path) -> Starting
     else:
         checkpoint = load_checkpoint(pretrained, resolve_encryption_key(spec)) if pretrained else None
     if checkpoint is not None:
-        # A run that resumes compares the whole section itself, later; pretrained weights may fit in part.
+        # A resumed run compares the whole section later; pretrained weights may fit in part.
         spec = complete_spec_from_checkpoint(
             spec, checkpoint.spec, checkpoint.path, must_agree=() if resume_from else ("arch",)
         )
@@ -92,7 +92,7 @@ def resolve_initial_weights(spec: ExperimentSpec, results_dir: Path) -> Starting
 
 @dataclass(frozen=True, slots=True)
 class _Resumed:
-    """The checkpoint of a run that goes on, and what is to be said about it."""
+    """The checkpoint of a resumed run, and a warning about it."""
 
     checkpoint: Checkpoint
     warning: str | None = None
@@ -115,8 +115,8 @@ def _weights_to_resume(spec: ExperimentSpec, results_dir: Path) -> _Resumed | No
 
 
 def _newest_good(latest: Path, key: str | None, error: DamagedFile) -> tuple[Path, int]:
-    """The checkpoint of most steps beside a damaged one, and its steps."""
-    # The latest file is often another name of a numbered one, which is then damaged too. Numbered names come first.
+    """Find the checkpoint with most steps beside a damaged one; returns it and its steps."""
+    # The latest file is often a link to a numbered one, which is then damaged too. Numbered names come first.
     others = [path for path in sorted(latest.parent.glob("[!.]*.pth"), reverse=True) if not path.samefile(latest)]
     steps = {path: count for path in others if (count := _steps_done(path, key)) is not None}
     if not steps:
@@ -129,7 +129,7 @@ def _newest_good(latest: Path, key: str | None, error: DamagedFile) -> tuple[Pat
 
 
 def _steps_done(path: Path, key: str | None) -> int | None:
-    """None for a file that no run can go on from."""
+    """Optimizer steps of a checkpoint; None if it cannot be resumed."""
     try:
         training = load_checkpoint(path, key).training
     except LockedFile:

@@ -28,10 +28,10 @@ class TrainingInputs:
 
     Attributes:
         source: the training file with its images.
-        training: samples, one a box.
-        validation: annotations with masks; None when there are none.
-        evaluator: compares with those masks; None when there are none.
-        notes: records of either file that were left out or are odd.
+        training: samples, one for each box.
+        validation: annotations with masks; None without any.
+        evaluator: compares with those masks; None without any.
+        notes: records of either file that are skipped or odd.
     """
 
     source: AnnotatedImages
@@ -102,16 +102,16 @@ CATEGORIES_SHOWN = 5
 
 
 def run_notes(spec: ExperimentSpec, coco: CocoFile, boxes: Sequence[Box], world_size: int) -> list[RecordNote]:
-    """What a person should know of a run that can start.
+    """Warnings about a run that can start.
 
     Args:
         spec: the whole spec.
         coco: the training file.
-        boxes: what is trained on.
-        world_size: processes that share a step.
+        boxes: the training boxes.
+        world_size: number of ranks.
 
     Raises:
-        UserError: there are fewer boxes than processes.
+        UserError: there are fewer boxes than ranks.
     """
     if len(boxes) < world_size:
         raise UserError(

@@ -30,7 +30,7 @@ _WRITERS_THREAD = "_AsyncWriterThread"
 
 
 class EventFiles(TensorBoardLogger):
-    """TensorBoard's logger, but files that cannot be written are a UserError, raised once; later calls do nothing."""
+    """TensorBoard logger that raises a UserError once if its files cannot be written; later calls do nothing."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -42,7 +42,7 @@ class EventFiles(TensorBoardLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The writer of the files; made when it is first asked for."""
+        """The event file writer, created on first use."""
         with self._explain_disk_errors():
             return super().experiment
 
@@ -55,7 +55,7 @@ class EventFiles(TensorBoardLogger):
 
     @rank_zero_only
     def add_picture(self, tag: str, picture: npt.NDArray[np.uint8], step: int) -> None:
-        """Write a picture, (H, W, 3) uint8."""
+        """Write an image, (H, W, 3) uint8."""
         if not self._is_broken and self.experiment:
             with self._explain_disk_errors():
                 self.experiment.add_image(tag, picture, step, dataformats="HWC")
@@ -63,14 +63,14 @@ class EventFiles(TensorBoardLogger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Bring what was logged to the disk."""
+        """Flush the files to disk."""
         if not self._is_broken:
             with self._explain_disk_errors():
                 super().save()
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Close the files; a run that failed has an error of its own to tell."""
+        """Close the files; a failed run reports its own error."""
         if threading.excepthook is self._hook:
             threading.excepthook = self._outer_hook
         self._is_broken = self._is_broken or status != "success"
@@ -81,7 +81,7 @@ class EventFiles(TensorBoardLogger):
     def _explain_disk_errors(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError) as error:  # the base class makes a ValueError of all that it meets
+        except (OSError, ValueError) as error:  # the base class turns every error into a ValueError
             cause = disk_error(error)
             if cause is None:
                 raise
@@ -90,7 +90,7 @@ class EventFiles(TensorBoardLogger):
                 raise cannot_write(Path(self.log_dir), cause) from error
 
     def _pass_over_writers(self, failure: threading.ExceptHookArgs) -> None:
-        """The thread that writes hands its error on to the run, which tells it; Python would print it as well."""
+        """Silence the writer thread's traceback: the run reports its error, and Python would print it again."""
         if type(failure.thread).__name__ != _WRITERS_THREAD:
             self._outer_hook(failure)
 
@@ -98,12 +98,12 @@ class EventFiles(TensorBoardLogger):
 class TensorBoardLog(EventFiles):
     """Writes to ``<results_dir>/tensorboard``.
 
-    What an earlier run logged after the step that this one goes on from is hidden. What it logged at that step stays,
-    and is not logged again where this run comes to it a second time, as to a validation that was broken off.
+    Points that an earlier run logged after the resumed step are hidden. Points at that step stay and are not logged
+    again, for example after an interrupted validation.
 
     Args:
-        results_dir: of the training.
-        steps_done: optimiser steps of the earlier run; 0 for a new one.
+        results_dir: results folder of the training.
+        steps_done: optimizer steps of the earlier run; 0 for a new one.
     """
 
     def __init__(self, results_dir: Path, steps_done: int) -> None:
@@ -112,12 +112,12 @@ class TensorBoardLog(EventFiles):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Write scalars by name, as they are at a step (0 is the first)."""
+        """Write scalars by name at a step (0 is the first)."""
         super().log_metrics({tag: value for tag, value in metrics.items() if not self._is_there(tag, step)}, step)
 
     @rank_zero_only
     def log_picture(self, tag: str, picture: npt.NDArray[np.uint8], step: int) -> None:
-        """Write a picture, (H, W, 3) uint8, as it is at a step."""
+        """Write an image, (H, W, 3) uint8, at a step."""
         if not self._is_there(tag, step):
             self.add_picture(tag, picture, step)
 
@@ -130,7 +130,7 @@ class TensorBoardLog(EventFiles):
 
 
 def tags_at(folder: Path, step: int) -> set[str]:
-    """Names of what the event files of a folder hold at a step and no later run has hidden."""
+    """Tags in the event files of a folder at a step, without those that a later run has hidden."""
     tags: set[str] = set()
     for path in sorted(folder.glob("events.out.tfevents.*")):
         for event in EventFileLoader(str(path)).Load():
@@ -145,15 +145,15 @@ _WANDB_HOST = "https://api.wandb.ai"
 
 
 def run_loggers(spec: ExperimentSpec, results_dir: Path, *, steps_done: int = 0) -> list[Logger]:
-    """TensorBoard files in ``<results_dir>/tensorboard``, and the trackers that the spec asks for.
+    """Create the loggers: TensorBoard files in ``<results_dir>/tensorboard``, and the spec's trackers.
 
     Args:
-        spec: sections ``wandb`` (used where a person is logged in to it) and ``mlflow``.
-        results_dir: of the training.
-        steps_done: optimiser steps of the run that this one goes on with; see :class:`TensorBoardLog`.
+        spec: sections ``wandb`` (used if the user is logged in) and ``mlflow``.
+        results_dir: results folder of the training.
+        steps_done: optimizer steps of the resumed run; see :class:`TensorBoardLog`.
 
     Raises:
-        UserError: MLflow is asked for and not installed, or its server does not take the run.
+        UserError: MLflow is enabled and not installed, or its server refuses the run.
     """
     loggers: list[Logger] = [TensorBoardLog(results_dir, steps_done)]
     if spec.wandb.enable and importlib.util.find_spec("wandb") and _wandb_login():
@@ -191,7 +191,7 @@ def _mlflow_logger(spec: ExperimentSpec) -> Logger:
 
 
 def _wandb_login() -> bool:
-    """Whether this person has given the wandb client a key; asking would stop a batch job."""
+    """Whether the wandb client has a key; a prompt would block a batch job."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", _WANDB_HOST)).hostname or ""

@@ -1,4 +1,4 @@
-"""A few validation masks as a picture in TensorBoard, the same boxes every time."""
+"""Draw a few validation masks as an image in TensorBoard, the same boxes every time."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ LEGEND = "Tinted: the predicted mask. White line: the true one. Frame: the box. 
 
 
 class MaskPictures(Callback):
-    """Draws some of the masks of each validation, small objects first, without asking the network again.
+    """Draws some masks of each validation, small objects first, without another forward pass.
 
-    The first process draws those of the chosen boxes that it validates on; nothing is gathered from the others. So the
-    number of tiles differs a little where several processes share the work.
+    Rank 0 draws those of the chosen boxes that it validates; nothing is gathered from other ranks, so the number of
+    tiles varies a little with the world size.
 
     Args:
-        boxes: what is validated on.
-        evaluator: makes the masks and knows the true ones.
+        boxes: validation boxes.
+        evaluator: makes the masks and has the true ones.
     """
 
     def __init__(self, boxes: Boxes, evaluator: Evaluator) -> None:
@@ -64,20 +64,20 @@ class MaskPictures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Draw what was chosen of this batch; ``outputs`` are its probabilities, (B, 1, S, S)."""
+        """Draw the chosen boxes of this batch; ``outputs`` are its probabilities, (B, 1, S, S)."""
         for index, box in enumerate(batch.boxes):
             if self._chosen is not None and box.position in self._chosen:
                 self._draw(batch, index, outputs)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the tiles into one picture."""
+        """Put the tiles into one image."""
         loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLog)]
         if not self._tiles or not loggers:
             return
         by_size = [tile for _, tile in sorted(self._tiles, key=itemgetter(0))]
         picture = mask_sheet(by_size, f"Epoch {trainer.current_epoch + 1}")
         for logger in loggers:
-            logger.log_picture(TAG, picture, trainer.global_step - 1)  # as the trainer counts for the figures
+            logger.log_picture(TAG, picture, trainer.global_step - 1)  # as the trainer counts for metrics
         self._tiles = []
 
     def _draw(self, batch: CropBatch, index: int, probs: Tensor) -> None:
@@ -100,7 +100,7 @@ class MaskPictures(Callback):
 
 
 def spread_over_sizes(areas: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.int64]:
-    """Indices of at most ``count`` of (N,) areas, from small to large, at even distances in their order of size."""
+    """Choose at most ``count`` of (N,) areas, evenly spaced by rank of size; returns indices, small to large."""
     by_size = np.argsort(areas, kind="stable")
     if len(by_size) <= count:
         return by_size
@@ -108,7 +108,7 @@ def spread_over_sizes(areas: npt.NDArray[np.float64], count: int) -> npt.NDArray
 
 
 def mask_sheet(tiles: Sequence[Pixels], heading: str) -> Pixels:
-    """Tiles of equal size in rows under a heading, (H, W, 3) uint8; some are left out where there are many."""
+    """Arrange tiles of equal size in rows under a heading, (H, W, 3) uint8; leaves some out if there are many."""
     if len(tiles) > NUM_TILES:
         tiles = [tiles[number * len(tiles) // NUM_TILES] for number in range(NUM_TILES)]
     columns = min(COLUMNS, len(tiles))
@@ -120,7 +120,7 @@ def mask_sheet(tiles: Sequence[Pixels], heading: str) -> Pixels:
 
 
 def _visible_part(batch: CropBatch, index: int, mask: PastedMask) -> Pixels:
-    """The part of a crop that the mask's window covers, which is the part inside the image; (S, S, 3)."""
+    """The part of a crop inside the mask's window, which is the part inside the image; (S, S, 3)."""
     x0, y0, x1, y1 = batch.frames[index]
     height, width = mask.window.shape
     pixels = batch.images[index].permute(1, 2, 0).contiguous().cpu().numpy()

@@ -15,16 +15,16 @@ from mal.errors import UserError, first_line
 
 
 class MlflowLog(MLFlowLogger):
-    """Lightning's MLflow logger, which says so and is silent from then on when the server goes away during a run.
+    """Lightning's MLflow logger that warns once and stops logging if the server becomes unreachable.
 
-    Every start of a run, a resumed one included, is a run of its own at the server.
+    Every start of a run, also a resumed one, is a new run at the server.
     """
 
     _is_lost = False
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Send figures by name, as they are at a step."""
+        """Send metrics by name at a step."""
         if self._is_lost:
             return
         try:
@@ -35,7 +35,7 @@ class MlflowLog(MLFlowLogger):
 
     @rank_zero_only
     def finalize(self, status: str = "success") -> None:
-        """Tell the server how the run ended."""
+        """Report the run's end to the server."""
         if self._is_lost:
             return
         try:
@@ -48,7 +48,7 @@ def mlflow_log(config: MlflowConfig) -> MlflowLog:
     """Open a run at the tracking server.
 
     Raises:
-        UserError: no server is named, or the one that is named does not take the run.
+        UserError: no server is named, or the server refuses the run.
     """
     uri = config.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
@@ -57,7 +57,7 @@ def mlflow_log(config: MlflowConfig) -> MlflowLog:
         )
     try:
         logger = MlflowLog(experiment_name=config.experiment_name, run_name=config.run_name, tracking_uri=uri)
-        _ = logger.experiment  # opens the run now, while a mistake costs nothing
+        _ = logger.experiment  # opens the run now, so that a mistake is reported before training
     except MlflowException as error:
         raise UserError(f"mlflow.tracking_uri: the run cannot be logged there: {first_line(error)}") from error
     return logger

@@ -53,11 +53,11 @@ def learning_rate(
 
 @dataclass(frozen=True, slots=True)
 class RunSize:
-    """What the schedule needs to know of a run.
+    """The size of a run, for the schedule.
 
     Attributes:
-        steps_per_epoch: optimiser steps of an epoch.
-        world_size: processes that share a step.
+        steps_per_epoch: optimizer steps of an epoch.
+        world_size: number of ranks.
     """
 
     steps_per_epoch: int
@@ -65,7 +65,7 @@ class RunSize:
 
     @classmethod
     def of(cls, train: TrainConfig, num_boxes: int, world_size: int) -> RunSize:
-        """The size of a run on so many boxes, which every process takes an equal share of."""
+        """The size of a run on a number of boxes, shared equally by all ranks."""
         boxes_per_process = math.ceil(num_boxes / world_size)
         batches = math.ceil(boxes_per_process / train.batch_size)
         return cls(math.ceil(batches / train.accum_grad_batches), world_size)
@@ -76,13 +76,13 @@ class MalModule(LightningModule):
 
     Args:
         student: the network that learns.
-        teacher: the one that follows it (see :mod:`mal.models.ema`); it takes no gradient.
+        teacher: EMA teacher (see :mod:`mal.models.ema`); it has no gradient.
         spec: the whole spec; it is saved with every checkpoint.
         run_size: see :class:`RunSize`.
-        evaluator: compares masks with true ones during validation; None when there is nothing to validate on.
+        evaluator: compares masks with true ones during validation; None without a validation set.
 
     Attributes:
-        last_scores: what the last validation found, by name, the same in every process.
+        last_scores: metrics of the last validation by name, the same on every rank.
     """
 
     def __init__(
@@ -113,14 +113,14 @@ class MalModule(LightningModule):
         return self
 
     def configure_model(self) -> None:
-        """Where the strategy says so, share both networks out between the processes, alike for the teacher's sake."""
+        """With FSDP, shard student and teacher identically, so that the EMA update stays local."""
         strategy = self.trainer.strategy
         if isinstance(strategy, ShardedStrategy):
             strategy.shard(self.student)
             strategy.shard(self.teacher)
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
-        """Weighted sum of both losses of a batch."""
+        """Compute the weighted sum of both losses of a batch."""
         train = self.spec.train
         images = normalize(batch.student_images)
         student_logits = self.student(images, batch.box_area)
@@ -153,7 +153,7 @@ class MalModule(LightningModule):
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Step the student, then let the teacher follow."""
+        """Step the student, then update the EMA teacher."""
         super().optimizer_step(*args, **kwargs)
         update_teacher(self.teacher, self.student, self.spec.model.teacher_momentum)
 
@@ -162,7 +162,7 @@ class MalModule(LightningModule):
         train = self.spec.train
         optimizer = torch.optim.AdamW(
             [parameter for parameter in self.student.parameters() if parameter.requires_grad],
-            lr=1.0,  # times the schedule, which knows the real rate
+            lr=1.0,  # multiplied by the schedule, which has the real rate
             betas=train.betas,
             eps=train.optim_eps,
             weight_decay=train.wd,
@@ -183,7 +183,7 @@ class MalModule(LightningModule):
         )
 
     def validation_step(self, batch: CropBatch, batch_idx: int) -> Tensor | None:
-        """Compare the masks of a batch with the true ones; gives its probabilities to the callbacks."""
+        """Compare the masks of a batch with the true ones; returns the probabilities for callbacks."""
         assert self.evaluator is not None
         if not len(batch):  # none of its images could be read
             return None
@@ -205,11 +205,11 @@ class MalModule(LightningModule):
         return predict_probs(self.student, self.teacher, images, batch.box_mask, batch.box_area, self._mode)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep spec and scores with the weights, so that a checkpoint explains itself."""
+        """Store spec and scores with the weights, so that a checkpoint is self-contained."""
         checkpoint["metrics"] = self.last_scores
         checkpoint["hyper_parameters"] = saved_spec(self.spec, self.student.backbone.stem)
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Refuse a checkpoint of another network in one clear line; go on with its scores."""
+        """Refuse a checkpoint of another network with one clear line; restore its scores."""
         require_same_model(checkpoint.get("hyper_parameters", {}), saved_spec(self.spec, self.student.backbone.stem))
         self.last_scores = checkpoint.get("metrics", {})

@@ -19,15 +19,15 @@ from mal.data.train_dataset import TrainBatch
 from mal.runtime.status import StatusLog
 from mal.training.callbacks import train_figures
 
-SECONDS_BETWEEN_FIGURES = 0.5  # to read one makes a GPU wait
+SECONDS_BETWEEN_FIGURES = 0.5  # reading one synchronizes with the GPU
 
 
 class TrainingProgress(Callback):
-    """Shows steps, losses, rate and time left; a line for every epoch and every validation.
+    """Shows steps, losses, rate and time left; prints a line for every epoch and every validation.
 
     Args:
-        status: where the same goes as lines of JSON.
-        truth: the masks that validations compare with; None where there are none.
+        status: receives the same as JSON lines.
+        truth: true masks of validations; None without any.
     """
 
     def __init__(self, status: StatusLog, truth: GroundTruth | None = None) -> None:
@@ -44,15 +44,15 @@ class TrainingProgress(Callback):
         self._failed: set[int] = set()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: the figures of the last step, for a run that goes on with a validation."""
+        """State for the checkpoint: the metrics of the last step, for a run resumed at a validation."""
         return {"figures": {name: float(value) for name, value in self._figures.items()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the figures of the last step."""
+        """Restore the metrics of the last step."""
         self._figures = state_dict["figures"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the bar at the place where the run resumes."""
+        """Start the bar at the position where the run resumes."""
         self._epoch_start = time.monotonic()
         if not trainer.is_global_zero or trainer.max_epochs is None:
             return
@@ -78,7 +78,7 @@ class TrainingProgress(Callback):
         self._progress.advance(len(batch) * trainer.world_size, self._shown)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop the clock that the rate goes by."""
+        """Pause the clock of the rate."""
         if self._progress is not None:
             self._progress.pause(f"{_epoch(trainer)}  validating")
 
@@ -91,13 +91,13 @@ class TrainingProgress(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Remember each box that could not be validated on."""
+        """Store each box that could not be validated."""
         self._failures += [
             (box.position, f"annotation {box.annotation_id}: {reason}") for box, reason in batch.failures
         ]
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Name the boxes that this or any other process could not validate on, once in a run."""
+        """Report the boxes that any rank could not validate, once in a run."""
         notes = self._truth.notes if self._truth else {}
         parts = [(self._failures, notes)]
         if trainer.world_size > 1:
@@ -118,17 +118,17 @@ class TrainingProgress(Callback):
         console.print(f"  not validated on: {text}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that the figures of this epoch are new, and how long the validations to come will take."""
+        """Mark the metrics of this epoch as new, and estimate the time of future validations."""
         self._has_validated = True
         if self._progress is not None:
             self._progress.seconds_ahead = self._progress.unpause(self._shown) * _validations_ahead(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say how the epoch ended; runs after the validation of the epoch."""
+        """Print the results of the epoch; runs after its validation."""
         if self._progress is None:
             return
         figures = {name: float(value) for name, value in self._figures.items()}
-        if self._has_validated:  # the trainer keeps the figures of the last validation
+        if self._has_validated:  # the trainer keeps the metrics of the last validation
             figures |= {name: float(value) for name, value in trainer.callback_metrics.items() if _is_of_val(name)}
         self._has_validated = False
         metrics = {name: round(value, 9) for name, value in figures.items()}
@@ -148,7 +148,7 @@ class TrainingProgress(Callback):
 
 
 def boxes_done(trainer: Trainer) -> int:
-    """Boxes that all processes have trained on so far, at the start of a run; those of an earlier run included."""
+    """Boxes that all ranks have trained on at the start of a run, including those of an earlier run."""
     loader = trainer.train_dataloader
     assert loader is not None
     done = trainer.current_epoch * _boxes_per_epoch(trainer)
@@ -165,7 +165,7 @@ def _boxes_per_epoch(trainer: Trainer) -> int:
 
 
 def _validations_ahead(trainer: Trainer) -> int:
-    """Validations after that of the present epoch, the one after the last epoch included."""
+    """Number of validations after the current epoch's, including the one after the last epoch."""
     assert trainer.max_epochs is not None
     interval = trainer.check_val_every_n_epoch or 1
     return math.ceil(trainer.max_epochs / interval) - math.ceil((trainer.current_epoch + 1) / interval)

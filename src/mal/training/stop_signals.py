@@ -15,13 +15,13 @@ from mal.errors import StoppedBySignal
 
 
 class StopSignals(Callback):
-    """Remembers that a signal has come, so that the run can stop between two steps with its state saved.
+    """Records signals, so that the run can stop between two steps with its state saved.
 
-    SIGINT (Ctrl-C), SIGTERM, and within a SLURM job the signal that asks for a requeue. A second Ctrl-C stops at once.
-    The trainer has handlers of its own, which save from within a step; these take their place.
+    Handles SIGINT (Ctrl-C), SIGTERM, and in a SLURM job the requeue signal. A second Ctrl-C stops at once. These
+    handlers replace the trainer's, which save from within a step.
 
     Attributes:
-        received: number of the signal; None as long as none has come.
+        received: number of the signal; None before one has come.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class StopSignals(Callback):
         self._requeue_signal: int | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the signals over; the trainer gives them back when it ends."""
+        """Install the handlers; the trainer restores the old ones at its end."""
         if SLURMEnvironment.detect():
             self._requeue_signal = signal.SIGUSR1
             signal.signal(signal.SIGUSR1, self._remember)
@@ -37,16 +37,16 @@ class StopSignals(Callback):
         signal.signal(signal.SIGINT, self._remember)
 
     def stop(self, trainer: Trainer, saved: str) -> None:
-        """End the run; within a SLURM job that was asked to, put it back into the queue.
+        """End the run; requeue it if SLURM asked for that.
 
         Args:
-            trainer: of the run.
-            saved: what was saved, for the message.
+            trainer: the run's trainer.
+            saved: the saved file, for the message.
 
         Raises:
             StoppedBySignal: always.
         """
-        # Where only another process got the signal, it is as if this one had got the usual one.
+        # If only another rank got the signal, act as if this one had got the usual one.
         number = self.received or signal.SIGTERM
         if number == self._requeue_signal and trainer.is_global_zero:
             requeue_job()

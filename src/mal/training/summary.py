@@ -21,17 +21,17 @@ MEANS = {"val/mIoU": "over classes", "val/mIoU_instances": "over boxes"}
 
 
 class TrainingSummary(Callback):
-    """Measures a run, and tells at its end what came out.
+    """Measures a run and prints a summary at its end.
 
     Args:
-        results_dir: folder of the files that are named.
-        status: where the same figures go as one line.
+        results_dir: folder of the listed files.
+        status: receives the same values as one line.
 
     Attributes:
-        seconds: of this start of the run, validations included.
-        validation_seconds: of its validations alone.
-        boxes: that all processes trained on in this start.
-        scores: what each validation found, by epoch (0 for the first); those of earlier starts included.
+        seconds: duration of this start of the run, including validations.
+        validation_seconds: duration of its validations.
+        boxes: number of boxes that all ranks trained on in this start.
+        scores: mIoU of each validation by epoch (0 for the first), including those of earlier starts.
     """
 
     def __init__(self, results_dir: Path, status: StatusLog) -> None:
@@ -44,11 +44,11 @@ class TrainingSummary(Callback):
         self._start = self._validation_start = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """State for the checkpoint."""
         return {"scores": self.scores}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the scores of earlier starts."""
+        """Restore the scores of earlier starts."""
         self.scores = dict(state_dict["scores"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -66,7 +66,7 @@ class TrainingSummary(Callback):
         self._validation_start = time.monotonic()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep what it found."""
+        """Store its score."""
         self.validation_seconds += time.monotonic() - self._validation_start
         values = trainer.callback_metrics.items()
         self.scores[trainer.current_epoch] = {name: float(value) for name, value in values if name.startswith("val/")}
@@ -76,7 +76,7 @@ class TrainingSummary(Callback):
         self.seconds = time.monotonic() - self._start
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tell it; the bar is closed by now."""
+        """Print the summary; the bar is closed by now."""
         if not trainer.is_global_zero:
             return
         device = trainer.strategy.root_device
@@ -87,17 +87,17 @@ class TrainingSummary(Callback):
 
     @property
     def boxes_per_second(self) -> float:
-        """Of all processes together, without the validations."""
+        """Rate of all ranks together, without validations."""
         return self.boxes / max(self.seconds - self.validation_seconds, 1e-9)
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch with the best mIoU over classes, the first of equal ones; None when nothing was validated."""
+        """The epoch with the best mIoU over classes, the first of equal ones; None without a validation."""
         scored = [epoch for epoch in sorted(self.scores) if "val/mIoU" in self.scores[epoch]]
         return max(scored, key=lambda epoch: self.scores[epoch]["val/mIoU"], default=None)
 
     def figures(self, peak: int | None) -> dict[str, Any]:
-        """The summary by name, for programs; what is not known is left out.
+        """The summary by name, for programs; unknown values are left out.
 
         Args:
             peak: memory in bytes.
@@ -116,11 +116,11 @@ class TrainingSummary(Callback):
         return figures | {f"file/{what.replace(' ', '_')}": str(path) for what, path in self._files().items()}
 
     def lines(self, peak: int | None, whose: str) -> list[str]:
-        """The summary as aligned lines, for a person.
+        """The summary as aligned lines for the terminal.
 
         Args:
             peak: memory in bytes.
-            whose: where that memory is.
+            whose: the memory's device, in words.
         """
         validating = f", {duration_text(self.validation_seconds)} of it in validations" if self.scores else ""
         rows = {
@@ -142,7 +142,7 @@ class TrainingSummary(Callback):
         return f"{values} (epoch {epoch + 1})"
 
     def _files(self) -> dict[str, Path]:
-        """What lies where; only what is there."""
+        """Existing result files and their paths."""
         names = {
             "best model": BEST_NAME,
             "last model": LATEST_NAME,
@@ -154,7 +154,7 @@ class TrainingSummary(Callback):
 
 
 def peak_bytes(device: torch.device) -> int | None:
-    """Most memory so far: what torch held on a GPU, else what this process held in RAM; None on Windows."""
+    """Peak memory: torch's on a GPU, otherwise this process's RAM; None on Windows."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if sys.platform == "win32":

@@ -33,13 +33,13 @@ BYTES_OF_ADAM = 8  # two float32 moments for each parameter
 
 @dataclass(frozen=True, slots=True)
 class DiskNeed:
-    """Checkpoint files of a run beside the room for them.
+    """Disk need of a run's checkpoints, and free space.
 
     Attributes:
         file_bytes: size of one file.
-        num_files: files at the moment when there are most of them.
-        present_bytes: size of the checkpoints that are in the results folder already.
-        free_bytes: free on the file system of the results folder.
+        num_files: largest number of files at any time.
+        present_bytes: size of the checkpoints already in the results folder.
+        free_bytes: free space on the file system of the results folder.
     """
 
     file_bytes: int
@@ -54,17 +54,17 @@ class DiskNeed:
 
     @property
     def fits(self) -> bool:
-        """Whether there is room for the files that are not there yet."""
+        """Whether there is space for the files still to be written."""
         return self.run_bytes - self.present_bytes <= self.free_bytes
 
 
 def disk_need(student: MaskNetwork, train: TrainConfig, steps_per_epoch: int, folder: Path) -> DiskNeed:
-    """What the checkpoints of a run take.
+    """Estimate the disk need of a run's checkpoints.
 
     Args:
         student: one of the two networks.
         train: the section of the spec.
-        steps_per_epoch: optimiser steps.
+        steps_per_epoch: optimizer steps of an epoch.
         folder: the results folder, which need not exist.
     """
     return DiskNeed(
@@ -76,14 +76,14 @@ def disk_need(student: MaskNetwork, train: TrainConfig, steps_per_epoch: int, fo
 
 
 def checkpoint_bytes(student: MaskNetwork) -> int:
-    """Size of a checkpoint: student, teacher, and both moments of what is trained."""
+    """Size of a checkpoint: student, teacher, and both moments of trained parameters."""
     network = sum(tensor.nbytes for tensor in student.state_dict().values())
     trained = sum(parameter.numel() for parameter in student.parameters() if parameter.requires_grad)
     return 2 * network + BYTES_OF_ADAM * trained
 
 
 def num_files(train: TrainConfig, steps_per_epoch: int) -> int:
-    """Most files at a time: numbered ones, those kept for their score, the latest state, and one being written."""
+    """Largest number of files: numbered ones, those kept for their score, the latest state, and one being written."""
     total = train.num_epochs if train.checkpoint_interval_unit == "epoch" else train.num_epochs * steps_per_epoch
     numbered = -(-total // train.checkpoint_interval)
     if train.keep_last_n:
@@ -93,20 +93,20 @@ def num_files(train: TrainConfig, steps_per_epoch: int) -> int:
 
 
 def num_validations(train: TrainConfig, from_epoch: int = 0) -> int:
-    """Validations of a run with some epochs done: after every so many epochs, and after the last one."""
+    """Number of remaining validations: at the interval, and after the last epoch."""
     interval, num_epochs = train.validation_interval, train.num_epochs
     is_last_extra = num_epochs % interval != 0 and from_epoch < num_epochs
     return num_epochs // interval - from_epoch // interval + is_last_extra
 
 
 def checkpoints_present(folder: Path) -> int:
-    """Bytes of the checkpoints in a results folder; several names of one file count once."""
+    """Bytes of the checkpoints in a results folder; hard links count once."""
     files = {stat.st_ino: stat.st_size for stat in (path.stat() for path in folder.glob("*.pth"))}
     return sum(files.values())
 
 
 def nearest_existing(folder: Path) -> Path:
-    """The folder itself, or the nearest path above it that is there."""
+    """The folder itself, or its nearest existing parent."""
     return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 
@@ -115,14 +115,14 @@ TRIAL_STEPS = 2
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What was measured, on one device.
+    """Measurements on one device.
 
     Attributes:
-        first_step: seconds of the first step, which warms up.
-        step: seconds of the second one, its batches being there.
-        reading: seconds in which one process reads and cuts a batch.
-        validation_box: seconds for each box of a validation batch that is there; None without validation.
-        peak_bytes: most memory in use, of the GPU or else of this process.
+        first_step: seconds of the first step, which includes warm-up.
+        step: seconds of the second step, without reading.
+        reading: seconds in which one process reads and crops a batch.
+        validation_box: seconds for each box of a validation batch, without reading; None without validation.
+        peak_bytes: peak memory of the GPU, otherwise of this process.
     """
 
     first_step: float
@@ -132,11 +132,11 @@ class Trial:
     peak_bytes: int
 
     def seconds_per_step(self, *, readers: int, batches_per_step: int) -> float:
-        """A step with the reading of its batches, in which loader processes run beside it and share the work.
+        """Seconds of a step with reading its batches, which DataLoader workers do in parallel.
 
         Args:
-            readers: loader processes that run side by side; 0 where the training process reads.
-            batches_per_step: batches that a step sums up.
+            readers: DataLoader workers that run in parallel; 0 if the training process reads.
+            batches_per_step: accumulated batches of a step.
         """
         reading = self.reading * batches_per_step
         return max(self.step, reading / readers) if readers else self.step + reading
@@ -145,14 +145,14 @@ class Trial:
 def try_steps(
     module: MalModule, spec: ExperimentSpec, plan: DevicePlan, inputs: TrainingInputs, data: TrainingData
 ) -> Trial:
-    """Train two steps on one device of the plan and validate on one batch; nothing that is written stays.
+    """Train two steps on one device of the plan and validate one batch; leaves no files.
 
     Args:
-        module: to be trained; it is changed by it.
+        module: trained, and so changed.
         spec: the whole spec.
-        plan: where the run will be.
+        plan: devices of the run.
         inputs: checked boxes and masks.
-        data: loaders of the run, from its beginning.
+        data: loaders of the run, from its start.
 
     Raises:
         UserError: the step does not fit into memory, its loss is not finite, or an image cannot be read.
@@ -170,7 +170,7 @@ def try_steps(
             limit_train_batches=TRIAL_STEPS * spec.train.accum_grad_batches,
             limit_val_batches=1 if inputs.validation else 0,
             num_sanity_val_steps=0,
-            plugins=[LightningEnvironment()],  # whatever started this process, the trial is its own
+            plugins=[LightningEnvironment()],  # the trial is independent of any launcher
             logger=False,
             callbacks=[StepSeeds(inputs.training), clock],
             enable_progress_bar=False,
@@ -196,7 +196,7 @@ def try_steps(
 
 
 class StepClock(Callback):
-    """Times the steps and the validation, the batches being there already."""
+    """Times steps and validation, without reading."""
 
     def __init__(self, wait_for_device: Callable[[], None]) -> None:
         self.steps: list[float] = []
@@ -240,7 +240,7 @@ class StepClock(Callback):
 
 
 def _seconds_to_read(boxes: BoxCropDataset, batch_size: int) -> float:
-    """Time to read a batch in this process, its images not being in memory."""
+    """Time to read a batch in this process, with no images cached."""
     keys = list(islice(EpochSampler(len(boxes), seed=boxes.seed), batch_size))
     started = time.perf_counter()
     collate([boxes[key] for key in keys])
