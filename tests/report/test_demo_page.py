@@ -80,10 +80,10 @@ def test_the_page_may_load_nothing(page):
     assert "default-src 'none'" in page
 
 
-def test_a_tile_shows_its_score_as_number_and_bar(page):
-    tile = page[page.index('<li class="tile emphasised">') :]
-    assert ">0.742<" in tile
-    assert "width: 74.2%" in tile
+def test_a_headline_metric_is_shown_as_number_and_bar(page):
+    metric = page[page.index('<li class="headline-metric emphasized">') :]
+    assert ">0.742<" in metric
+    assert "width: 74.2%" in metric
 
 
 def test_the_name_of_a_picture_cannot_become_markup(tmp_path):

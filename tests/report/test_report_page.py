@@ -76,10 +76,10 @@ def test_every_mask_is_in_the_table_and_the_chosen_have_pictures(page, findings,
     assert {row for rows in data["galleries"].values() for row in rows} == {int(row) for row in data["pictures"]}
 
 
-def test_the_tile_shows_the_model_beside_ellipse_and_box(page, findings):
-    tile = findings.tiles[0]
-    assert f'<p class="score">{tile.value:.3f}</p>' in page
-    assert f"95 %: {tile.interval[0]:.3f} – {tile.interval[1]:.3f}" in page
+def test_a_headline_metric_shows_the_model_beside_ellipse_and_box(page, findings):
+    metric = findings.headline_metrics[0]
+    assert f'<p class="score">{metric.value:.3f}</p>' in page
+    assert f"95 %: {metric.interval[0]:.3f} – {metric.interval[1]:.3f}" in page
     assert "ellipse in box 0.500" in page
     assert "filled box 0.500" in page
 
@@ -139,7 +139,7 @@ def test_labels_without_scores_still_get_a_page(files, tmp_path):
     found, _ = read_labels(bare, files.images)
     written = write_report(found, tmp_path / "report.html")
     assert list(data_of(written.html.read_text(encoding="utf-8"))["galleries"]) == ["random"]
-    assert "without scores" in found.story
+    assert "without scores" in found.summary
 
 
 def test_a_file_of_boxes_alone_has_nothing_to_show(files, tmp_path):

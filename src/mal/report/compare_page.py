@@ -60,7 +60,7 @@ def compare_page(
     return render(
         "compare.html",
         title=" against ".join([names[1], names[0]]) if len(names) == 2 else f"{len(names)} runs side by side",
-        story=_story(comparison, names),
+        summary=_summary(comparison, names),
         names=list(names),
         runs=list(zip(names, paths, strict=True)),
         remarks=remarks,
@@ -72,7 +72,7 @@ def compare_page(
     )
 
 
-def _story(comparison: Comparison, names: Sequence[str]) -> str:
+def _summary(comparison: Comparison, names: Sequence[str]) -> str:
     sentences = [f"{comparison.boxes:,} boxes in {comparison.images:,} images have a mask of every run."]
     figure = comparison.figures["miou_classes"]
     for name, difference, changes in zip(names[1:], figure.differences, comparison.changes, strict=True):

@@ -145,8 +145,8 @@ def write_demo_page(out_dir: Path, cases: Sequence[DemoCase], summary: DemoSumma
     page = render(
         "demo.html",
         title=HEADING,
-        story=_story(summary),
-        summary=summary,
+        summary=_summary_text(summary),
+        results=summary,
         gain=_gain(summary),
         cases=[_shown_case(*parts, titles) for parts in zip(cases, panels, notes, strict=True)],
     )
@@ -156,7 +156,7 @@ def write_demo_page(out_dir: Path, cases: Sequence[DemoCase], summary: DemoSumma
     return paths
 
 
-def _story(summary: DemoSummary) -> str:
+def _summary_text(summary: DemoSummary) -> str:
     return (
         f"The network trained for {_duration(summary.train_seconds)} on {summary.num_train_boxes:,} boxes in "
         f"{summary.num_train_images:,} generated pictures and never saw a mask. Training began from "

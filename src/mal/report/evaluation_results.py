@@ -24,7 +24,7 @@ from mal.paths import place
 from mal.plain_files import Reading
 from mal.report.demo_page import TrainingCurves, training_curves
 from mal.report.page import share_text
-from mal.report.report_data import Instances, MaskPair, ReportData, Tile, instances_of
+from mal.report.report_data import HeadlineMetric, Instances, MaskPair, ReportData, instances_of
 
 FIGURES = (
     ("miou_classes", "mIoU over classes", "mean of the classes' mean IoU; the published definition"),
@@ -40,26 +40,26 @@ METHODS = (("ellipse", "ellipse in box"), ("box", "filled box"))
 LOW = 0.5  # a mask below this IoU is called poor
 
 
-def evaluation_tiles(metrics: Mapping[str, Any]) -> list[Tile]:
-    """Tiles of the figures that `metrics.json` holds."""
-    tiles = []
+def headline_metrics(metrics: Mapping[str, Any]) -> list[HeadlineMetric]:
+    """The headline metrics that `metrics.json` holds."""
+    found = []
     for key, name, note in FIGURES:
         value = _figure(metrics, "model", key)
         if value is not None:
             others = [(title, _figure(metrics, method, key)) for method, title in METHODS]
             known = [(title, other) for title, other in others if other is not None]
-            tiles.append(Tile(name, value, _interval(metrics, key), known, note))
-    return tiles
+            found.append(HeadlineMetric(name, value, _interval(metrics, key), known, note))
+    return found
 
 
-def story(tiles: list[Tile], instances: Instances) -> str:
+def summary_text(metrics: list[HeadlineMetric], instances: Instances) -> str:
     """What was found, in two or three sentences."""
-    if not tiles:
+    if not metrics:
         return ""
-    tile = tiles[0]
-    sentences = [f"The masks reach {tile.value:.3f} {tile.name}{_range(tile)}"]
-    if tile.others:
-        title, best = max(tile.others, key=lambda other: other[1])
+    first = metrics[0]
+    sentences = [f"The masks reach {first.value:.3f} {first.name}{_range(first)}"]
+    if first.others:
+        title, best = max(first.others, key=lambda other: other[1])
         sentences[0] += f"; the {title} alone reaches {best:.3f}"
     iou = instances.measures.get("iou")
     if iou is not None:
@@ -77,8 +77,8 @@ def story(tiles: list[Tile], instances: Instances) -> str:
     return ". ".join(sentences) + "."
 
 
-def _range(tile: Tile) -> str:
-    return f" (95 % interval {tile.interval[0]:.3f} to {tile.interval[1]:.3f})" if tile.interval else ""
+def _range(metric: HeadlineMetric) -> str:
+    return f" (95 % interval {metric.interval[0]:.3f} to {metric.interval[1]:.3f})" if metric.interval else ""
 
 
 def _figure(metrics: Mapping[str, Any], method: str, key: str) -> float | None:
@@ -121,14 +121,14 @@ def read_evaluation(
         ("results", str(folder)),
         *([("training", str(curves.folder))] if curves else []),
     ]
-    tiles = evaluation_tiles(metrics)
+    headline = headline_metrics(metrics)
     noise = folder / BOX_NOISE
     return ReportData(
-        eyebrow="Evaluation",
+        kind="Evaluation",
         title=f"How good are the masks of {Path(str(metrics.get('checkpoint', 'the model'))).name}?",
-        story=story(tiles, instances),
+        summary=summary_text(headline, instances),
         facts=facts,
-        tiles=tiles,
+        headline_metrics=headline,
         instances=instances,
         img_dir=img_dir,
         masks=_masks(folder / PREDICTIONS, coco, instances),

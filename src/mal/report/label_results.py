@@ -14,7 +14,7 @@ from mal.errors import UserError
 from mal.masks.rle import rle_from_segmentation
 from mal.plain_files import AS_STORED, Reading
 from mal.report.page import share_text
-from mal.report.report_data import Column, Instances, MaskPair, ReportData, Tile, instances_of
+from mal.report.report_data import Column, HeadlineMetric, Instances, MaskPair, ReportData, instances_of
 
 LOW_SCORE = 0.5
 
@@ -42,15 +42,15 @@ def read_labels(ann: Path, images: Path, reading: Reading = AS_STORED) -> tuple[
             return None, None
 
     findings = ReportData(
-        eyebrow="Labels without truth",
+        kind="Labels without truth",
         title=f"Which masks of {ann.name} need a look?",
-        story=_story(instances),
+        summary=_summary(instances),
         facts=[
             ("labels", str(ann)),
             ("images", str(images)),
             ("masks", f"{len(instances):,} in {len(instances.images):,} images, {len(instances.class_names)} classes"),
         ],
-        tiles=_tiles(instances),
+        headline_metrics=_headline_metrics(instances),
         instances=instances,
         img_dir=images,
         masks=masks,
@@ -80,16 +80,16 @@ def _share(value: Any) -> float:
     return min(1.0, max(0.0, float(value))) if is_number else float("nan")
 
 
-def _tiles(instances: Instances) -> list[Tile]:
-    tiles = []
+def _headline_metrics(instances: Instances) -> list[HeadlineMetric]:
+    metrics = []
     for name, title in (("iou", "IoU"), ("score", "Score")):
         if name in instances.measures:
             values = _known(instances.measures[name])
-            tiles.append(Tile(f"{title}, mean", float(values.mean()), note=f"over {len(values):,} masks"))
+            metrics.append(HeadlineMetric(f"{title}, mean", float(values.mean()), note=f"over {len(values):,} masks"))
             for limit in (0.5, 0.75, 0.9):
                 share = float((values >= limit).mean())
-                tiles.append(
-                    Tile(
+                metrics.append(
+                    HeadlineMetric(
                         f"{title} ≥ {limit:g}",
                         share,
                         note=f"share of masks: {(values >= limit).sum():,} of {len(values):,}",
@@ -97,13 +97,15 @@ def _tiles(instances: Instances) -> list[Tile]:
                 )
     if instances.marks:
         share = len(instances.marks) / len(instances)
-        tiles.append(
-            Tile("Marked doubtful", share, note=f"share of masks: {len(instances.marks):,}, first in the review queue")
+        metrics.append(
+            HeadlineMetric(
+                "Marked doubtful", share, note=f"share of masks: {len(instances.marks):,}, first in the review queue"
+            )
         )
-    return tiles
+    return metrics
 
 
-def _story(instances: Instances) -> str:
+def _summary(instances: Instances) -> str:
     score = instances.measures.get("score")
     if score is None:
         return (
@@ -112,12 +114,12 @@ def _story(instances: Instances) -> str:
         )
     known = _known(score)
     low = int((known < LOW_SCORE).sum())
-    story = (
+    summary = (
         f"The {len(known):,} masks have a score of {known.mean():.3f} on average, out of 1. "
         f"{low:,} of them ({share_text(low / len(known))}) score below {LOW_SCORE}"
     )
-    story += f", {len(instances.marks):,} are marked doubtful." if instances.marks else "."
-    return story + " A score is an estimate of the IoU: no true mask was seen."
+    summary += f", {len(instances.marks):,} are marked doubtful." if instances.marks else "."
+    return summary + " A score is an estimate of the IoU: no true mask was seen."
 
 
 def _known(values: Column) -> Column:

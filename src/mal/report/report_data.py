@@ -129,14 +129,14 @@ MaskPair = tuple[Rle | None, Rle | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
-    """A figure of 0..1 at the head of the page.
+class HeadlineMetric:
+    """A metric of 0..1 at the head of the page.
 
     Attributes:
         name: what it is.
         value: of the model, or of the labels.
         interval: where it lies by the bootstrap, low and high.
-        others: the same figure of other methods, by their names.
+        others: the same metric of other methods, by their names.
         note: a few words on what it says.
     """
 
@@ -152,11 +152,11 @@ class ReportData:
     """Masks and what is known of them.
 
     Attributes:
-        eyebrow: what kind of report this is, in two words.
+        kind: what kind of report this is, in two words.
         title: the head line.
-        story: what was found, in a few sentences.
+        summary: what was found, in a few sentences.
         facts: files and counts by name.
-        tiles: figures.
+        headline_metrics: those at the head of the page.
         instances: the masks.
         img_dir: folder of their images.
         masks: the masks of a row of ``instances``.
@@ -164,11 +164,11 @@ class ReportData:
         curves: of the training; None where it is not known.
     """
 
-    eyebrow: str
+    kind: str
     title: str
-    story: str
+    summary: str
     facts: Sequence[tuple[str, str]]
-    tiles: Sequence[Tile]
+    headline_metrics: Sequence[HeadlineMetric]
     instances: Instances
     img_dir: Path
     masks: Callable[[int], MaskPair]
