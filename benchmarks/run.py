@@ -15,6 +15,9 @@ from benchmarks import (
     coco_loading,
     fast_profile,
     graph_cut,
+    labeling,
+    labeling_memory,
+    labeling_scale,
     mean_field,
     peak,
     startup,
@@ -23,9 +26,6 @@ from benchmarks import (
     training_loader,
     training_step,
 )
-from benchmarks import labeling as labeling
-from benchmarks import labeling_memory as labeling_memory
-from benchmarks import labeling_scale as labeling_scale
 from benchmarks.report import device_name, environment, markdown_table
 
 BENCHMARKS = {

@@ -96,9 +96,11 @@ def test_labelling_a_file_counts_them_as_failed_and_the_exit_code_says_so(folder
 
 def test_evaluation_counts_them_as_failed(folder):
     content = json.loads((folder / "boxes.json").read_text())
-    mask = rle_from_mask(np.ones((40, 60), bool))
     for record in content["annotations"]:
-        record["segmentation"] = mask
+        x, y, width, height = map(int, record["bbox"])
+        mask = np.zeros((40, 60), bool)
+        mask[y : y + height, x : x + width] = True
+        record["segmentation"] = rle_from_mask(mask)
     (folder / "boxes.json").write_text(json.dumps(content))
     source = AnnotatedImages(folder / "boxes.json", folder)
     classes = ClassNumbers(source.coco, source.boxes_to_label)

@@ -15,7 +15,7 @@ from mal.console import console
 from mal.data.images import read_image
 from mal.data.label_dataset import crop_boxes
 from mal.data.loaders import AnnotatedImages, crop_loader
-from mal.labeling import pipeline as label_boxes
+from mal.labeling import pipeline
 from mal.masks.rle import rle_from_mask
 from mal.size_bins import size_bin
 from tests.data.photos import THREE_SIZES, photos
@@ -67,12 +67,12 @@ def test_real_photos_get_the_masks_of_the_plain_pipeline(labeler, shared, tmp_pa
 
 @pytest.mark.parametrize("threads", [0, 3])
 def test_images_that_fail_in_between_leave_the_other_masks_as_they_are(labeler, source, monkeypatch, threads):
-    monkeypatch.setattr(label_boxes, "num_encoder_threads", lambda device: threads)
+    monkeypatch.setattr(pipeline, "num_encoder_threads", lambda device: threads)
     whole = product_labels(source, labeler, 4, 0)
     (source.img_dir / "1.png").write_bytes(b"damaged")
     (source.img_dir / "3.png").unlink()
     batches = crop_loader(source.boxes_to_label, source.img_dir, labeler.crop, batch_size=4, num_workers=0)
-    results = [result for batch in label_boxes.find_labels(batches, labeler) for result in batch]
+    results = [result for batch in pipeline.find_labels(batches, labeler) for result in batch]
     labels = {result.position: result.label for result in results if result.label}
     assert sorted(result.position for result in results if result.failed) == [5, 15, 16]
     assert_same_masks({position: whole[position] for position in labels}, {p: each.rle for p, each in labels.items()})
@@ -81,20 +81,20 @@ def test_images_that_fail_in_between_leave_the_other_masks_as_they_are(labeler, 
 
 def test_threads_beside_a_gpu_give_the_same_labels(labeler, source, monkeypatch):
     alone = product_labels(source, labeler, 2, 0)
-    monkeypatch.setattr(label_boxes, "num_encoder_threads", lambda device: 3)
+    monkeypatch.setattr(pipeline, "num_encoder_threads", lambda device: 3)
     assert product_labels(source, labeler, 2, 0) == alone
 
 
 def test_only_one_mask_is_kept_as_pixels_at_a_time(labeler, source, monkeypatch):
     windows, alive = [], []
-    encode = label_boxes._box_result
+    encode = pipeline._box_result
 
     def watched(box, mask, truth):
         windows.append(weakref.ref(mask.window))
         alive.append(sum(window() is not None for window in windows))
         return encode(box, mask, truth)
 
-    monkeypatch.setattr(label_boxes, "_finding", watched)
+    monkeypatch.setattr(pipeline, "_finding", watched)
     product_labels(source, labeler, 8, 0)
     assert len(alive) == len(source.boxes_to_label)
     assert max(alive) <= 2  # a mask is made before the name of the last one is given to it

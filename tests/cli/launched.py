@@ -115,9 +115,9 @@ def _run(prefix: Path, environment: Mapping[str, str], function: Callable[..., N
 def run_mal(arguments: list[str]) -> None:
     """The command ``mal ...`` in this process; every step's figures are logged."""
     from mal.cli import main
-    from mal.training import callbacks as step_log
+    from mal.training import callbacks
 
-    step_log.STEPS_BETWEEN_FIGURES = 1
+    callbacks.STEPS_BETWEEN_FIGURES = 1
     sys.exit(main(arguments))
 
 

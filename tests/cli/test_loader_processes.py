@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mal.data import label_dataset as crop_stream
-from mal.data import train_dataset as train_boxes
+from mal.data import label_dataset, train_dataset
 from tests.cli.small_runs import SmallData, run_mal, small_data, status_lines, write_spec
 
 pytestmark = pytest.mark.slow
@@ -32,7 +31,7 @@ def killed_at(monkeypatch):
 
     def kill_at(file_name: str) -> None:
         main = os.getpid()
-        for module in (train_boxes, crop_stream):
+        for module in (train_dataset, label_dataset):
             original = module.read_record_image
 
             def read(folder, record, original=original):

@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mal.coco import lazy_json as json_outline
-from mal.coco import lazy_json as json_records
+from mal.coco import lazy_json
 from mal.coco.boxes import select_boxes
 from mal.coco.coco_file import read_coco
 from mal.coco.lazy_json import JsonRecords
@@ -253,8 +252,8 @@ def parsed(value):
 @pytest.fixture(params=[1, 7, 10_000])
 def small_pieces(request, monkeypatch):
     """Chunks and blocks so small that their borders fall anywhere."""
-    monkeypatch.setattr(json_outline, "_CHUNK", request.param)
-    monkeypatch.setattr(json_records, "_BLOCK", request.param)
+    monkeypatch.setattr(lazy_json, "_CHUNK", request.param)
+    monkeypatch.setattr(lazy_json, "_BLOCK", request.param)
 
 
 @given(content=documents, indent=st.sampled_from([None, 1]), ascii_only=st.booleans())

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mal.data import crops as crop
+from mal.data import crops
 from mal.data.crops import (
     crop_box_mask,
     crop_frame,
@@ -88,7 +88,7 @@ def test_planes_hold_the_very_numbers_of_pillow(frame, size, border, mirrored):
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_planes_are_the_same_without_numba(monkeypatch, mirrored):
     fast = crop_planes(picture(), (-3, 2, 25, 50), 20, mirrored=mirrored)
-    monkeypatch.setattr(crop, "fast_module", lambda name: None)
+    monkeypatch.setattr(crops, "fast_module", lambda name: None)
     plain = crop_planes(picture(), (-3, 2, 25, 50), 20, mirrored=mirrored)
     assert np.array_equal(fast, plain)
     assert plain.flags.c_contiguous

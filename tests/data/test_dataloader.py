@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mal.data import dataloader as reading_board
-from mal.data import label_dataset as crop_stream
-from mal.data import train_dataset as train_boxes
+from mal.data import dataloader, label_dataset, train_dataset
 from mal.data.dataloader import FailFastDataLoader, WorkerStatus, reading_image, set_worker_slot
 from mal.data.label_dataset import CropSettings
 from mal.data.loaders import crop_loader, train_loader
@@ -27,7 +25,7 @@ from tests.data.photos import photos
 
 @pytest.fixture
 def board(monkeypatch) -> WorkerStatus:
-    monkeypatch.setattr(reading_board, "_place", None)
+    monkeypatch.setattr(dataloader, "_place", None)
     return WorkerStatus(2)
 
 
@@ -90,7 +88,7 @@ def reader(monkeypatch) -> Callable[[Callable[[], object]], None]:
     """Lets something happen in the process that reads image 4, before it is read."""
 
     def set_event(event: Callable[[], object]) -> None:
-        for module in (train_boxes, crop_stream):
+        for module in (train_dataset, label_dataset):
             original = module.read_record_image
 
             def read(folder, record, original=original):

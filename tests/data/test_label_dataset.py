@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mal.coco.boxes import Boxes, select_boxes
-from mal.data import label_dataset as crop_stream
+from mal.data import label_dataset
 from mal.data.images import read_image
 from mal.data.label_dataset import (
     BATCHES_IN_A_CHUNK,
@@ -77,9 +77,11 @@ def boxes(tmp_path):
 
 def test_every_image_is_decoded_once(boxes, tmp_path, monkeypatch):
     reads = []
-    original = crop_stream.read_record_image
+    original = label_dataset.read_record_image
     monkeypatch.setattr(
-        crop_stream, "read_record_image", lambda folder, image: reads.append(image.position) or original(folder, image)
+        label_dataset,
+        "read_record_image",
+        lambda folder, image: reads.append(image.position) or original(folder, image),
     )
     list(stream(boxes, tmp_path, batch_size=2))
     assert reads == [0, 1, 2, 3, 4]
@@ -155,8 +157,8 @@ def test_boxes_of_one_size_share_a_batch_in_their_order_but_the_last_batches_tak
 def test_no_more_than_a_batch_of_each_size_waits(tmp_path, monkeypatch):
     boxes = photos(tmp_path, [60], THREE_SIZES)
     cut = []
-    original = crop_stream.crop_boxes
-    monkeypatch.setattr(crop_stream, "crop_boxes", lambda *args: cut.append(args) or original(*args))
+    original = label_dataset.crop_boxes
+    monkeypatch.setattr(label_dataset, "crop_boxes", lambda *args: cut.append(args) or original(*args))
     given = 0
     for batch in stream(boxes, tmp_path, 4):
         assert len(cut) - given <= 3 * 4
@@ -196,9 +198,11 @@ def test_images_are_bytes_and_box_masks_are_0_or_1(boxes, tmp_path):
 
 def test_batches_of_done_boxes_are_left_out_with_their_images_and_others_are_given_whole(boxes, tmp_path, monkeypatch):
     reads = []
-    original = crop_stream.read_record_image
+    original = label_dataset.read_record_image
     monkeypatch.setattr(
-        crop_stream, "read_record_image", lambda folder, image: reads.append(image.position) or original(folder, image)
+        label_dataset,
+        "read_record_image",
+        lambda folder, image: reads.append(image.position) or original(folder, image),
     )
     done = np.ones(len(boxes), np.bool_)
     done[9] = False

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mal.data import train_dataset as train_boxes
+from mal.data import train_dataset
 from mal.data.loaders import train_loader
 from mal.data.train_dataset import BoxCropDataset, EpochSampler, TrainBatch
 from mal.errors import UserError
@@ -57,7 +57,7 @@ def test_a_sample_is_two_views_of_one_crop_with_its_box(boxes, tmp_path):
 def test_box_mask_and_views_are_mirrored_together(boxes, tmp_path, monkeypatch):
     plain, mirrored = [], []
     for probability, kept in ((0.0, plain), (1.0, mirrored)):
-        monkeypatch.setattr(train_boxes, "FLIP_PROBABILITY", probability)
+        monkeypatch.setattr(train_dataset, "FLIP_PROBABILITY", probability)
         sample = dataset(boxes, tmp_path)[1, 2]
         kept += [sample.teacher_images, sample.box_mask]
     assert all(torch.equal(one, other.flip(-1)) for one, other in zip(plain, mirrored, strict=True))
@@ -65,8 +65,8 @@ def test_box_mask_and_views_are_mirrored_together(boxes, tmp_path, monkeypatch):
 
 def test_an_image_is_decoded_once_for_its_boxes(boxes, tmp_path, monkeypatch):
     reads = []
-    original = train_boxes.read_record_image
-    monkeypatch.setattr(train_boxes, "read_record_image", lambda *given: reads.append(given) or original(*given))
+    original = train_dataset.read_record_image
+    monkeypatch.setattr(train_dataset, "read_record_image", lambda *given: reads.append(given) or original(*given))
     samples = dataset(boxes, tmp_path)
     for index in range(len(boxes)):
         samples[0, index]
@@ -127,6 +127,6 @@ def test_a_resumed_sampler_goes_on_within_its_epoch_and_draws_the_next_one_whole
 
 def test_a_batch_can_be_moved_and_joined(boxes, tmp_path):
     samples = dataset(boxes, tmp_path)
-    batch = train_boxes.collate([samples[0, 0], samples[0, 1]])
+    batch = train_dataset.collate([samples[0, 0], samples[0, 1]])
     assert len(batch) == 2
     assert same(batch.to("cpu"), batch)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mal.coco import lazy_json as json_in
+from mal.coco import lazy_json
 from mal.coco.lazy_json import JsonFile, JsonRecords, Outline, UnparsedError, outline
 from mal.coco.notes import RecordNote
 from mal.coco.tables import AnnotationTable, ImageRecord, ImageTable
@@ -64,8 +64,8 @@ def document_as_a_whole(path: Path) -> tuple[Any, bool]:
 def parsed_document(raw: bytes, path: Path) -> tuple[Any, bool]:
     """As `document_as_a_whole`, of the bytes of a file that messages call ``path``."""
     try:
-        return json_in.loads(raw)
-    except json_in.DoubledKeyError as error:
+        return lazy_json.loads(raw)
+    except lazy_json.DoubledKeyError as error:
         raise UserError(f"{path}: {error}") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         said = said_kind(raw[:HEAD_BYTES], "a JSON file", "json", "text")
@@ -104,7 +104,7 @@ def _read_bytes(path: Path) -> bytes:
         raise no_memory(path) from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-    raw = raw.removeprefix(json_in.BYTE_ORDER_MARK)
+    raw = raw.removeprefix(lazy_json.BYTE_ORDER_MARK)
     if not raw.strip():
         raise UserError(f"{path} is empty: {COCO_FILE}")
     return raw

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mal.coco import lazy_json as json_in
+from mal.coco import lazy_json
 from mal.coco.coco_file import CocoFile, show
 from mal.coco.lazy_json import JsonRecords
 from mal.data.images import image_path, opened_picture
@@ -70,7 +70,7 @@ def read_png(path: Path, _: ReadOptions, tally: Tally) -> CocoFile:
     """
     legend_path = path / LEGEND
     try:
-        legend, _strict = json_in.loads(legend_path.read_bytes())
+        legend, _strict = lazy_json.loads(legend_path.read_bytes())
         document, images = dict(legend["document"]), list(legend["images"])
         builder = CocoBuilder()
         categories = list(document.pop("categories", ()))
