@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import tracemalloc
 from fractions import Fraction
 from itertools import pairwise
@@ -238,3 +239,32 @@ def test_nothing_in_clear_is_on_the_disk_while_an_encrypted_checkpoint_is_writte
     write_checkpoint(CHECKPOINT, tmp_path / "a.pth", KEY)
     assert len(written) >= 2  # the draft, then the file
     assert all(is_encrypted(io.BytesIO(content)) and b"state_dict" not in content for content in written)
+
+
+MISSING = r"encrypted checkpoints need a package more: pip install 'mask-auto-labeler\[encryption\]'$"
+
+
+@pytest.fixture
+def _without_cryptography(monkeypatch):
+    for name in [each for each in sys.modules if each.partition(".")[0] == "cryptography"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+
+
+@pytest.mark.usefixtures("_without_cryptography")
+def test_an_encrypted_checkpoint_names_the_extra_where_cryptography_is_missing(sealed_file):
+    with pytest.raises(UserError, match=rf"a\.pth: {MISSING}"):
+        read_tensors(sealed_file, KEY)
+
+
+@pytest.mark.usefixtures("_without_cryptography")
+def test_writing_with_a_key_names_the_extra_where_cryptography_is_missing(tmp_path):
+    with pytest.raises(UserError, match=rf"^encryption_key \(or MAL_ENCRYPTION_KEY\): {MISSING}"):
+        write_checkpoint(CHECKPOINT, tmp_path / "a.pth", KEY)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("_without_cryptography")
+def test_checkpoints_in_clear_need_no_cryptography_even_with_a_key_at_hand(tmp_path):
+    write_checkpoint(CHECKPOINT, tmp_path / "a.pth")
+    assert read_tensors(tmp_path / "a.pth", KEY)["epoch"] == 3

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from mal.config.schema import KEY_VARIABLE
 from mal.errors import DamagedFile, LockedFile, UserError
 
 if TYPE_CHECKING:  # cryptography is loaded for encrypted files only
@@ -114,6 +115,7 @@ class DecryptingReader(io.RawIOBase):
         password: that it was encrypted with.
 
     Raises:
+        UserError: the package ``cryptography`` is missing.
         LockedFile: the password is another one.
         DamagedFile: the header is not as it was written; later, a block is not.
     """
@@ -202,6 +204,24 @@ class DecryptingReader(io.RawIOBase):
         return DamagedFile(f"{self._path}: damaged: {reason}; take a copy of it, or another checkpoint")
 
 
+def require_cryptography(path: Path | None = None) -> None:
+    """Check that the package of the extra ``[encryption]`` is installed; only encrypted files need it.
+
+    Args:
+        path: the encrypted file, for the error; None where a file is to be encrypted.
+
+    Raises:
+        UserError: it is missing.
+    """
+    try:
+        import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401 -- a broken installation counts as missing
+    except ImportError as error:
+        cause = path or f"encryption_key (or {KEY_VARIABLE})"
+        raise UserError(
+            f"{cause}: encrypted checkpoints need a package more: pip install 'mask-auto-labeler[encryption]'"
+        ) from error
+
+
 def is_encrypted(file: IO[bytes]) -> bool:
     """Whether a file begins as ours do; it is left at its beginning."""
     file.seek(0)
@@ -213,6 +233,7 @@ def is_encrypted(file: IO[bytes]) -> bool:
 def _new_header(password: str, block_bytes: int, log2_cost: int) -> _Header:
     salt, nonce_prefix = os.urandom(16), os.urandom(7)
     fields = _FIELDS.pack(_MAGIC, log2_cost, block_bytes, salt, nonce_prefix)
+    require_cryptography()
     key, check_key = _keys(password, salt, log2_cost)
     checked = fields + _key_check(check_key, fields)
     return _Header(checked + _checksum(checked), block_bytes, nonce_prefix, _cipher(key))
@@ -230,6 +251,7 @@ def _read_header(file: IO[bytes], path: Path, password: str) -> _Header:
     magic, log2_cost, block_bytes, salt, nonce_prefix = _FIELDS.unpack(fields)
     if magic != _MAGIC or not (0 < log2_cost <= _LARGEST_LOG2_COST and 0 < block_bytes <= _LARGEST_BLOCK):
         raise UserError(f"{path}: encrypted in a way that this version of mal does not know; update mal")
+    require_cryptography(path)
     key, check_key = _keys(password, salt, log2_cost)
     if not hmac.compare_digest(_key_check(check_key, fields), checked[_FIELDS.size :]):
         raise LockedFile(f"{path}: encrypted with another encryption_key than the one given; give that of this file")

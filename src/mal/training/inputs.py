@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from mal.checkpoint.encryption import require_cryptography
 from mal.coco.boxes import Box
 from mal.coco.coco_file import CocoFile
 from mal.coco.ground_truth import GroundTruth, why_none
 from mal.coco.notes import RecordNote
 from mal.coco.statistics import absent_categories
-from mal.config.schema import ExperimentSpec
+from mal.config.schema import ExperimentSpec, encryption_key_of
 from mal.console import console, tell
 from mal.data.loaders import AnnotatedImages
 from mal.data.train_dataset import BoxCropDataset
@@ -45,8 +46,11 @@ def read_inputs(spec: ExperimentSpec, seed: int) -> TrainingInputs:
     """Read and check the annotation files of a run.
 
     Raises:
-        UserError: a file is damaged, an image is missing, or no box is left to train on.
+        UserError: a file is damaged, an image is missing, no box is left to train on, or checkpoints are to be
+            encrypted and the package for it is missing.
     """
+    if encryption_key_of(spec):
+        require_cryptography()  # not after hours, when a checkpoint is due
     dataset = spec.dataset
     assert dataset.train_ann_path is not None
     assert dataset.train_img_dir is not None
