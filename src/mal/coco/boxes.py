@@ -9,11 +9,11 @@ from typing import Any, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
+from mal.coco.box_conventions import BoxSuspicion, suspicion
 from mal.coco.box_notes import ROUNDING, notes_on
 from mal.coco.coco_file import CocoFile, is_id
 from mal.coco.notes import RecordNote
 from mal.coco.tables import AnnotationTable, ImageRecord, ImageTable, JsonColumn
-from mal.data.box_conventions import BoxSuspicion, suspicion
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ import numpy.typing as npt
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from mal.coco.box_conventions import suspicion
 from mal.coco.boxes import Box
 from mal.coco.tables import ImageRecord
-from mal.data.box_conventions import suspicion
 from mal.data.images import read_image
 from mal.data.picture_file import pixels_of
 from mal.plain_files import Exif, Reading

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mal.coco.box_conventions import suspicion
 from mal.config.schema import ExperimentSpec
 from mal.console import console
 from mal.data.array_inputs import checked_boxes, visible_boxes
-from mal.data.box_conventions import suspicion
 from mal.data.images import opened_picture, read_image
 from mal.data.orientation import orientation_of
 from mal.data.picture_file import Pixels

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mal.coco.box_conventions import suspicion
 from mal.coco.boxes import box_suspicion
 from mal.coco.coco_file import read_coco
 from mal.data.array_inputs import what_is_odd
-from mal.data.box_conventions import suspicion
 
 SETS = ("coco-mini", "nuts", "nuclei", "pothole", "balloon", "cardamage", "bccd", "raccoon", "tomato", "aerial", "ccby")
 # A photo of 400 x 300 pixels with boxes all over it.
