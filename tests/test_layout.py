@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture_map import file_map, map_on_the_page
+
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "mal"
 MODULES = {
     ".".join(("mal", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
@@ -40,6 +42,57 @@ def test_nothing_imports_the_command_line():
         assert not [found for found in _imports(name) if _is_in(found, FRONT)], f"{name} imports the command line"
 
 
+def test_what_lies_below_the_spec_does_not_know_it():
+    for name in set(_modules_in(*BELOW_THE_SPEC)) - {"mal.models.from_spec"}:
+        known = [found for found in _imports(name) if _is_in(found, ["mal.config"]) and not _is_in(found, PLAIN_DATA)]
+        assert not known, f"{name} imports {known}"
+
+
+def test_only_tasks_import_training():
+    for name in set(MODULES) - set(_modules_in("mal.tasks", "mal.training")):
+        assert not [found for found in _imports(name) if _is_in(found, ["mal.training"])], f"{name} imports training"
+
+
+ROOMS_ABOVE = {
+    "mal.config": ("checkpoint", "coco", "data", "models", "runtime", "labeling", "report"),
+    "mal.masks": ("coco", "data", "metrics", "models", "runtime", "labeling", "report"),
+    "mal.coco": ("data", "metrics", "models", "runtime", "labeling", "report"),
+    "mal.data": ("metrics", "models", "checkpoint", "labeling", "report"),
+    "mal.metrics": ("models", "checkpoint", "labeling", "report"),
+    "mal.models": ("coco", "metrics", "checkpoint", "labeling", "report"),
+    "mal.checkpoint": ("coco", "data", "labeler", "labeling", "report"),
+    "mal.runtime": ("data", "models", "checkpoint", "labeler", "labeling", "report"),
+    "mal.export": ("coco", "runtime", "labeling", "report"),
+    "mal.labeler": ("runtime", "labeling", "report"),
+    "mal.labeling": ("report",),
+}
+
+
+@pytest.mark.parametrize("room", ROOMS_ABOVE)
+def test_a_room_imports_no_room_above_it(room):
+    rooms = [f"mal.{above}" for above in ROOMS_ABOVE[room]]
+    for name in _modules_in(room):
+        assert not [found for found in _imports(name) if _is_in(found, rooms)], f"{name} imports from above {room}"
+
+
+def test_no_files_import_each_other_in_a_circle():
+    arrows = {name: set(_imports(name, at_import_time=True)) & set(MODULES) - {name} for name in MODULES}
+    while leaves := {name for name, targets in arrows.items() if not targets & set(arrows)}:
+        arrows = {name: targets for name, targets in arrows.items() if name not in leaves}
+    assert not arrows, f"a circle is among {sorted(arrows)}"
+
+
+def test_the_map_names_every_file_with_its_first_line():
+    assert map_on_the_page() == file_map(), "run make map"
+
+
+@pytest.mark.parametrize("path", MIRRORING_TESTS, ids=lambda path: str(path.relative_to(TESTS)))
+def test_a_test_file_is_named_for_the_file_that_it_covers(path):
+    room = PACKAGE / path.parent.relative_to(TESTS)
+    name = path.stem.removeprefix("test_")
+    assert any(name == file.stem or name.startswith(f"{file.stem}_") for file in room.glob("*.py"))
+
+
 LIGHT = ["mal", "mal.errors", "mal.config.schema", "mal.config.load", "mal.config.docs", "mal.commands.label"]
 
 
@@ -62,6 +115,30 @@ def test_the_library_loads_without_the_trainer_and_without_encryption():
 @pytest.mark.parametrize("name", MODULES)
 def test_pictures_are_opened_by_one_function_alone(name):
     assert "Image.open(" not in MODULES[name].read_text(encoding="utf-8"), "use mal.data.picture_file.picture_in"
+
+
+INTERNALS = "mal.runtime.lightning_internals"
+# Undocumented names without an underscore: counters of the trainer's loops, and their keys in its checkpoints.
+LOOP_NAMES = {"fit_loop", "epoch_loop", "val_loop", "batch_progress", "epoch_progress", "loops"}
+PRIVATE_TEXTS = {"_AsyncWriterThread", "_launch_process_observer"}
+PRIVATE_OF_A_LOADER = {"_iterator", "_workers", "_shutdown_workers"}  # also of `self`, which may be one
+ALLOWED = {
+    "os._exit",  # documented in spite of its name
+    "_compat_pickle",  # the standard library's table of old names in pickles, as stable as the format
+    "vit._pos_embed",  # of models.backbones.vit, which overrides timm's method
+}
+
+
+def test_the_file_of_internals_imports_nothing_of_the_package_and_no_lightning_at_first():
+    assert not [found for found in _imports(INTERNALS) if _is_in(found, ["mal"])]
+    assert "lightning" not in _imported_with(INTERNALS)
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {INTERNALS}))
+def test_private_names_of_others_are_used_by_one_file_alone(name):
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    found = {used for node in ast.walk(tree) for used in _private_names(node)} - ALLOWED
+    assert not found, f"{name} uses {found}; put them behind functions of {INTERNALS}"
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -122,6 +199,24 @@ def _names(node: ast.AST, package: str) -> list[str]:
         source = ".".join(part for part in (parent, node.module) if part)
         return [source] + [f"{source}.{alias.name}" for alias in node.names if f"{source}.{alias.name}" in MODULES]
     return []
+
+
+def _private_names(node: ast.AST) -> Iterator[str]:
+    """Names of other owners with one underscore in front, and undocumented ones as attributes or keys."""
+    if isinstance(node, ast.Attribute):
+        is_own = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+        is_undocumented = node.attr in LOOP_NAMES | PRIVATE_OF_A_LOADER | {"interrupted"}
+        if is_undocumented or (_is_private(node.attr) and not is_own):
+            yield ast.unparse(node)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        names = [*node.module.split("."), *(alias.name for alias in node.names)]
+        yield from filter(_is_private, names)
+    elif isinstance(node, ast.Constant) and set(str(node.value).split(".")) & (LOOP_NAMES | PRIVATE_TEXTS):
+        yield str(node.value)
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
 
 
 def _statements_run_on_import(body: Iterable[ast.AST]) -> Iterator[ast.AST]:

@@ -15,6 +15,7 @@ from mal.checkpoint.saved_spec import spec_from_saved
 from mal.checkpoint.store import read_tensors
 from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
+from mal.runtime.lightning_internals import epochs_and_batches_done
 
 NETWORK_PREFIXES = ("student.", "teacher.")
 HEADS = ("roi_head.", "mask_head.")
@@ -200,14 +201,8 @@ def _number(value: Any) -> float | None:
 
 
 def _training_place(content: dict[str, Any]) -> TrainingPlace | None:
-    """What the trainer's own counters say; "epoch" alone does not tell an epoch's middle from its end.
-
-    A state from within a validation has all batches of its epoch behind it, and the epoch not yet.
-    """
+    """What the trainer's own counters say; "epoch" alone does not tell an epoch's middle from its end."""
     try:
-        loop = content["loops"]["fit_loop"]
-        epochs, batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]["current"]
-        num_batches = batches["ready"] if epochs["processed"] < epochs["ready"] else 0
-        return TrainingPlace(epochs["processed"], num_batches)
+        return TrainingPlace(*epochs_and_batches_done(content))
     except (KeyError, TypeError):
         return None

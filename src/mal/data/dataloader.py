@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from torch.utils.data import DataLoader, Dataset
 
 from mal.errors import UserError
+from mal.runtime.lightning_internals import shut_down_workers, worker_processes
 
 NOTHING = -1
 
@@ -171,8 +172,7 @@ class FailFastDataLoader(DataLoader[T_co]):
 
     @contextmanager
     def _failures_in_one_line(self) -> Iterator[None]:
-        batches: Any = self._iterator  # none before the first pass, and none at all without loader processes
-        workers: list[BaseProcess] = [] if batches is None else batches._workers
+        workers = worker_processes(self)
         try:
             with _raise_on_worker_exit(workers):
                 yield
@@ -180,8 +180,7 @@ class FailFastDataLoader(DataLoader[T_co]):
             dead = _dead_of(workers)
             if not dead:
                 raise
-            batches._shutdown_workers()
-            self._iterator = None
+            shut_down_workers(self)
             raise UserError(
                 "; ".join(self._crash_message(number, workers[number].exitcode) for number in dead)
             ) from error

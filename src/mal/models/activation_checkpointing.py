@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
-
 from mal.errors import UserError
+from mal.runtime.lightning_internals import is_batch_norm
 
 
 def recompute_blocks(backbone: Any) -> None:
@@ -19,7 +18,7 @@ def recompute_blocks(backbone: Any) -> None:
         UserError: the backbone has batch normalisation, which would take every batch into its statistics twice, or timm
             does not offer this for it.
     """
-    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in backbone.modules()):
+    if any(map(is_batch_norm, backbone.modules())):
         raise UserError(
             "model.activation_checkpoint: this backbone has batch normalisation, whose statistics would take in every"
             " batch twice; leave it at false"

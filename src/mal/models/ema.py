@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from mal.runtime.lightning_internals import lerp_all_
+
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
@@ -24,7 +26,7 @@ def update_teacher(teacher: nn.Module, student: nn.Module, momentum: float) -> N
     Source: MAL (arXiv 2301.03992), section 3.3. The public code leaves the buffers behind, so a teacher with
     batch normalisation would keep its first statistics for ever.
     """
-    torch._foreach_lerp_(_local(teacher), _local(student), 1 - momentum)
+    lerp_all_(_local(teacher), _local(student), 1 - momentum)
     for teacher_buffer, student_buffer in zip(teacher.buffers(), student.buffers(), strict=True):
         teacher_buffer.copy_(student_buffer)
 

@@ -9,10 +9,8 @@ import time
 from collections.abc import Sequence
 from subprocess import Popen
 
-import lightning.fabric.strategies.launchers.subprocess_script as fabric_launcher
-import lightning.pytorch.strategies.launchers.subprocess_script as trainer_launcher
-
 from mal.runtime.devices import this_launch
+from mal.runtime.lightning_internals import replace_child_observer
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_TO_NOTICE = 5.0  # so that a process that notices another's end by itself can exit cleanly
@@ -24,8 +22,7 @@ def end_together() -> None:
     The trainer's own watch ends this process by SIGKILL, which hides the exit code, and leaves the others alone when
     this one fails. Processes of torchrun and SLURM are theirs to end.
     """
-    for launcher in (fabric_launcher, trainer_launcher):
-        setattr(launcher, "_launch_process_observer", _watch_children)  # noqa: B010 -- no name of the public interface
+    replace_child_observer(_watch_children)
     launch = this_launch()
     if launch.launcher is None and launch.rank:
         threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()

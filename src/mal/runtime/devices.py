@@ -13,6 +13,7 @@ import torch
 from mal.config.fields import Task
 from mal.errors import UserError
 from mal.runtime.fsdp import ShardedStrategy
+from mal.runtime.lightning_internals import cpu_computes_bfloat16
 
 
 def peak_bytes_of_process() -> int:
@@ -202,7 +203,7 @@ def choose_precision(accelerator: str) -> Precision:
     """Choose mixed precision if the hardware gains from it, bfloat16 before float16 since it needs no loss scaling."""
     if accelerator == "gpu":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
-    if accelerator == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+    if accelerator == "cpu" and cpu_computes_bfloat16():
         return "bf16-mixed"  # measured: without these instructions bfloat16 is emulated and slower than float32
     return "32-true"
 

@@ -10,6 +10,7 @@ from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec, resolve_encryption_key
 from mal.console import console
 from mal.runtime.devices import DevicePlan, plan_devices
+from mal.runtime.lightning_internals import was_interrupted
 from mal.runtime.run_folder import run_folder, show_notes
 from mal.runtime.status import StatusLog
 from mal.training.callbacks import LastEpochValidation, NonFiniteGuard, StepLog, StepSeeds, seed_everything
@@ -78,7 +79,7 @@ def _train(
     try:
         trainer.fit(module, datamodule=data, ckpt_path=start.resume_from, weights_only=True)
     except SystemExit:
-        if trainer.interrupted:  # the trainer turns Ctrl-C into a silent exit
+        if was_interrupted(trainer):  # the trainer turns Ctrl-C into a silent exit
             raise KeyboardInterrupt from None
         raise
 

@@ -18,6 +18,7 @@ from mal.config.train_config import TrainConfig
 from mal.data.train_dataset import BoxCropDataset, TrainBatch
 from mal.errors import UserError
 from mal.models.network import MaskNetwork
+from mal.runtime.lightning_internals import is_accumulating
 from mal.runtime.status import StatusLog
 from mal.training.checkpoint_files import CheckpointFiles
 from mal.training.module import MalModule
@@ -35,7 +36,7 @@ class StepLog(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         """Log this step's metrics under the step number, 0 for the first."""
         step = trainer.global_step - 1
-        if trainer.fit_loop._should_accumulate() or step % STEPS_BETWEEN_FIGURES:
+        if is_accumulating(trainer) or step % STEPS_BETWEEN_FIGURES:
             return
         figures = {name: float(value) for name, value in train_figures(trainer).items()}
         for logger in trainer.loggers:

@@ -12,6 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.plugins import CheckpointIO
 
 from mal.checkpoint.store import link_atomically, read_tensors, write_checkpoint
+from mal.runtime.lightning_internals import is_accumulating, is_last_batch, restart_validation_on_resume
 from mal.runtime.status import StatusLog
 from mal.training.module import MalModule
 from mal.training.stop_signals import StopSignals
@@ -136,8 +137,7 @@ class CheckpointFiles(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         """Save between two steps if the step interval or the time is up, or a signal has come."""
-        loop = trainer.fit_loop.epoch_loop
-        if loop.batch_progress.is_last_batch or loop._should_accumulate():
+        if is_last_batch(trainer) or is_accumulating(trainer):
             return  # the end of the epoch saves by itself; a state within a step cannot be resumed
         step = trainer.global_step
         if self.rules.unit == "step" and step % self.rules.interval == 0:
@@ -180,10 +180,7 @@ class CheckpointFiles(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Change a state from within a validation so that a resumed run restarts this validation."""
         if trainer.validating:
-            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
-            begun = {"ready": 1, "started": 1, "processed": 0, "completed": 0}  # how the trainer marks a started batch
-            progress["total"] = begun
-            progress["current"] = dict.fromkeys(begun, 0)
+            restart_validation_on_resume(checkpoint)
 
     def _agreed(self, trainer: Trainer) -> int:
         is_late = self._seconds > 0 and time.monotonic() - self._saved_at >= self._seconds

@@ -25,8 +25,7 @@ from mal.config.schema import ExperimentSpec
 from mal.console import console
 from mal.errors import UserError
 from mal.files import cannot_write, disk_error
-
-_WRITERS_THREAD = "_AsyncWriterThread"
+from mal.runtime.lightning_internals import is_event_writer
 
 
 class EventFiles(TensorBoardLogger):
@@ -91,7 +90,7 @@ class EventFiles(TensorBoardLogger):
 
     def _pass_over_writers(self, failure: threading.ExceptHookArgs) -> None:
         """Silence the writer thread's traceback: the run reports its error, and Python would print it again."""
-        if type(failure.thread).__name__ != _WRITERS_THREAD:
+        if not is_event_writer(failure.thread):
             self._outer_hook(failure)
 
 

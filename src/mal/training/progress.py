@@ -16,6 +16,7 @@ from mal.coco.ground_truth import GroundTruth, reasons
 from mal.console import TaskProgress, console, task_progress
 from mal.data.label_dataset import CropBatch
 from mal.data.train_dataset import TrainBatch
+from mal.runtime.lightning_internals import batches_done_in_epoch
 from mal.runtime.status import StatusLog
 from mal.training.callbacks import train_figures
 
@@ -152,10 +153,8 @@ def boxes_done(trainer: Trainer) -> int:
     loader = trainer.train_dataloader
     assert loader is not None
     done = trainer.current_epoch * _boxes_per_epoch(trainer)
-    if trainer.fit_loop.epoch_progress.current.ready > trainer.current_epoch:  # within an epoch
-        batches = trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        done += min(batches * loader.batch_size, len(loader.sampler)) * trainer.world_size
-    return done
+    batches = batches_done_in_epoch(trainer)
+    return done + min(batches * loader.batch_size, len(loader.sampler)) * trainer.world_size
 
 
 def _boxes_per_epoch(trainer: Trainer) -> int:
