@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
 from mal.models.hub import fetch_hub_weights
-from mal.training.initial_weights import starting_point
+from mal.training.initial_weights import resolve_initial_weights
 from tests.small_networks import small_spec
 
 TIMM_VIT = {"arch": "timm/test_vit", "num_blocks": 2}
@@ -41,7 +41,7 @@ def put_into_cache(cache: Path, name: str) -> dict[str, torch.Tensor]:
 
 def test_a_timm_backbone_starts_from_the_hubs_weights(hub_cache, tmp_path, capsys):
     released = put_into_cache(hub_cache, "test_vit.r160_in1k")
-    start = starting_point(small_spec(model={**TIMM_VIT, "pretrained": True}), tmp_path)
+    start = resolve_initial_weights(small_spec(model={**TIMM_VIT, "pretrained": True}), tmp_path)
     for network in (start.student, start.teacher):
         for name, value in network.backbone.state_dict().items():
             torch.testing.assert_close(value, released[name])
@@ -52,7 +52,7 @@ def test_a_timm_backbone_starts_from_the_hubs_weights(hub_cache, tmp_path, capsy
 
 def test_a_public_name_starts_from_the_weights_of_the_same_network_in_timm(hub_cache, tmp_path, capsys):
     released = put_into_cache(hub_cache, "deit_tiny_patch16_224.fb_in1k")
-    start = starting_point(small_spec(model={"pretrained": True}), tmp_path)
+    start = resolve_initial_weights(small_spec(model={"pretrained": True}), tmp_path)
     assert start.spec.model.arch == "vit-deit-tiny/16"
     for name, value in start.student.backbone.state_dict().items():
         if not name.startswith("head."):
@@ -61,7 +61,7 @@ def test_a_public_name_starts_from_the_weights_of_the_same_network_in_timm(hub_c
 
 
 def test_nothing_is_fetched_unless_asked_for(hub_cache, tmp_path, capsys):
-    starting_point(small_spec(model=TIMM_VIT), tmp_path)
+    resolve_initial_weights(small_spec(model=TIMM_VIT), tmp_path)
     assert capsys.readouterr().out == ""
 
 
@@ -81,7 +81,7 @@ def test_a_model_that_the_hub_has_no_weights_for_is_a_mistake(hub_cache, arch):
 def test_two_sources_of_weights_are_a_mistake(hub_cache, tmp_path):
     spec = small_spec(model={"pretrained": True}, train={"pretrained_model_path": str(tmp_path / "weights.pth")})
     with pytest.raises(UserError, match=r"model\.pretrained and train\.pretrained_model_path .* keep one"):
-        starting_point(spec, tmp_path)
+        resolve_initial_weights(spec, tmp_path)
 
 
 def test_a_run_that_resumes_fetches_nothing():
@@ -98,6 +98,6 @@ def test_a_file_of_a_timm_model_starts_the_same_model(tmp_path, capsys, name):
     save_file(released, tmp_path / "released.safetensors")
     model = {"arch": f"timm/{name}", "num_blocks": None}
     train = {"pretrained_model_path": str(tmp_path / "released.safetensors")}
-    backbone = starting_point(small_spec(model=model, train=train), tmp_path / "run").student.backbone
+    backbone = resolve_initial_weights(small_spec(model=model, train=train), tmp_path / "run").student.backbone
     assert all(torch.equal(value, released[key]) for key, value in backbone.state_dict().items())
     assert "12 missing" in " ".join(capsys.readouterr().out.split())  # the heads
