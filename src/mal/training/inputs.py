@@ -13,7 +13,7 @@ from mal.coco.coco_file import CocoFile
 from mal.coco.ground_truth import GroundTruth, why_none
 from mal.coco.notes import RecordNote
 from mal.coco.statistics import absent_categories
-from mal.config.schema import ExperimentSpec, encryption_key_of
+from mal.config.schema import ExperimentSpec, resolve_encryption_key
 from mal.console import console, tell
 from mal.data.loaders import AnnotatedImages
 from mal.data.train_dataset import BoxCropDataset
@@ -49,7 +49,7 @@ def read_inputs(spec: ExperimentSpec, seed: int) -> TrainingInputs:
         UserError: a file is damaged, an image is missing, no box is left to train on, or checkpoints are to be
             encrypted and the package for it is missing.
     """
-    if encryption_key_of(spec):
+    if resolve_encryption_key(spec):
         require_cryptography()  # not after hours, when a checkpoint is due
     dataset = spec.dataset
     assert dataset.train_ann_path is not None
