@@ -1,4 +1,4 @@
-"""Read YAML that cannot stand for more than it is worth: aliases are counted as what they repeat."""
+"""Read YAML with bounded expansion: each alias counts as everything it repeats."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mal.limits import MAX_YAML_DEPTH, MAX_YAML_NODES, YAML_CHARACTERS_OF_A_NODE
 
 
 class BoundedLoader(yaml.SafeLoader):
-    """A safe loader that refuses, while composing, what expands to too many values, is nested too deep or is endless.
+    """A safe loader that refuses, while composing, documents that expand too much, nest too deep or are endless.
 
-    The refusal is a `yaml.YAMLError` with the line of the value that is one too many.
+    Raises a `yaml.YAMLError` with the line of the first value beyond the bound.
 
     Attributes:
-        max_values: scalars, lists and mappings of a document, each alias counted as all that it stands for.
+        max_values: limit of scalars, lists and mappings in a document; an alias counts as everything it repeats.
     """
 
     max_values = MAX_YAML_NODES
@@ -24,11 +24,11 @@ class BoundedLoader(yaml.SafeLoader):
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
         self._values = 0
-        self._heights = [0]  # of what is inside each of the nodes that are open
+        self._heights = [0]  # of the content of each open node
         self._sizes: dict[yaml.Node, tuple[int, int]] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """As of the base class, with the bounds of this one."""
+        """As in the base class, with bounds."""
         mark = self.peek_event().start_mark
         if self.check_event(yaml.AliasEvent):
             node = super().compose_node(parent, index)
@@ -59,9 +59,9 @@ class BoundedLoader(yaml.SafeLoader):
 
 
 def load_yaml(text: str) -> Any:
-    """The value of a YAML document from anywhere.
+    """Parse an untrusted YAML document.
 
     Raises:
-        yaml.YAMLError: it is no YAML, or goes beyond the bounds of `BoundedLoader`.
+        yaml.YAMLError: it is not YAML, or exceeds the bounds of `BoundedLoader`.
     """
     return yaml.load(text, BoundedLoader)

@@ -1,4 +1,4 @@
-"""The command line: finds the command, runs it, and turns errors into one line and an exit code."""
+"""The command line: find the command, run it, turn errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ _COMMANDS = {**_SPEC_TASKS, **_OTHER_COMMANDS}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs ``mal`` and returns its exit code: 0 complete, 1 a mistake in the input, 2 wrong usage, 130 interrupted.
+    """Run ``mal`` and return its exit code: 0 complete, 1 a mistake in the input, 2 wrong usage, 130 interrupted.
 
     Args:
-        argv: the arguments without the program's name; None takes those of the process.
+        argv: arguments without the program's name; None takes those of the process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     is_debug = "--debug" in arguments or os.environ.get("MAL_DEBUG", "0") not in ("", "0")
@@ -60,15 +60,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except StoppedBySignal as stop:
         _say([f"mal: {stop}"], is_debug, by_first_only=True)
-        return 128 + stop.number  # as a shell counts a process that a signal has ended
+        return 128 + stop.number  # the shell's exit code for a process ended by a signal
     except BrokenPipeError:
-        # The reader of a pipe has left; Python would complain once more when it flushes at exit.
+        # The reader of the pipe is gone; Python would report it again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except UserError as error:
         _say(_user_error_lines(error), is_debug)
         return USER_MISTAKE
-    except Exception as error:  # noqa: BLE001 -- whatever a command lets through ends here as one line
+    except Exception as error:  # noqa: BLE001 -- any unexpected error is reported as one line
         reason = " ".join(str(error).split()) or "no message"
         name = f"unexpected {type(error).__name__}"
         _say([f"mal: error: {at_fault(error)}{name}: {reason} (--debug shows the traceback)"], is_debug)
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def tao_main() -> int:
-    """Runs ``tao model mal ...`` and ``tao mal ...``, the spellings of the TAO launcher."""
+    """Run ``tao model mal ...`` and ``tao mal ...``, the spellings of the TAO launcher."""
     arguments = sys.argv[1:]
     if arguments[:1] == ["model"]:
         arguments = arguments[1:]
@@ -137,9 +137,9 @@ def _user_error_lines(error: UserError) -> list[str]:
 
 
 def _say(lines: Sequence[str], is_debug: bool, *, by_first_only: bool = False) -> None:
-    """Print to stderr; of several processes the first goes ahead, since most often all have the same to say.
+    """Print to stderr; rank 0 prints first, since all ranks usually report the same.
 
-    What starts the processes then ends the others. One that is still there has something of its own to say.
+    The launcher then ends the other ranks. One that is still alive prints its own message.
     """
     from mal.runtime.devices import this_launch
 

@@ -1,8 +1,7 @@
 """Terminal output: a progress bar on a terminal, plain lines in logs.
 
-Texts are shown as they are: names come from users and from files, so that nothing in them is markup, and what would
-steer a terminal is escaped. Give the console strings, one for each line and for each cell of a table; `rich.text.Text`
-would go past that.
+Texts are shown verbatim: names come from users and files, so they are never read as markup, and control characters
+are escaped. Pass strings to the console, one for each line or table cell; `rich.text.Text` would bypass the escaping.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from mal.printable import printable
 
 
 class PlainConsole(Console):
-    """Rich's console for texts that are not trusted; the arguments are those of `rich.console.Console`."""
+    """Rich's console for untrusted texts; the arguments are those of `rich.console.Console`."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"markup": False, "emoji": False, "highlight": False, "soft_wrap": True} | settings)
 
     def render_str(self, text: str, **settings: Any) -> Text:
-        """The text without characters that are no picture: each string that Rich shows comes through here."""
+        """Escape unprintable characters; every string that Rich shows passes through here."""
         return super().render_str(printable(text), **settings)
 
 
@@ -35,7 +34,7 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 def tell(make_line: Callable[[], str | None]) -> None:
-    """Print a line that takes some work to make, where anybody listens; nothing where it is None."""
+    """Print a line that is costly to make, unless the console is quiet; prints nothing for None."""
     if not console.quiet and (line := make_line()) is not None:
         console.print(line)
 
@@ -44,8 +43,8 @@ class TaskProgress:
     """Counts the units of a task; see :func:`task_progress`.
 
     Attributes:
-        done: units that are done, those of an earlier run included.
-        seconds_ahead: time that pauses to come will take; it counts for the time left.
+        done: finished units, including those of an earlier run.
+        seconds_ahead: time of future pauses; part of the time left.
     """
 
     def __init__(self, name: str, total: int, unit: str, bar: Progress | None) -> None:
@@ -61,7 +60,7 @@ class TaskProgress:
         self._resumed_at = 0
 
     def resume_at(self, done: int) -> None:
-        """Begin with some units done by an earlier run; the rate counts only those of this one."""
+        """Start with units finished by an earlier run; the rate counts only those of this run."""
         self.done = self._resumed_at = done
         self._update_bar("")
 
@@ -74,7 +73,7 @@ class TaskProgress:
             self._print_line(details)
 
     def pause(self, details: str) -> None:
-        """Stop the clock that the rate goes by, for work of another kind; ``details`` say which."""
+        """Pause the clock of the rate during other work; ``details`` names that work."""
         self._paused_at = time.monotonic()
         self._update_bar(details)
 
@@ -89,7 +88,7 @@ class TaskProgress:
 
     @property
     def rate(self) -> float:
-        """Units a second so far, without the pauses."""
+        """Units per second so far, without pauses."""
         now = time.monotonic() if self._paused_at is None else self._paused_at
         return (self.done - self._resumed_at) / max(now - self._start, 1e-9)
 
@@ -113,7 +112,7 @@ class TaskProgress:
 
 
 class _BarAboveDetails(Progress):
-    """The bar of a task, and its details on a line of their own, cut off where the terminal ends."""
+    """The bar of a task with its details on a separate line, truncated to the terminal's width."""
 
     def get_renderables(self) -> Iterator[RenderableType]:
         yield self.make_tasks_table(self.tasks)
@@ -126,9 +125,9 @@ def task_progress(name: str, total: int, unit: str = "boxes") -> Iterator[TaskPr
     """Show the progress of a task: count, rate, time left, details.
 
     Args:
-        name: what is being done.
+        name: name of the task.
         total: number of units.
-        unit: their name, in the plural.
+        unit: plural name of the units.
     """
     if not console.is_terminal:
         yield TaskProgress(name, total, unit, None)
@@ -145,7 +144,7 @@ def task_progress(name: str, total: int, unit: str = "boxes") -> Iterator[TaskPr
 
 
 def duration_text(seconds: float) -> str:
-    """Seconds as on a clock, h:mm:ss or m:ss."""
+    """Format seconds as h:mm:ss or m:ss."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -8,11 +8,11 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-_WORKED_ON = "_worked_on"  # like `BaseException.add_note`, which Python 3.10 has not
+_WORKED_ON = "_worked_on"  # like `BaseException.add_note`, which Python 3.10 lacks
 
 
 class UserError(Exception):
-    """A mistake in what the user gave: ``str(error)`` is one line that names the thing at fault and what to do."""
+    """A mistake in the user's input: ``str(error)`` is one line that names the cause and what to do."""
 
 
 def one_line(error: BaseException) -> str:
@@ -27,10 +27,10 @@ def first_line(error: BaseException) -> str:
 
 @contextmanager
 def working_on(where: str) -> Iterator[None]:
-    """Have an unexpected error of this block told with the file and the record at which it came.
+    """Attach the current file and record to an unexpected error of this block.
 
     Args:
-        where: their names, as in messages.
+        where: name of the file or record, as in messages.
     """
     try:
         yield
@@ -42,30 +42,30 @@ def working_on(where: str) -> Iterator[None]:
 
 
 def at_fault(error: BaseException) -> str:
-    """What `working_on` named, the outermost first, each with a colon after it; empty where it named nothing."""
+    """The names that `working_on` attached, outermost first, each followed by a colon; empty without any."""
     return "".join(f"{where}: " for where in error.__dict__.get(_WORKED_ON, ()))
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is not enough memory, which is no fault of the file that was read."""
+    """Whether an error is about memory, and so not a fault of the file that was read."""
     said = re.search(r"out of memory|insufficient memory|not enough memory|can't allocate memory", str(error), re.I)
     return isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM or said is not None
 
 
 class BoxWarning(UserWarning):
-    """Boxes that a program gave look like something else than corners in pixels."""
+    """Boxes passed to the library do not look like corners in pixels."""
 
 
 class DamagedFile(UserError):  # noqa: N818 -- says what is wrong, as UserError says whose
-    """A file is cut off, was changed since it was written, or is not what its name says."""
+    """A file is truncated, was changed after it was written, or is not what its name says."""
 
 
 class StoppedBySignal(Exception):  # noqa: N818 -- nobody has made an error
-    """A run ended between two steps because it was asked to.
+    """A run was stopped between two steps by a signal.
 
     Args:
-        number: of the signal.
-        note: what was saved, and how to go on.
+        number: number of the signal.
+        note: what was saved, and how to resume.
     """
 
     def __init__(self, number: int, note: str) -> None:
@@ -74,7 +74,7 @@ class StoppedBySignal(Exception):  # noqa: N818 -- nobody has made an error
 
 
 class LockedFile(UserError):  # noqa: N818
-    """A file is encrypted, and the key to it was not given or is another one."""
+    """A file is encrypted, and its key is missing or wrong."""
 
 
 class SpecError(UserError):

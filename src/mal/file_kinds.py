@@ -1,6 +1,6 @@
-"""What a file is by its first bytes, for the words of errors: a Git LFS pointer, a web page, a video.
+"""Recognize a file by its first bytes, for error messages: a Git LFS pointer, a web page, a video.
 
-One list for all that is read: pictures, JSON, checkpoints.
+One list for all inputs: images, JSON, checkpoints.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 HEAD_BYTES = 1024
-"""How much of a file's beginning tells its kind."""
+"""Number of leading bytes that identify a file."""
 
 Group = Literal["picture", "json", "zip", "pickle", "safetensors", "xml", "text", "other"]
 
@@ -28,8 +28,8 @@ class FileKind:
 
     Attributes:
         name: completes "the file is ...".
-        advice: what to do where something else was wanted; empty where nothing general can be said.
-        group: what reads it.
+        advice: what to do if another kind was expected; empty if there is no general advice.
+        group: the readers of this kind.
     """
 
     name: str
@@ -38,24 +38,24 @@ class FileKind:
 
 
 def file_kind(head: bytes) -> FileKind | None:
-    """The kind of a file; None where its bytes tell nothing.
+    """Recognize the kind of a file; None if its bytes are not known.
 
     Args:
-        head: the first `HEAD_BYTES` of the file, or all of a shorter one.
+        head: the first `HEAD_BYTES` of the file, or all bytes of a shorter one.
     """
     return next(_kinds(head), None)
 
 
 def said_kind(head: bytes, wanted: str, *groups: Group) -> str | None:
-    """What a file is in place of what was wanted, as "is a Git LFS pointer, not a picture: git lfs pull gets it".
+    """Describe an unexpected file, such as "is a Git LFS pointer, not a picture: git lfs pull gets it".
 
     Args:
-        head: as of `file_kind`.
-        wanted: what was wanted, with its article.
-        groups: which kinds are what was wanted; of these nothing is said.
+        head: as in `file_kind`.
+        wanted: the expected kind, with its article.
+        groups: groups of the expected kind, for which nothing is returned.
 
     Returns:
-        The end of a sentence about the file; None where nothing is known that helps.
+        The end of a sentence about the file; None if the kind is expected or unknown.
     """
     kind = file_kind(head)
     if kind is None or kind.group in groups:
@@ -65,7 +65,7 @@ def said_kind(head: bytes, wanted: str, *groups: Group) -> str | None:
 
 
 def describe_file_kind(path: Path, wanted: str, *groups: Group) -> str | None:
-    """`said_kind` of a file that is there and can be read."""
+    """`said_kind` of an existing, readable file."""
     with path.open("rb") as file:
         return said_kind(file.read(HEAD_BYTES), wanted, *groups)
 
@@ -156,7 +156,7 @@ def _kinds_with_marks_further_in(head: bytes) -> Iterator[FileKind]:
 
 
 def _boxed(head: bytes) -> FileKind:
-    """A file of ISO's boxes: what it is stands in its brands, the first of which may be a general one."""
+    """Recognize a file of ISO boxes by its brands; the first brand may be a general one."""
     end = min(int.from_bytes(head[:4], "big"), len(head))
     brands = {head[8:12], *(head[at : at + 4] for at in range(16, end, 4))}
     if brands.intersection(_AVIF_BRANDS):
@@ -167,7 +167,7 @@ def _boxed(head: bytes) -> FileKind:
 
 
 def _texts(head: bytes) -> Iterator[FileKind]:
-    """Kinds that are text, with nothing in front of the first word."""
+    """Kinds of text, recognized by their first word."""
     if not head:
         yield FileKind("empty but for blanks", _COPY)
     if _HTML.match(head) or (head[:5] == b"<?xml" and b"<html" in head.lower()):

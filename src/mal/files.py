@@ -1,7 +1,7 @@
 """Atomic writes of text, JSON and CSV files.
 
-Spreadsheets run a text that begins as a formula does, and names come from anywhere. An apostrophe in front, the
-spreadsheets' own mark of a text, keeps such a text a text; `text_of_cell` takes it away again.
+Spreadsheets run a text that begins like a formula, and names are untrusted. A leading apostrophe, the spreadsheets'
+own mark of a text, prevents that; `text_of_cell` removes it.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ import orjson
 from mal.errors import UserError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-# What network and FUSE file systems answer that cannot sync a folder.
+# Errors of network and FUSE file systems that cannot sync a folder.
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF)
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes its name only when it is complete and on the disk.
+    """Write a file atomically: it gets its name only once it is complete and on disk.
 
-    Until the block ends without an error, ``path`` keeps its old content. Missing folders are made. What a process that
-    was killed left of the same file is removed.
+    Until the block ends without an error, ``path`` keeps its old content. Missing folders are created. Temporary files
+    that a killed process left for the same path are removed.
 
     Raises:
-        UserError: it cannot be written (no permission, full disk, ``path`` is a folder).
+        UserError: the file cannot be written (no permission, full disk, ``path`` is a folder).
     """
-    # With the machine's name: the numbers of its processes mean nothing on another one that shares the folder.
+    # With the host name: process ids mean nothing on another machine that shares the folder.
     draft = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, so that a renamed file keeps its new name after a power cut."""
+    """Sync a folder's entries to disk, so that a renamed file keeps its new name after a power failure."""
     if os.name != "posix":  # elsewhere a folder cannot be opened
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -71,24 +71,24 @@ def sync_folder(folder: Path) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> UserError:
-    """The user's error for a file that is written whole or not at all, and now was not."""
+    """Make the UserError for a failed atomic write."""
     advice = "; files written before are intact, make room and start again" if error.errno in _FULL else ""
     return UserError(f"{path} cannot be written: {error.strerror or error}{advice}")
 
 
 def disk_error(error: BaseException | None) -> OSError | None:
-    """What the operating system said at the bottom of a chain of errors; None where it said nothing."""
+    """Find the operating system's error in a chain of errors; None if there is none."""
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__ or error.__context__
     return error
 
 
 def remove_stale_temp_files(folder: Path, name: str = "*") -> None:
-    """Remove what killed processes of this machine have left of the files in a folder.
+    """Remove temporary files that killed processes of this machine have left in a folder.
 
     Args:
-        folder: where; not below it.
-        name: a glob pattern of the files.
+        folder: the folder, without its subfolders.
+        name: glob pattern of the final file names.
     """
     for draft in folder.glob(f".{name}.{glob.escape(socket.gethostname())}.*.draft"):
         number = draft.name.split(".")[-2]
@@ -97,7 +97,7 @@ def remove_stale_temp_files(folder: Path, name: str = "*") -> None:
 
 
 def _is_running(process: int) -> bool:
-    if os.name != "posix":  # elsewhere asking would end it
+    if os.name != "posix":  # on Windows the check would end the process
         return True
     try:
         os.kill(process, 0)
@@ -109,22 +109,22 @@ def _is_running(process: int) -> bool:
 
 
 def _remove(draft: Path) -> None:
-    # After success the draft is gone; where its folder could not be made or read, it never existed.
+    # After success the temporary file is gone; if its folder could not be created or read, it never existed.
     if os.access(draft, os.F_OK):
         draft.unlink()
 
 
 def dumps(value: Any, *, indent: bool = False) -> bytes:
-    """Strict JSON of a value without NaN or infinity, compact or indented by two blanks."""
+    """Encode a value without NaN or infinity as strict JSON, compact or indented by two spaces."""
     try:
         return orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else None)
     except orjson.JSONEncodeError:
-        # Integers beyond 64 bits and lone surrogates, which the fast writer refuses.
+        # The fast writer refuses integers beyond 64 bits and lone surrogates.
         return json.dumps(value, allow_nan=False, indent=2 if indent else None).encode("ascii")
 
 
 def without_non_finite(value: Any) -> tuple[Any, int]:
-    """The JSON value with null for every NaN and infinity, and how many there were."""
+    """Replace every NaN and infinity by null; returns the JSON value and their number."""
     if isinstance(value, float) and not math.isfinite(value):
         return None, 1
     if isinstance(value, dict):
@@ -141,7 +141,7 @@ def write_object(file: BinaryIO, items: Iterable[tuple[str, bytes | Iterable[byt
 
     Args:
         file: open for writing.
-        items: keys, each with its value as JSON; or with the records of a list, each as JSON.
+        items: keys, each with its value as JSON, or with the records of a list, each as JSON.
     """
     file.write(b"{")
     for index, (key, value) in enumerate(items):
@@ -157,7 +157,7 @@ def write_object(file: BinaryIO, items: Iterable[tuple[str, bytes | Iterable[byt
 
 
 def write_json(value: Any, path: Path) -> None:
-    """Write strict JSON, indented, whole or not at all.
+    """Write strict, indented JSON atomically.
 
     Raises:
         UserError: the file cannot be written.
@@ -166,26 +166,26 @@ def write_json(value: Any, path: Path) -> None:
         file.write(dumps(value, indent=True) + b"\n")
 
 
-# After apostrophes of its own too, so that taking one away gives back every text.
+# Also after a text's own apostrophes, so that removing one restores every text.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def write_csv(header: Sequence[str], rows: Iterable[Sequence[Any]], path: Path) -> None:
-    """Write a table as UTF-8 with a heading, whole or not at all; fractions have six digits, None is empty.
+    """Write a table atomically as UTF-8 CSV with a header; fractions have six digits, None is empty.
 
-    An apostrophe stands before a text that a spreadsheet would take for a formula; numbers stay as they are.
+    A text that a spreadsheet would run as a formula gets a leading apostrophe; numbers are unchanged.
 
     Raises:
         UserError: the file cannot be written.
     """
     with atomic_file(path) as file:
-        # File names may hold what is no Unicode.
+        # File names may hold bytes that are not Unicode.
         text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
         table = csv.writer(_Lines(text))
         table.writerow(header)
         table.writerows([_cell(value) for value in row] for row in rows)
-        text.detach()  # leaves the file open, for the one that opened it
+        text.detach()  # leaves the file open for its owner
 
 
 class _Lines:
@@ -199,7 +199,7 @@ class _Lines:
 
 
 def text_of_cell(cell: str) -> str:
-    """The text that `write_csv` was given for a cell."""
+    """Restore the text that `write_csv` was given for a cell."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 

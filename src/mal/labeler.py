@@ -48,20 +48,20 @@ class MaskAutoLabeler:
         >>> masks = labeler.label("photo.jpg", [[40, 30, 220, 180]])  # (1, H, W) bool
 
     Args:
-        student: the trained network; or an exported one, whichever it is, which runs on the CPU.
-        teacher: its moving average; or the same exported one.
-        crop: how boxes are cut out.
-        thresholds: a pixel is in the mask where its probability exceeds this; one value, or one each for small,
+        student: the trained network; or an exported network of either kind, which runs on the CPU.
+        teacher: the EMA teacher; or the same exported network.
+        crop: crop settings.
+        thresholds: a pixel belongs to the mask if its probability exceeds this; one value, or one each for small,
             medium and large boxes; or ``box_fit``, see :mod:`mal.masks.postprocess`.
-        mode: which network is asked, and how.
-        cleaning: what is done to a mask after the threshold.
+        mode: which network is run, and how.
+        cleaning: post-processing after the threshold.
         scored: whether each mask gets a score, see :mod:`mal.masks.score`.
-        device: where the networks run.
+        device: device of the networks.
         autocast_dtype: half precision to compute in; None computes in float32.
 
     Raises:
-        UserError: an exported network is another than the mode asks for, or takes crops of another size; or the
-            profile is ``fast`` and the network an exported one or no ViT.
+        UserError: an exported network is not the one of the mode, or takes crops of another size; or the profile is
+            ``fast`` and the network is exported or not a ViT.
     """
 
     def __init__(
@@ -111,26 +111,26 @@ class MaskAutoLabeler:
     ) -> MaskAutoLabeler:
         """Load a checkpoint of ``mal train``, of NVlabs/mask-auto-labeler, or of TAO 5.x and 6.x, or an ONNX file.
 
-        What is not given here is as in the checkpoint, as ``mal label`` takes it; a file of another program says
-        nothing about crops and thresholds, and gets the public defaults.
+        Values that are not given come from the checkpoint, as in ``mal label``; a file of another program has no crop
+        sizes and thresholds, and gets the public defaults.
 
         Args:
             path: the file.
-            mode: which network is asked, and how; None takes the checkpoint's, or the network that an ONNX file holds.
+            mode: which network is run, and how; None takes the checkpoint's, or the network of an ONNX file.
             threshold: probability threshold in 0..1, or ``box_fit``; None takes the checkpoint's.
-            min_part: share of its largest part below which a part of a mask is dropped; None likewise.
-            fill_holes: share of a mask's area up to which a hole is filled; None likewise.
+            min_part: connected components smaller than this share of the largest one are removed; None likewise.
+            fill_holes: holes up to this share of a mask's area are filled; None likewise.
             allow_outside: how far a mask may leave its box, as a share of the box's extent; None likewise.
-            within_box: whether masks end where their box ends, whatever the checkpoint allows; None likewise.
-            crf: refine each mask by the colours of its crop, with the checkpoint's settings; goes before ``mode.crf``;
+            within_box: whether to cut masks at their box, whatever the checkpoint allows; None likewise.
+            crf: refine each mask by the colors of its crop, with the checkpoint's settings; goes before ``mode.crf``;
                 None likewise.
             scored: whether each mask gets a score.
-            device: None takes a GPU where there is one. An ONNX file runs on the CPU whatever it says.
-            encryption_key: of an encrypted checkpoint; None takes the environment's ``MAL_ENCRYPTION_KEY``.
+            device: None takes a GPU if there is one. An ONNX file always runs on the CPU.
+            encryption_key: key of an encrypted checkpoint; None takes the environment's ``MAL_ENCRYPTION_KEY``.
 
         Raises:
             UserError: the file cannot be read, does not say which network it holds, or needs another key.
-            ValueError: a value is out of range; or masks are to end with their box and to leave it.
+            ValueError: a value is out of range; or masks shall both stay within their box and leave it.
         """
         values = {
             "train.mask_thres": [threshold] if isinstance(threshold, float | int) else threshold,
@@ -160,12 +160,12 @@ class MaskAutoLabeler:
         device: torch.device | str = "cpu",
         autocast_dtype: torch.dtype | None = None,
     ) -> MaskAutoLabeler:
-        """A labeler that does what a complete spec says.
+        """Make a labeler from a complete spec.
 
         Args:
             student, teacher: as above.
             spec: see `mal.config.precedence.effective_spec`.
-            task: the section that says which network is asked, and how.
+            task: the section that selects the network and the mode.
             scored, device, autocast_dtype: as above.
 
         Raises:
@@ -186,24 +186,24 @@ class MaskAutoLabeler:
     def label(
         self, image: ImageLike, boxes_xyxy: ArrayLike, *, batch_size: int = 8, exif: Exif = "stored"
     ) -> npt.NDArray[np.bool_]:
-        """Masks of the objects in some boxes of an image.
+        """Predict the masks of the objects in some boxes of an image.
 
         Args:
             image: a file path, a PIL image, or an (H, W, 3) or (H, W) uint8 array in RGB order.
             boxes_xyxy: (N, 4) boxes, x0 y0 x1 y1 in pixels of the image.
-            batch_size: boxes that the network sees at once.
-            exif: of a file path: whether it is read as it is stored, or upright, as viewers turn it by its EXIF
-                orientation; boxes and masks are in its pixels then.
+            batch_size: boxes in a batch.
+            exif: for a file path: ``stored`` pixels, or ``upright`` ones as viewers turn them by the EXIF orientation;
+                boxes and masks refer to the same pixels.
 
         Returns:
             (N, H, W) bool. The mask of a box that lies outside the image is empty.
 
         Warns:
-            BoxWarning: the boxes look like shares or per cent of the image, or like corners with x and y added to them.
+            BoxWarning: the boxes look like fractions or per cent of the image, or like corners with x and y added.
 
         Raises:
-            UserError: the image cannot be read, or the network gives values that are not numbers for a box.
-            ValueError: a box is not a box.
+            UserError: the image cannot be read, or the network's output for a box is not finite.
+            ValueError: a box is invalid.
         """
         pixels, boxes = image_pixels(image, exif), checked_boxes(boxes_xyxy)
         _warn_about_boxes(boxes, pixels)
@@ -217,11 +217,10 @@ class MaskAutoLabeler:
     def label_instances(
         self, image: ImageLike, boxes_xyxy: ArrayLike, *, batch_size: int = 8, exif: Exif = "stored"
     ) -> list[PastedMask | None]:
-        """As :meth:`label`, but each mask as a window of the image, with a score and :meth:`PastedMask.rle`.
+        """Like :meth:`label`, but each mask is a window of the image, with a score and :meth:`PastedMask.rle`.
 
         Returns:
-            N masks; None for a box that lies outside the image, or at which the network fails: its values are not
-            numbers.
+            N masks; None for a box outside the image, or if the network's output is not finite.
         """
         pixels, boxes = image_pixels(image, exif), checked_boxes(boxes_xyxy)
         _warn_about_boxes(boxes, pixels)
@@ -248,7 +247,7 @@ class MaskAutoLabeler:
         """The student's instance vectors of a batch of crops, (B, D) float32.
 
         Raises:
-            UserError: the network is an exported one, which gives masks only.
+            UserError: the network is exported, and so gives masks only.
         """
         if isinstance(self.student, OnnxNetwork):
             raise UserError(f"{self.student.path}: gives masks only; instance vectors need the checkpoint")
@@ -256,18 +255,18 @@ class MaskAutoLabeler:
         return self.student.roi_head(features)
 
     def masks(self, batch: CropBatch) -> list[PastedMask | None]:
-        """The masks of a batch of crops, each at its place in its image; as of :meth:`pasted`."""
+        """The masks of a batch of crops, pasted into their images; see :meth:`pasted`."""
         return list(self.pasted(batch, self.probabilities(batch).cpu().numpy())) if len(batch) else []
 
     def pasted(self, batch: CropBatch, probs: npt.NDArray[np.float32]) -> Iterator[PastedMask | None]:
-        """The masks of a batch, one at a time, since a large one takes a byte for each pixel of its image.
+        """Paste the masks of a batch, one at a time, since a large one takes a byte for each pixel of its image.
 
         Args:
             batch: crops.
-            probs: (B, 1, S, S), what :meth:`probabilities` gave for them.
+            probs: (B, 1, S, S) from :meth:`probabilities`.
 
         Yields:
-            B masks; None where the network's values are not numbers.
+            B masks; None if the network's output is not finite.
         """
         for index, (prob, frame, area, box) in enumerate(
             zip(probs[:, 0], batch.frames, batch.box_area.tolist(), batch.boxes, strict=True)
@@ -291,10 +290,10 @@ class MaskAutoLabeler:
     def crops(
         self, image: ImageLike, boxes_xyxy: ArrayLike, *, batch_size: int = 8, exif: Exif = "stored"
     ) -> Iterator[CropBatch]:
-        """What the network is shown of an image: batches of crops around the boxes that touch it, small boxes first."""
+        """Crop an image: batches of crops around the boxes that touch it, small boxes first."""
         pixels = image_pixels(image, exif)
         boxes = visible_boxes(checked_boxes(boxes_xyxy), width=pixels.shape[1], height=pixels.shape[0])
-        boxes.sort(key=lambda box: size_bin(box.area))  # the network treats boxes of one bin alike, so at one go
+        boxes.sort(key=lambda box: size_bin(box.area))  # the network treats one size bin alike: batch by bin
         for start in range(0, len(boxes), batch_size):
             yield crop_boxes(pixels, boxes[start : start + batch_size], self.crop)
 
@@ -306,10 +305,10 @@ class MaskAutoLabeler:
 
 
 def whole(masks: Iterable[PastedMask | None]) -> Iterator[PastedMask]:
-    """Masks of a batch, where each box must have one.
+    """Require a mask for each box of a batch.
 
     Raises:
-        UserError: the network has failed at a box.
+        UserError: the network has failed for a box.
     """
     for mask in masks:
         if mask is None:
@@ -362,7 +361,7 @@ def _check_export(network: OnnxNetwork, crop: CropSettings, mode: PredictionMode
 
 
 def best_device() -> str:
-    """A GPU where there is one, else Apple's MPS, else the CPU."""
+    """A GPU if there is one, else Apple's MPS, else the CPU."""
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

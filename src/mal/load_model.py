@@ -23,13 +23,13 @@ AnyNetwork = MaskNetwork | OnnxNetwork
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """What a file holds.
+    """The networks of a file.
 
     Attributes:
-        effective: the given spec completed from the file, and what of it came from there.
+        effective: the given spec completed from the file, with the source of its values.
         settings: the file's own values of the fields that decide masks, by dotted key.
-        student: the trained network; or the one exported graph, whichever network it is.
-        teacher: its moving average; or the same exported graph.
+        student: the trained network, or an exported graph of either network.
+        teacher: the EMA teacher, or the same exported graph.
     """
 
     effective: EffectiveSpec
@@ -48,12 +48,12 @@ def load_model(path: Path, spec: ExperimentSpec, *, encryption_key: str | None =
 
     Args:
         path: a checkpoint of ``mal train``, of NVlabs/mask-auto-labeler or of TAO 5.x and 6.x; or an ONNX file.
-        spec: what the user asks for. Fields of the network, and those that decide masks, come from the file where they
-            are not given, see `mal.config.precedence`; of another program's file the latter keep the public defaults.
-        encryption_key: of an encrypted checkpoint; for other files it has no meaning.
+        spec: the user's spec. Network fields, and fields that decide masks, come from the file if they are not given,
+            see `mal.config.precedence`; for files of other programs the latter keep the public defaults.
+        encryption_key: key of an encrypted checkpoint; ignored for other files.
 
     Raises:
-        UserError: the file cannot be read, contradicts the spec, or does not tell which network it holds.
+        UserError: the file cannot be read, contradicts the spec, or does not say which network it holds.
     """
     if path.suffix == ONNX_SUFFIX:
         exported = read_onnx(path)
@@ -69,16 +69,16 @@ def load_model(path: Path, spec: ExperimentSpec, *, encryption_key: str | None =
 
 
 def _export_settings(holds: Network) -> dict[str, Any]:
-    """An exported graph is one network, and nothing can be left out of it."""
+    """The settings that are fixed in an exported graph, which is a single network."""
     choices = {"use_mixed_model_test": holds == "mixed", "use_teacher_test": holds == "teacher", "profile": "exact"}
     return {f"{task}.{name}": value for task in ("evaluate", "inference") for name, value in choices.items()}
 
 
 def build_networks(spec: ExperimentSpec, checkpoint: Checkpoint) -> tuple[MaskNetwork, MaskNetwork]:
-    """Student and teacher of a checkpoint.
+    """Build student and teacher of a checkpoint.
 
     Raises:
-        UserError: the weights are not those of the spec's network.
+        UserError: the weights do not fit the spec's network.
     """
     student = build_network(spec, checkpoint.stem or "patch")
     teacher = make_teacher(student)

@@ -58,13 +58,13 @@ class MeanFieldSettings:
 
 @torch.no_grad()
 def refined_mask(image: Tensor, prob: Tensor, box_mask: Tensor, settings: MeanFieldSettings) -> Tensor:
-    """The mask that mean-field refinement makes of soft probabilities.
+    """Refine soft probabilities to a mask by mean field.
 
     Args:
-        image: (B, 3, H, W) float, normalised colours.
+        image: (B, 3, H, W) float, normalized colors.
         prob: (B, H, W) float in 0..1.
         box_mask: (B, H, W) float in 0..1.
-        settings: how to refine.
+        settings: mean-field options.
 
     Returns:
         (B, H, W) float, each value 0 or 1.
@@ -117,12 +117,12 @@ def batch_losses(
     Args:
         student_logits: (B, 1, h, w), with gradient.
         teacher_logits: (B, 1, h, w), without.
-        image: (B, 3, H, W) float, the student's (augmented) view, normalised.
+        image: (B, 3, H, W) float, the student's (augmented) view, normalized.
         box_mask: (B, 1, H, W) float in 0..1 of the same crop.
         settings: mean-field options.
         crf_size_ratio: the CRF loss is taken at this multiple of the logit map.
     """
-    # Sums over whole maps overflow half precision; the losses are cheap, so they stay in single.
+    # Sums over whole maps overflow half precision; the losses are cheap, so float32 is used.
     student_prob = student_logits.float().sigmoid()
     teacher_prob = teacher_logits.float().sigmoid()
     image, box_mask = image.float(), box_mask.float()

@@ -1,4 +1,4 @@
-"""Read files that others name: plain ones, which have an end, and no more bytes of them than allowed."""
+"""Read untrusted paths: regular files only, and at most a given number of bytes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _PIECE = 4 * 2**20
 
 
 def open_plain(path: Path, called: str) -> BinaryIO:
-    """Open a file of a disk or behind a URL for reading.
+    """Open a file on disk or behind a URL for reading.
 
     Args:
-        path: of the file; symbolic links are followed.
-        called: what the file is called in the error.
+        path: path of the file; symbolic links are followed.
+        called: name of the file in errors.
 
     Raises:
-        UserError: it is a pipe, a socket or a device: opening one may wait for ever, and reading one never end.
+        UserError: it is a pipe, a socket or a device, which may block or be endless.
         OSError: it cannot be opened, or is a folder.
     """
     if not is_url(path):
@@ -34,15 +34,15 @@ def open_plain(path: Path, called: str) -> BinaryIO:
 
 
 def read_up_to(file: BinaryIO, max_bytes: int, called: str) -> bytes:
-    """All bytes of an open file.
+    """Read all remaining bytes of an open file.
 
     Args:
-        file: where to read on.
-        max_bytes: how many it may have.
-        called: what the file is called in the error.
+        file: the open file.
+        max_bytes: largest allowed number of bytes.
+        called: name of the file in errors.
 
     Raises:
-        UserError: it has more.
+        UserError: the file is larger.
     """
     pieces: list[bytes] = []
     left = max_bytes
@@ -68,14 +68,14 @@ DEFAULT_MEGAPIXELS = MAX_IMAGE_PIXELS / 1e6
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How pictures are read.
+    """How images are read.
 
     Attributes:
-        exif: pixels as they are stored, as COCO's sizes and boxes go by; or upright, as viewers turn them by their EXIF
-            orientation. The same for every format.
-        gray_range: which values of grey with more than 8 bits become black and white: the ends of the full range of 16
-            bits, or the smallest and the largest value that the picture uses.
-        max_pixels: how many a picture may have.
+        exif: ``stored`` pixels, to which COCO's sizes and boxes refer; or ``upright``, as viewers turn them by their
+            EXIF orientation. The same for every format.
+        gray_range: the values of gray with more than 8 bits that become black and white: the ends of the full 16-bit
+            range, or the smallest and largest value in the image.
+        max_pixels: largest allowed number of pixels.
     """
 
     exif: Exif = "stored"
@@ -84,12 +84,12 @@ class Reading:
 
     @classmethod
     def of(cls, exif: Exif, gray_range: GrayRange, max_megapixels: float) -> Reading:
-        """From the fields of a spec or the options of a command."""
+        """Make it from the fields of a spec or the options of a command."""
         return cls(exif, gray_range, int(max_megapixels * 1e6))
 
     @classmethod
     def of_saved(cls, dataset: Mapping[str, Any]) -> Reading:
-        """From the section ``dataset`` of a saved spec; what an earlier version did not know has its default."""
+        """Make it from the section ``dataset`` of a saved spec; fields unknown to older versions get their defaults."""
         return cls.of(
             dataset.get("exif", "stored"),
             dataset.get("gray_range", "full"),

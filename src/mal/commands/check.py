@@ -1,4 +1,4 @@
-"""``mal check``: what a run would make of its annotation files and pictures, before the run."""
+"""``mal check``: check annotation files and images as a run would read them, before the run."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def make_parser(summary: str) -> CommandParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Finds out what to check, then imports the task and runs it."""
+    """Collect the files to check, then import and run the task."""
     sources = _sources(arguments.parser, arguments.experiment_spec, arguments.inputs)
     sources = tuple(replace(source, reading=reading_asked_for(arguments, source.reading)) for source in sources)
     from mal.tasks import check
@@ -81,13 +81,13 @@ def _sources(parser: CommandParser, spec_path: Path | None, inputs: list[str]) -
         if len(inputs) != 2:
             parser.error("give a COCO file and the folder of its images, or a spec with -e")
         return (CheckSource(inputs[0], inputs[1], ("labelling",)),)
-    if not all("=" in text for text in inputs):  # and what it is may be a password, as in `-k password`
+    if not all("=" in text for text in inputs):  # its value may be a password, as in `-k password`
         parser.error("with -e all other arguments are of the form key=value, as in inference.ann_path=boxes.json")
     return _sources_of_spec(spec_path, inputs)
 
 
 def _sources_of_spec(spec_path: Path, overrides: list[str]) -> tuple[CheckSource, ...]:
-    """The files of all tasks; one that several tasks read is checked once."""
+    """Collect the files of all tasks; a file of several tasks is checked once."""
     from mal.config.load import load_spec
 
     spec = load_spec(spec_path, overrides)

@@ -1,4 +1,4 @@
-"""``mal checkpoint``: look into a checkpoint file, or write it in another format."""
+"""``mal checkpoint``: show a checkpoint file, or write it in another format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CONVERT = "Write the network of a checkpoint as .safetensors or .pth, and check
 
 
 class _ActionParser(CommandParser):
-    """The parser of one action; argparse makes it and names only the program."""
+    """The parser of one action; argparse creates it and passes only the program's name."""
 
     def __init__(self, *, prog: str, **_: Any) -> None:
         super().__init__(prog.removeprefix("mal "), _INFO if prog.endswith("info") else _CONVERT)
@@ -49,7 +49,7 @@ def make_parser(summary: str) -> CommandParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Checks that the file is there, then imports the task and runs it."""
+    """Check that the file exists, then import and run the task."""
     source: Path = arguments.file if arguments.action == "info" else arguments.source
     if not source.is_file():
         raise UserError(f"{source}: {'is a folder; must be a file' if source.is_dir() else 'no such checkpoint file'}")

@@ -74,7 +74,7 @@ def make_parser(summary: str) -> CommandParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Finds out what to compare and checks that it is there, then imports the task and runs it."""
+    """Collect the runs to compare and check that they exist, then import and run the task."""
     parser: CommandParser = arguments.parser
     with_spec = arguments.experiment_spec is not None
     overrides = [text for text in arguments.inputs if with_spec and _is_override(text)]
@@ -121,7 +121,7 @@ def _contenders(parser: CommandParser, texts: Sequence[str]) -> tuple[Candidate,
 
 
 def _names(found: Sequence[tuple[str | None, Path]]) -> list[str]:
-    """Given names, else those of files and folders; with the folder's before it where these alone are not different."""
+    """The given names, otherwise file and folder names; with the parent folder's name if these are not unique."""
     unnamed = Counter(_short_name(path) for name, path in found if name is None)
     return [_own_name(path, is_clear=unnamed[_short_name(path)] == 1) if name is None else name for name, path in found]
 
@@ -151,7 +151,7 @@ def _is_override(text: str) -> bool:
     if not equals or Path(text).exists():
         return False
     is_key = name in [entry.key for entry in spec_fields()]
-    return is_key or ("." in name and not Path(value).exists())  # a mistyped key is told by the spec
+    return is_key or ("." in name and not Path(value).exists())  # the spec reports a mistyped key
 
 
 def _spec(path: Path, overrides: list[str], contenders: Sequence[Candidate]) -> ExperimentSpec:
@@ -160,5 +160,5 @@ def _spec(path: Path, overrides: list[str], contenders: Sequence[Candidate]) -> 
     checkpoints = [str(contender.path) for contender in contenders if contender.kind == "checkpoint"]
     if not checkpoints:
         return load_spec(path, overrides)
-    # One of them, so that the spec is checked as a whole before hours of evaluation; each gets its turn later.
+    # Any one of them, so that the whole spec is validated before hours of evaluation; each is set later.
     return load_spec(path, [*overrides, f"evaluate.checkpoint={checkpoints[0]}"], task="evaluate")

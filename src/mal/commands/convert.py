@@ -1,4 +1,4 @@
-"""``mal convert``: boxes and masks from one annotation format into another."""
+"""``mal convert``: convert boxes and masks from one annotation format into another."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def make_parser(summary: str) -> CommandParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Imports the task and runs it."""
+    """Import and run the task."""
     from mal.formats.folders import ReadOptions, WriteOptions
     from mal.tasks import convert
 

@@ -1,4 +1,4 @@
-"""``mal demo``: the whole tool on the generated data set."""
+"""``mal demo``: the whole workflow on a generated data set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def make_parser(summary: str) -> CommandParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Trains, evaluates, labels and writes a page of pictures."""
+    """Train, evaluate, label and write a page of results."""
     from mal.tasks import demo
 
     return demo.run(arguments.out, quick=arguments.quick)

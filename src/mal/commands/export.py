@@ -14,7 +14,7 @@ _ONNX = "Write the network of a checkpoint as an ONNX file, and check that it la
 
 
 class _FormatParser(CommandParser):
-    """The parser of one format; argparse makes it and names only the program."""
+    """The parser of one format; argparse creates it and passes only the program's name."""
 
     def __init__(self, *, prog: str, **_: Any) -> None:
         super().__init__(prog.removeprefix("mal "), _ONNX)
@@ -49,7 +49,7 @@ def make_parser(summary: str) -> CommandParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Checks that the checkpoint is there, then imports the task and runs it."""
+    """Check that the checkpoint exists, then import and run the task."""
     checkpoint: Path = arguments.checkpoint
     if not checkpoint.is_file():
         reason = "is a folder; must be a file" if checkpoint.is_dir() else "no such file"

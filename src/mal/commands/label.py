@@ -52,7 +52,7 @@ def make_parser(summary: str) -> CommandParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Checks the options and that the inputs are there, then imports the task and runs it."""
+    """Check the options and that the inputs exist, then import and run the task."""
     values = values_given(arguments) | _network_fields(arguments.network)
     photos = photos_asked_for(arguments)
     spec = spec_of_flags(arguments.parser, values)
@@ -79,7 +79,7 @@ def _network_fields(network: str | None) -> dict[str, Any]:
 
 
 def _check_usage(arguments: argparse.Namespace, values: Mapping[str, Any], *, has_photos: bool) -> None:
-    """Ends with a usage error unless the options say either a COCO file or photos."""
+    """Exit with a usage error unless the options give either a COCO file or photos."""
     parser: CommandParser = arguments.parser
     absent = [flag for key, flag in _PATHS.items() if key not in values]
     if has_photos:

@@ -14,7 +14,7 @@ _UNKNOWN = "unrecognized arguments:"  # argparse's words
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Takes options by their whole names only and tells how spec fields are set where one is given as an option."""
+    """Accepts only full option names, and explains overrides if a spec field is given as an option."""
 
     def __init__(self, command: str, summary: str) -> None:
         super().__init__(
@@ -27,14 +27,14 @@ class CommandParser(argparse.ArgumentParser):
         self.add_argument("--debug", action="store_true", help="show the traceback of an error (also: MAL_DEBUG=1)")
 
     def error(self, message: str) -> NoReturn:
-        """Ends with exit code 2 after the usage and one line."""
+        """Exit with code 2 after the usage and one line."""
         if message.startswith(_UNKNOWN):
             message = f"{_without_values(message)} ({self.hint})" if self.hint else _without_values(message)
         super().error(printable(message))
 
 
 class IntermixedParser(CommandParser):
-    """Takes options between the positional arguments too."""
+    """Accepts options between positional arguments too."""
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """As :meth:`parse_intermixed_args`."""
@@ -42,23 +42,23 @@ class IntermixedParser(CommandParser):
 
 
 def _without_values(message: str) -> str:
-    """The options alone: what follows an unknown one may be a password, as in `-k password`."""
+    """Keep only the options: the value of an unknown one may be a password, as in `-k password`."""
     options = [word.partition("=")[0] for word in message.removeprefix(_UNKNOWN).split() if word.startswith("-")]
     return f"{_UNKNOWN} {' '.join(options)}" if options else message
 
 
 def positive_int(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
+    """Parse an integer of at least 1, for argparse."""
     return _whole_number(text, least=1)
 
 
 def non_negative_int(text: str) -> int:
-    """A whole number of at least 0, for argparse."""
+    """Parse an integer of at least 0, for argparse."""
     return _whole_number(text, least=0)
 
 
 def output_file(text: str) -> Path:
-    """The path of a file to write, for argparse: a folder is no file, and neither is what ends like one."""
+    """Parse the path of a file to write, for argparse; refuses folders and paths that end like one."""
     if text.endswith(("/", os.sep)) or Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is a folder; give the name of the file to write")
     return Path(text)

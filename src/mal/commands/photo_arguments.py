@@ -16,7 +16,7 @@ _PARTS = "photo_parts"
 
 
 class _InOrder(argparse.Action):
-    """Keeps what was given together with its option, in the order of the command line."""
+    """Stores values with their options, in the order of the command line."""
 
     def __call__(
         self,
@@ -29,7 +29,7 @@ class _InOrder(argparse.Action):
 
 
 def add_photo_arguments(parser: CommandParser) -> None:
-    """Declares ``--image``, ``--box`` and ``--overlay``."""
+    """Declare ``--image``, ``--box`` and ``--overlay``."""
     parser.set_defaults(**{_PARTS: []})
     group = parser.add_argument_group("photos")
     group.add_argument(
@@ -59,7 +59,7 @@ def add_photo_arguments(parser: CommandParser) -> None:
 
 
 def photos_asked_for(arguments: argparse.Namespace) -> tuple[Photo, ...]:
-    """The photos with their boxes; ends with a usage error where it is not clear what belongs to which."""
+    """Parse the photos with their boxes; exits with a usage error if the assignment is not clear."""
     parser: CommandParser = arguments.parser
     parts: list[tuple[str, Any]] = getattr(arguments, _PARTS)
     images = [value for kind, value in parts if kind == "image"]
@@ -73,7 +73,7 @@ def photos_asked_for(arguments: argparse.Namespace) -> tuple[Photo, ...]:
 
 
 def _by_image(parts: Sequence[tuple[str, Any]], images: Sequence[Path]) -> list[tuple[Path, list[tuple[str, Any]]]]:
-    if len(images) == 1:  # all belongs to it, in any order
+    if len(images) == 1:  # everything belongs to it, in any order
         return [(images[0], [part for part in parts if part[0] != "image"])]
     found: list[tuple[Path, list[tuple[str, Any]]]] = []
     for kind, value in parts:

@@ -1,4 +1,4 @@
-"""The options of commands without a spec that say how pictures are read: those of the spec's fields."""
+"""Options for reading images, for commands without a spec; the same as the spec's fields."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def add_picture_arguments(group: Any) -> None:
 
 
 def reading_asked_for(arguments: argparse.Namespace, otherwise: Reading = AS_STORED) -> Reading:
-    """How to read pictures, as the options say; what they leave open is as in ``otherwise``."""
+    """How to read images according to the options; missing ones are taken from ``otherwise``."""
     given = values_given(arguments)
     return Reading.of(
         given.get("dataset.exif", otherwise.exif),

@@ -56,7 +56,7 @@ def make_parser(summary: str) -> CommandParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Checks the options, then imports the task and runs it."""
+    """Check the options, then import and run the task."""
     results, ann, images = arguments.results, arguments.ann, arguments.images
     if results is None and (ann is None or images is None):
         arguments.parser.error("nothing to show: give the folder of an evaluation, or --ann and --images")

@@ -1,4 +1,4 @@
-"""``mal sample``: the generated data set, written to a folder."""
+"""``mal sample``: write the generated data set to a folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def make_parser(summary: str) -> CommandParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Generates the pictures and says where everything lies."""
+    """Generate the images and print the paths."""
     from mal.sample.generate import make_sample
 
     num_val_images = max(1, arguments.images // _ONE_OF_VALIDATION)

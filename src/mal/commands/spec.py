@@ -1,4 +1,4 @@
-"""``mal spec``: a complete spec to start from, and the schema in other forms."""
+"""``mal spec``: print a complete spec to start from, or the schema in other forms."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def make_parser(summary: str) -> CommandParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the form asked for."""
+    """Print the requested form."""
     from mal.config.docs import field_tables, json_schema, spec_yaml
 
     if arguments.json_schema:

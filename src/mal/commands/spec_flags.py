@@ -1,4 +1,4 @@
-"""Options made of the spec's fields: each field that declares a flag is one, with its type, limits and description."""
+"""Options made from spec fields: each field that declares a flag, with its type, limits and description."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _METAVARS = {"path": "PATH", "whole number": "N", "number": "NUMBER"}
 def add_spec_flags(
     group: Any, keys: Iterable[str] | None = None, *, leave_out: Iterable[str] = (), required: bool = False
 ) -> None:
-    """Declare the flags of some fields; what was not given is absent from the parsed arguments.
+    """Declare the flags of some fields; flags not given are absent from the parsed arguments.
 
     Args:
         group: a parser or a group of its arguments.
         keys: dotted keys; None means all that have a flag.
-        leave_out: keys that get none here.
-        required: whether they must be given.
+        leave_out: keys to skip.
+        required: whether the flags are required.
     """
     for entry in spec_fields():
         if entry.flag and (keys is None or entry.key in keys) and entry.key not in leave_out:
@@ -32,13 +32,13 @@ def add_spec_flags(
 
 
 def values_given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The values of the flags that were given, by the dotted keys of their fields."""
+    """The values of the given flags, by dotted key."""
     given = vars(arguments)
     return {entry.key: given[entry.key] for entry in spec_fields() if entry.flag and entry.key in given}
 
 
 def spec_of_flags(parser: CommandParser, values: Mapping[str, Any]) -> ExperimentSpec:
-    """The spec with these values; ends with a usage error that names the options where they do not go together."""
+    """Build a spec with these values; exits with a usage error that names the options if they conflict."""
     try:
         return spec_from_values(values)
     except SpecError as error:

@@ -19,7 +19,7 @@ _FLAGS = {"inference": ("overwrite", "restart"), "evaluate": ("agreement", "box_
 
 
 class SpecTaskParser(CommandParser):
-    """Ends its help with the fields of the spec."""
+    """Appends the fields of the spec to its help."""
 
     def __init__(self, task: Task, summary: str) -> None:
         super().__init__(task, summary)
@@ -35,7 +35,7 @@ class SpecTaskParser(CommandParser):
     def parse_intermixed_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> Any:
-        """As argparse does it, and each override is of the form key=value."""
+        """Parse as argparse does, and require overrides of the form key=value."""
         words = list(sys.argv[1:] if args is None else args)
         parsed = super().parse_intermixed_args(words, namespace)
         for text in parsed.overrides:
@@ -98,7 +98,7 @@ def make_parser(task: Task, summary: str) -> CommandParser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Checks the spec completely, then imports the task and runs it."""
+    """Validate the whole spec, then import and run the task."""
     from mal.config.load import load_spec
 
     overrides = [*tao_overrides(arguments, arguments.task), *arguments.overrides]
@@ -112,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _no_override(text: str, place: int) -> str:
     from mal.config.catalog import spec_fields
 
-    # What names neither a field nor a file may be a password, as in `--password hunter2`: it is told by its place.
+    # A word that names neither a field nor a file may be a password, as in `--password hunter2`: show its position.
     is_known = any(text in (entry.key, entry.name) for entry in spec_fields()) or Path(text).exists()
     shown = repr(text) if is_known else "an argument"
     where = "" if is_known else f": it is word {place} after the command"

@@ -1,4 +1,4 @@
-"""The flags of TAO's own launcher, taken as the fields that they stand for, or told what to write instead."""
+"""The flags of TAO's launcher: translated to spec fields, or refused with a replacement."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def add_tao_flags(parser: argparse.ArgumentParser, task: Task) -> None:
 
 
 def tao_overrides(arguments: argparse.Namespace, task: Task) -> list[str]:
-    """What the flags say, as ``key=value``."""
+    """Translate the flags to ``key=value`` overrides."""
     given = {
         name.removeprefix("tao "): value
         for name, value in vars(arguments).items()
         if name.startswith("tao ") and value is not None
     }
     gpus = given.get(f"{task}.num_gpus", "")
-    if "," in gpus or "[" in gpus:  # the launcher takes a number of GPUs or a list of them
+    if "," in gpus or "[" in gpus:  # the launcher accepts a number of GPUs or a list
         given.setdefault(f"{task}.gpu_ids", given.pop(f"{task}.num_gpus"))
     return [f"{key}={_as_list(value) if key.endswith('.gpu_ids') else value}" for key, value in given.items()]
 
@@ -55,7 +55,7 @@ def _as_list(text: str) -> str:
 
 
 class _Instead(argparse.Action):
-    """Ends with what to write instead of the flag."""
+    """Exits with the replacement of the flag."""
 
     def __init__(self, *args: Any, advice: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """One backbone's outline.
+    """The dimensions of a backbone.
 
     Attributes:
         name: the value of ``model.arch``.
         family: ``vit`` or ``fan``.
         depth: number of transformer blocks; ``model.num_blocks`` may not exceed it.
-        patch_size: side in pixels of the square that one position of the feature map stands for.
-        hub_name: timm's name of the same network, whose weights `model.pretrained` fetches; None where there is none.
+        patch_size: side in pixels of the square of one feature map position.
+        hub_name: timm's name of the same network, whose weights `model.pretrained` downloads; None without one.
     """
 
     name: str
@@ -24,7 +24,7 @@ class Architecture:
     hub_name: str | None = None
 
 
-TIMM_PREFIX = "timm/"  # before the name of any backbone of the timm library
+TIMM_PREFIX = "timm/"  # prefix of the name of any timm backbone
 
 ARCHITECTURES: dict[str, Architecture] = {
     architecture.name: architecture

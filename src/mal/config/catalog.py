@@ -29,12 +29,12 @@ class FieldEntry:
         key: dotted key, such as ``train.cudnn.benchmark``.
         section: dotted key of the section that holds it; empty at the top.
         type_text: its type in words.
-        allowed: its limits or options in words; empty where anything goes.
+        allowed: its limits or options in words; empty without any.
         tasks: the tasks that read it.
-        is_text: whether it takes a text, so that an override needs no quotes.
+        is_text: whether it is a string, so that an override needs no quotes.
         is_secret: whether its value must never be shown or saved.
-        from_checkpoint: whether labelling and evaluation take the checkpoint's value where none is given.
-        flag: the option of ``mal label`` that sets it; None where there is none.
+        from_checkpoint: whether labeling and evaluation default to the checkpoint's value.
+        flag: the option of ``mal label`` that sets it; None without one.
         has_effect: False if it is accepted only for TAO's specs.
         rule: its part of the JSON Schema, with the first variant of a union merged in.
     """
@@ -127,7 +127,7 @@ def _field_entry(key: str, section: str, rule: dict[str, Any]) -> FieldEntry:
 
 
 def _tasks(name: str, section: str, declared: Sequence[str]) -> tuple[str, ...]:
-    """A field that several sections share is read by the tasks of its section."""
+    """The tasks that read a field; a field shared by several sections is read by its section's task."""
     if name in DeviceSection.model_fields:
         return (section,)
     if name in PredictionSection.model_fields:

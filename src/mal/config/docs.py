@@ -26,10 +26,10 @@ _NO_EFFECT = (
 
 
 def spec_yaml(task: Task | None = None) -> str:
-    """A spec with every field at its default and what it means above it; it loads back to the defaults.
+    """A spec with every field at its default, each below its meaning; it loads back to the defaults.
 
     Args:
-        task: leave out what this task does not read; None shows everything.
+        task: leave out fields that this task does not read; None shows all.
     """
     title = f"Spec of `mal {task}`" if task else "Spec of mal"
     lines = [f"# {title}: every field with its default. Delete what you do not change."]
@@ -90,7 +90,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _groups(task: Task | None) -> Iterator[tuple[SectionEntry, list[FieldEntry]]]:
-    """The sections in order, an outer one before its inner ones, each with its own fields; none without fields."""
+    """Yield the sections with their own fields, outer before inner; skips sections without fields."""
     for section in (_GENERAL, *spec_sections()):
         fields = [field for field in spec_fields() if field.section == section.key]
         kept = [field for field in fields if task is None or task in field.tasks]
@@ -124,7 +124,7 @@ def _comment(text: str, indent: str) -> list[str]:
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    """Lines of at most ``width`` characters that never part a sign from its number or a hyphenated name."""
+    """Wrap to at most ``width`` characters without breaks between a sign and its number or in a hyphenated name."""
     glued = re.sub(r"([<>]=?) ", "\\1\N{NO-BREAK SPACE}", text)
     lines = textwrap.wrap(glued, max(width, 1), break_long_words=False, break_on_hyphens=False)
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
@@ -141,7 +141,7 @@ def _yaml_text(value: Any) -> str:
 def _float_text(value: float) -> str:
     text = repr(value) if value < 1e6 else f"{value:g}"
     mantissa, exponent_sign, exponent = text.partition("e")
-    # YAML 1.1 readers take a number without a point for a text.
+    # YAML 1.1 readers parse a number without a point as a string.
     return text if "." in mantissa else f"{mantissa}.0{exponent_sign}{exponent}"
 
 

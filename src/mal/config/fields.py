@@ -15,7 +15,7 @@ LABELING: tuple[Task, ...] = ("evaluate", "inference")
 
 
 class Section(BaseModel):
-    """A group of fields: unknown keys are refused and values are taken as they are (a text never becomes a number)."""
+    """A group of fields: unknown keys are refused, and values are not converted (a string never becomes a number)."""
 
     model_config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, protected_namespaces=()
@@ -32,14 +32,14 @@ def spec_field(
     has_effect: bool = True,
     **rules: Any,
 ) -> Any:
-    """A field of the spec.
+    """Declare a field of the spec.
 
     Args:
-        default: value where the spec is silent.
+        default: value if the spec does not set it.
         description: what the field does; help, documentation and JSON Schema show it.
         tasks: the tasks that read the field; specs and help made for another task leave it out.
-        from_checkpoint: the field decides masks; where it is not given, labelling and evaluation take the value of the
-            checkpoint, see `mal.config.precedence`.
+        from_checkpoint: the field decides masks; if it is not given, labeling and evaluation take the checkpoint's
+            value, see `mal.config.precedence`.
         flag: the option of ``mal label`` that sets the field, such as ``--min-part``.
         has_effect: False for a field that is accepted only because TAO's specs have it.
         rules: pydantic's limits (``ge``, ``lt``, ``min_length``, ...), or ``x_*``, ``enum`` and ``anyOf``, which go
@@ -61,12 +61,12 @@ def path_field(
     flag: str | None = None,
     has_effect: bool = True,
 ) -> Any:
-    """A field that holds a path; see `PathText`."""
+    """Declare a field that holds a path; see `PathText`."""
     return spec_field(default, description, tasks=tasks, flag=flag, has_effect=has_effect, format="path")
 
 
 def path_text(value: Any) -> Any:
-    """A path as text with ``~`` put in full, None for an empty one; any other value unchanged."""
+    """Expand ``~`` in a path; None for an empty string; any other value unchanged."""
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if isinstance(value, str) and value.startswith("~"):
@@ -75,16 +75,16 @@ def path_text(value: Any) -> Any:
 
 
 PathText = Annotated[str | None, BeforeValidator(path_text)]
-"""A path as text: an empty text counts as None, ``~`` is the home folder."""
+"""A path as a string: empty counts as None, ``~`` is the home folder."""
 
 
 def path_or(default: str) -> BeforeValidator:
-    """For a path that is never None: an empty text and null count as ``default``."""
+    """Validator for a path that is never None: an empty string and null count as ``default``."""
     return BeforeValidator(lambda value: default if path_text(value) is None else path_text(value))
 
 
 def without_engine(value: str | None) -> str | None:
-    """Refuses a TensorRT engine, which newer TAO specs can name."""
+    """Refuse a TensorRT engine, which newer TAO specs can name."""
     if value is not None:
         raise ValueError("TensorRT engines are not read; leave it empty and name a .pth file in `checkpoint`")
     return value

@@ -1,4 +1,4 @@
-"""Load a spec: YAML file and overrides to a checked `ExperimentSpec`, required paths included, and back to a file."""
+"""Load a spec: YAML file and overrides to a validated `ExperimentSpec`, with required paths checked; and save it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ def stored_values(spec: ExperimentSpec, *, is_stored: Callable[[str, Any], bool]
     """The spec as plain values.
 
     Args:
-        spec: as loaded.
-        is_stored: of a dotted key and a value that came from the environment, whether its reference takes its place.
+        spec: the loaded spec.
+        is_stored: whether a value that came from the environment, given by dotted key and value, is replaced by its
+            reference.
     """
     values = spec.model_dump(mode="json", exclude={entry.key for entry in spec_fields() if entry.is_secret})
     for key, (written, value) in spec.references.items():
@@ -40,7 +41,7 @@ def stored_values(spec: ExperimentSpec, *, is_stored: Callable[[str, Any], bool]
 
 
 def value_at(values: Any, key: str) -> Any:
-    """The value of a dotted key with indices, as ``train.gpu_ids[0]``; None where there is none."""
+    """The value of a dotted key with indices, such as ``train.gpu_ids[0]``; None if there is none."""
     try:
         for part in _parts(key):
             values = values[part]
@@ -63,7 +64,7 @@ REQUIRED_PATHS: dict[Task, tuple[str, ...]] = {
     "inference": ("inference.checkpoint", "inference.ann_path", "inference.img_dir"),
 }
 
-# These may be URLs, which are not looked at before they are read.
+# These may be URLs, which are not checked before they are read.
 URLS_TAKEN = (
     *("dataset.train_ann_path", "dataset.train_img_dir", "dataset.val_ann_path", "dataset.val_img_dir"),
     *("inference.ann_path", "inference.img_dir"),
@@ -71,9 +72,9 @@ URLS_TAKEN = (
 
 
 def check_task_paths(source: SpecSource, task: Task) -> None:
-    """Adds to the source's problems the paths of ``task`` that are missing, and its results folder if unusable.
+    """Add missing paths of ``task``, and an unusable results folder, to the source's problems.
 
-    Works on raw values, so that these problems are told together with those of the other fields.
+    Works on raw values, so that these problems are reported together with those of other fields.
     """
     for key in REQUIRED_PATHS[task]:
         _need(source, key, f"must be given for {_NOUNS[task]}")
@@ -88,7 +89,7 @@ def _check_optional_training_paths(source: SpecSource) -> None:
         _need(source, "dataset.val_img_dir", "must be given together with dataset.val_ann_path, or neither")
     if _path(source, "train.resume_training_checkpoint_path"):
         _need(source, "train.resume_training_checkpoint_path", "")
-    # Anything else may be the name of a model that is fetched.
+    # Anything else may be the name of a model to download.
     if (_path(source, "train.pretrained_model_path") or "").endswith(_WEIGHT_SUFFIXES):
         _need(source, "train.pretrained_model_path", "")
 
@@ -104,7 +105,7 @@ def _need(source: SpecSource, key: str, when_absent: str) -> None:
     if text is None:
         _report_absent(source, key, when_absent)
     elif "://" in text and key in URLS_TAKEN:
-        return  # asking the other machine takes time and packages
+        return  # a request takes time and packages
     elif not Path(text).exists():
         source.report(key, f"no such {wanted}: {source.shown(key, text)}")
     elif key.endswith("ann_path") and (said := _other_format(text, source.shown(key, text))) is not None:
@@ -114,7 +115,7 @@ def _need(source: SpecSource, key: str, when_absent: str) -> None:
 
 
 def _other_format(text: str, shown: str) -> str | None:
-    from mal.formats.other_format import other_format  # heavy, and of no use to who only reads a spec
+    from mal.formats.other_format import other_format  # heavy, and not needed to read a spec
 
     return other_format(text, shown)
 
@@ -122,7 +123,7 @@ def _other_format(text: str, shown: str) -> str | None:
 def _report_absent(source: SpecSource, key: str, when_absent: str) -> None:
     section_value = source.value(key.rpartition(".")[0])
     if key in source.reported:
-        return  # what was given could not be read
+        return  # the given value could not be read
     if source.value(key) in (None, "") and (section_value is None or isinstance(section_value, dict)):
         source.report(key, when_absent)
 
@@ -140,15 +141,15 @@ def _check_results_dir(source: SpecSource, task: Task) -> None:
 
 
 def load_spec(path: Path | None, overrides: Sequence[str] = (), *, task: Task | None = None) -> ExperimentSpec:
-    """Loads and checks a spec.
+    """Load and validate a spec.
 
     Args:
         path: YAML file; None starts from the defaults.
         overrides: ``train.lr=1e-4`` and the like; later ones win.
-        task: the task to run; the paths that it needs must then be given and exist.
+        task: the task to run; its required paths must be given and exist.
 
     Raises:
-        SpecError: with every problem, one line each, in the order of the file and then of the overrides.
+        SpecError: lists every problem, one line each, in the order of the file, then of the overrides.
     """
     source = read_spec_file(path) if path is not None else SpecSource("spec")
     add_overrides(source, overrides)
@@ -162,10 +163,10 @@ def load_spec(path: Path | None, overrides: Sequence[str] = (), *, task: Task | 
 
 
 def spec_from_values(values: Mapping[str, Any]) -> ExperimentSpec:
-    """The spec in which these dotted keys have these values.
+    """Build a spec from values by dotted key.
 
     Raises:
-        SpecError: as `load_spec`; a problem begins with the key.
+        SpecError: as in `load_spec`; each problem begins with the key.
     """
     source = SpecSource("")
     for order, (key, value) in enumerate(values.items()):
@@ -177,9 +178,7 @@ def spec_from_values(values: Mapping[str, Any]) -> ExperimentSpec:
 
 
 def save_spec(spec: ExperimentSpec, path: Path) -> None:
-    """Writes the spec as YAML with every default filled in and secrets left out.
-
-    The file is complete or not there: it is written beside its place and moved.
+    """Write the spec atomically as YAML, with every default filled in and secrets left out.
 
     Raises:
         UserError: the file cannot be written.
@@ -202,7 +201,7 @@ def _validated(source: SpecSource) -> ExperimentSpec | None:
 
 
 def _without_empty_sections(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A section whose fields are all commented out reads as null and means its defaults."""
+    """Drop sections whose fields are all commented out: they read as null and mean their defaults."""
     kept = {}
     for name, value in values.items():
         is_section = prefix + name in section_keys()

@@ -76,7 +76,7 @@ class ModelConfig(Section):
     @field_validator("arch")
     @classmethod
     def _check_arch(cls, name: str) -> str:
-        # Whether timm knows the name shows when the network is built; asking here would import torch.
+        # timm checks the name when the network is built; a check here would import torch.
         if name in ARCHITECTURES or (name.startswith(TIMM_PREFIX) and name != TIMM_PREFIX):
             return name
         near = difflib.get_close_matches(name, ARCHITECTURES, n=1)

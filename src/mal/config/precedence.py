@@ -1,4 +1,4 @@
-"""Which value of a field that decides masks counts: command line, then spec file, then checkpoint, then default."""
+"""Precedence of the fields that decide masks: command line, then spec file, then checkpoint, then default."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from mal.config.problems import shown
 from mal.config.schema import ExperimentSpec
 
 _ONE_CHOICE = (("use_mixed_model_test", "use_teacher_test"),)
-"""Names of fields that make one choice together: where a section gives one, the checkpoint's others do not count."""
+"""Fields that form one choice: if a section sets one, the checkpoint's values of the others are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSpec:
-    """A spec that is complete once a checkpoint has been asked.
+    """A spec completed from a checkpoint.
 
     Attributes:
-        spec: the fields that were given, and the checkpoint's values of those that decide masks and were not.
-        taken: these values, by dotted key.
-        overruled: the checkpoint's values that do not count, since the spec says otherwise, by dotted key.
+        spec: the given fields, and the checkpoint's values of fields that decide masks and were not given.
+        taken: values from the checkpoint, by dotted key.
+        overruled: the checkpoint's values that the spec overrides, by dotted key.
     """
 
     spec: ExperimentSpec
@@ -32,7 +32,7 @@ class EffectiveSpec:
     overruled: dict[str, Any]
 
     def log_lines(self, task: Task) -> list[str]:
-        """What a person should know: at most a line on what was taken, and one on what was overruled.
+        """Log lines: at most one on values from the checkpoint, and one on overridden values.
 
         Args:
             task: fields that it does not read are left out.
@@ -57,7 +57,7 @@ class EffectiveSpec:
 
 
 def effective_spec(spec: ExperimentSpec, held: Mapping[str, Any]) -> EffectiveSpec:
-    """Fill what a spec leaves open about masks.
+    """Fill open fields that decide masks from the checkpoint.
 
     Args:
         spec: as the user gave it, command line and file together.
@@ -76,7 +76,7 @@ def effective_spec(spec: ExperimentSpec, held: Mapping[str, Any]) -> EffectiveSp
 
 
 def extract_settings(spec: ExperimentSpec) -> dict[str, Any]:
-    """The values of a checkpoint's spec that decide masks, by dotted key; without those that it does not give."""
+    """Collect the fields that decide masks and that a checkpoint's spec sets, by dotted key."""
     return {
         key: field_value(spec, key)
         for key, entry in field_by_key().items()
@@ -98,7 +98,7 @@ def _is_decided(spec: ExperimentSpec, entry: FieldEntry) -> bool:
 
 
 def _with_value(spec: ExperimentSpec, entry: FieldEntry, value: Any) -> ExperimentSpec | None:
-    """None where the value contradicts what was given."""
+    """The spec with a value; None if it contradicts given fields."""
     section = _section(spec, entry)
     try:
         filled = type(section).model_validate(

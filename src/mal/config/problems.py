@@ -37,12 +37,12 @@ _NAMES_OF_OLDER_PAGES = {
 _LEAST_LIKENESS = 0.6
 _LEAST_NAME_LIKENESS = 0.5
 _SURE_LIKENESS = 0.85
-_WRONG_SECTION = 0.1  # how much worse a name's match is where its section differs
+_WRONG_SECTION = 0.1  # penalty of a match in another section
 _TIE = 0.02
 
 
 def nearest_keys(key: str) -> list[str]:
-    """The real keys most like ``key``: several only where they are about equally near, none where nothing is.
+    """The real keys most similar to ``key``: several if they are about equally close, none if nothing is.
 
     The section may be wrong or absent: ``lr`` finds ``train.lr``.
     """
@@ -58,11 +58,11 @@ def nearest_keys(key: str) -> list[str]:
 
 
 def line_instead(key: str, value: Any) -> str:
-    """What to write for a key of TAO's older pages, as the end of a message; empty for other keys.
+    """The replacement for a key of TAO's older pages, as the end of a message; empty for other keys.
 
     Args:
-        key: dotted, no field of the spec.
-        value: what the spec gives it.
+        key: dotted key that is not a field of the spec.
+        value: its value in the spec.
     """
     section, _, name = key.rpartition(".")
     if name in ("gpus", "gpu_ids", "num_gpus", "gpu_index") and section in ("", "train", "evaluate", "inference"):
@@ -88,7 +88,7 @@ def did_you_mean(key: str) -> str:
 def _likeness(key: str, candidate: str) -> float:
     whole = SequenceMatcher(None, key, candidate, autojunk=False).ratio()
     name = SequenceMatcher(None, key.rpartition(".")[2], candidate.rpartition(".")[2], autojunk=False).ratio()
-    # Two keys of one section are alike for the section's sake: the names must be alike too.
+    # Keys of one section share its prefix, so the names must be similar too.
     is_alike = name >= _LEAST_NAME_LIKENESS or whole >= _SURE_LIKENESS
     return max(whole, name - _WRONG_SECTION) if is_alike else 0.0
 
@@ -129,9 +129,9 @@ def message(key: str, error: Mapping[str, Any], *, as_written: str | None = None
     """One line for one error of pydantic's ``errors()`` list; a secret's value is never part of it.
 
     Args:
-        key: of the field.
-        error: of the list.
-        as_written: what stands in the spec, where the value came from the environment and must not be shown.
+        key: dotted key of the field.
+        error: an entry of the list.
+        as_written: the reference in the spec, if the value came from the environment and must not be shown.
     """
     kind, context = error["type"], error.get("ctx", {})
     field_key = key.partition("[")[0]
@@ -164,7 +164,7 @@ def message(key: str, error: Mapping[str, Any], *, as_written: str | None = None
 
 
 def shown(value: Any) -> str:
-    """A value of the spec as a short text on one line."""
+    """A value of the spec as a short string on one line."""
     if value is None:
         return "null"
     if isinstance(value, bool):

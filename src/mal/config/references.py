@@ -1,8 +1,8 @@
 """References in a spec: ``${other.key}``, and ``${oc.env:MAL_NAME}`` for environment variables that are meant for it.
 
-A spec may come from elsewhere, and its values go into files, messages and to other machines. So nothing else of
-OmegaConf's language is read, no field but the secret itself may refer to a secret, and of a value that came from the
-environment the reference is kept and shown, not the value.
+A spec may be untrusted, and its values go into files, messages and to other machines. So no other OmegaConf syntax is
+supported, only the secret field may refer to a secret, and for a value from the environment the reference is stored
+and shown, not the value.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _ALLOWED = (
 
 
 def resolve_references(source: SpecSource) -> None:
-    """Replaces references by what they stand for; a field set to ``???`` counts as not given.
+    """Replace references by their values; a field set to ``???`` counts as not given.
 
-    Those that may not be read, or stand for nothing, are noted among the problems. Where a value came from the
-    environment, ``source.references`` keeps what was written.
+    Forbidden or unresolvable references become problems. If a value came from the environment,
+    ``source.references`` keeps the reference.
     """
     texts = dict(_texts(source.values))
     for key, text in texts.items():
@@ -49,12 +49,12 @@ def resolve_references(source: SpecSource) -> None:
             key = str(error.full_key or "").partition("[")[0]
             reason = str(error).splitlines()[0]
             source.report(key, "the ${...} in it cannot be read" if _is_secret(key) else reason)
-            drop(source.values, key)  # so that the rest of the spec is still checked
+            drop(source.values, key)  # so that the rest of the spec is still validated
     source.values = without_missing(resolved)
 
 
 def with_environment(text: str) -> str:
-    """A text of a saved spec with the environment variables that it refers to, where they may be read and are set."""
+    """Resolve the environment references of a saved spec's text, if they are allowed and set."""
 
     def value(found: re.Match[str]) -> str:
         return found[0] if _refusal("", found[0]) else os.environ.get(found["name"], found[0])
@@ -63,7 +63,7 @@ def with_environment(text: str) -> str:
 
 
 def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every text with a reference in it, by its dotted key."""
+    """All strings with a reference, by dotted key."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _texts(inner, f"{key}.{name}" if key else str(name))
@@ -75,7 +75,7 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _refusal(key: str, text: str) -> str | None:
-    """Why the references of a text may not be read; None where they may."""
+    """Why the references of a text are forbidden; None if they are allowed."""
     names = [found["name"] for found in _ENVIRONMENT.finditer(text)]
     targets = [found["key"] for found in _REFERENCE.finditer(text)]
     if len(names) + len(targets) < len(_BEGIN.findall(text)) and re.search(r"\$\{[^}]*:", text):
@@ -94,7 +94,7 @@ def _refusal(key: str, text: str) -> str | None:
 
 
 def _from_environment(texts: dict[str, str]) -> dict[str, str]:
-    """Of these texts, those whose value comes from the environment, be it by way of other fields."""
+    """The texts whose value comes from the environment, directly or through other fields."""
     found = {key: text for key, text in texts.items() if _ENVIRONMENT.search(text)}
     while True:
         tainted = {".".join(_parts(key)) for key in found}
@@ -106,7 +106,7 @@ def _from_environment(texts: dict[str, str]) -> dict[str, str]:
 
 def _refers_to(text: str, tainted: set[str]) -> bool:
     targets = [".".join(_parts(found["key"])) for found in _REFERENCE.finditer(text)]
-    # A relative reference is taken for any field of that name: rather a value too few is saved than one too many.
+    # A relative reference counts for any field of that name: saving too few values is safer than too many.
     return any(
         key == target or key.startswith(f"{target}.") or target.startswith(f"{key}.") or key.endswith(f".{target}")
         for target in targets

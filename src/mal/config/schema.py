@@ -1,4 +1,4 @@
-"""The whole spec, the paths that follow from it, and where its password comes from."""
+"""The whole spec, its derived paths, and its encryption key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEY_VARIABLE = "MAL_ENCRYPTION_KEY"
 
 
 def resolve_encryption_key(spec: ExperimentSpec | None = None) -> str | None:
-    """The spec's ``encryption_key``, else the environment's ``MAL_ENCRYPTION_KEY``; None where neither is given."""
+    """The spec's ``encryption_key``, else the environment's ``MAL_ENCRYPTION_KEY``; None if neither is set."""
     return (spec.encryption_key if spec else None) or os.environ.get(KEY_VARIABLE) or None
 
 
@@ -58,9 +58,9 @@ class ExperimentSpec(Section):
 
     @property
     def references(self) -> dict[str, tuple[str, Any]]:
-        """By dotted key what was written in place of a value that came from the environment, and that value.
+        """By dotted key: the reference of a value that came from the environment, and that value.
 
-        What was written is what is saved, as long as the field has the value.
+        The reference is saved instead, as long as the field still has the value.
         """
         return self._references
 
@@ -72,9 +72,9 @@ def task_results_dir(spec: ExperimentSpec, task: Task) -> Path:
 
 
 def label_dump_file(spec: ExperimentSpec) -> Path:
-    """The file that inference writes: a relative ``label_dump_path`` lies in the results folder of inference.
+    """The label file of inference: a relative ``label_dump_path`` is in the results folder of inference.
 
-    So does the file that goes to a URL once it is complete.
+    So is the local file of a URL, which is uploaded once it is complete.
     """
     path = spec.inference.label_dump_path
     return task_results_dir(spec, "inference") / (path.rpartition("/")[2] if is_url(path) else path)

@@ -87,7 +87,7 @@ class DatasetConfig(Section):
 
     @property
     def reading(self) -> Reading:
-        """How pictures are read."""
+        """How images are read."""
         return Reading.of(self.exif, self.gray_range, self.max_megapixels)
 
     @field_validator("max_obj_size")

@@ -18,7 +18,7 @@ from mal.limits import MAX_SPEC_NODES
 
 
 class _SpecLoader(BoundedLoader):
-    """YAML as people write it in specs: ``1e-6`` is a number and ``2024-01-31`` a text."""
+    """YAML as written in specs: ``1e-6`` is a number and ``2024-01-31`` a string."""
 
     max_values = MAX_SPEC_NODES
 
@@ -55,10 +55,10 @@ class SpecSource:
     Attributes:
         name: the spec file as the user named it.
         values: nested values as written, unchecked.
-        origins: dotted key to the place where it was written.
+        origins: position of each dotted key.
         problems: mistakes found so far.
-        reported: dotted keys that problems were found with.
-        references: by dotted key what was written, where the value came from the environment.
+        reported: dotted keys with problems.
+        references: by dotted key, the reference of a value that came from the environment.
     """
 
     name: str
@@ -69,7 +69,7 @@ class SpecSource:
     references: dict[str, str] = field(default_factory=dict)
 
     def origin(self, key: str) -> Origin:
-        """The place of ``key``, or of the nearest list or section around it that was written."""
+        """The position of ``key``, or of the nearest enclosing list or section in the spec."""
         while key:
             if key in self.origins:
                 return self.origins[key]
@@ -83,11 +83,11 @@ class SpecSource:
         self.problems.append(Problem(origin.order, f"{origin.label}: {shown_key}{message}"))
 
     def shown(self, key: str, value: Any) -> str:
-        """A value for a message: as it was written, where it came from the environment."""
+        """A value for a message; the reference if it came from the environment."""
         return self.references.get(key, str(value))
 
     def value(self, key: str) -> Any:
-        """The raw value of a dotted key; None where nothing is written."""
+        """The raw value of a dotted key; None if it is not set."""
         node: Any = self.values
         for part in key.split("."):
             node = node.get(part) if isinstance(node, dict) else None
@@ -95,10 +95,10 @@ class SpecSource:
 
 
 def read_spec_file(path: Path) -> SpecSource:
-    """Reads a YAML spec without judging its values.
+    """Read a YAML spec without validating its values.
 
     Raises:
-        SpecError: the file as a whole cannot be read; duplicate keys are only noted among the problems.
+        SpecError: the file as a whole cannot be read; duplicate keys only become problems.
     """
     source = SpecSource(str(path))
     text = _read_text(path)
@@ -112,13 +112,13 @@ def read_spec_file(path: Path) -> SpecSource:
         _index(root, "", source)
         source.values = _with_text_keys(loader.construct_document(root))
     except (yaml.YAMLError, ValueError) as error:
-        # The cause would show the lines around it, and with them a password.
+        # The cause would show surrounding lines, and possibly a password.
         raise SpecError([_yaml_problem(path, text, error)]) from None
     return source
 
 
 def add_overrides(source: SpecSource, overrides: Sequence[str]) -> None:
-    """Puts ``key=value`` texts over the values of the file."""
+    """Apply ``key=value`` overrides to the values of the file."""
     for position, override in enumerate(overrides):
         key, equals, text = override.partition("=")
         entry = field_by_key().get(key)
@@ -190,7 +190,7 @@ def _index(node: yaml.MappingNode, prefix: str, source: SpecSource) -> None:
 
 
 def _with_text_keys(value: Any) -> Any:
-    """Keys such as ``1`` and ``yes`` as texts; dotted ones, reported already, are left out."""
+    """Convert keys such as ``1`` and ``yes`` to strings; drops dotted ones, which are reported already."""
     if isinstance(value, dict):
         return {str(key): _with_text_keys(inner) for key, inner in value.items() if "." not in str(key)}
     return value
@@ -206,7 +206,7 @@ def _dotted_key_advice(key: str) -> str:
 def _override_value(text: str, entry: FieldEntry | None) -> Any:
     if entry is None or not entry.is_text:
         return yaml.load(text, _SpecLoader)
-    # A shell has eaten the quotes: a text is taken as typed, whatever YAML would make of it.
+    # The shell has removed the quotes, so a string is taken literally, not as YAML.
     try:
         value = yaml.load(text, _SpecLoader)
     except yaml.YAMLError:
@@ -216,7 +216,7 @@ def _override_value(text: str, entry: FieldEntry | None) -> Any:
 
 
 def put_value(source: SpecSource, key: str, value: Any, origin: Origin) -> None:
-    """Put a value over what is there, and remember where it was written; of a section, its fields."""
+    """Set a value and its origin; for a section, those of its fields."""
     if isinstance(value, dict) and key in section_keys():
         for name, inner in value.items():
             put_value(source, f"{key}.{name}", inner, origin)
@@ -234,7 +234,7 @@ def put_value(source: SpecSource, key: str, value: Any, origin: Origin) -> None:
 
 
 def drop(values: dict[str, Any], key: str) -> None:
-    """Takes the value of a dotted key away, where there is one."""
+    """Remove the value of a dotted key, if there is one."""
     *sections, name = key.split(".")
     for section in sections:
         values = values[section]
@@ -242,7 +242,7 @@ def drop(values: dict[str, Any], key: str) -> None:
 
 
 def without_missing(value: Any) -> Any:
-    """The value without the fields that are set to ``???``, which count as not given."""
+    """Drop the fields that are set to ``???``, which count as not given."""
     if isinstance(value, dict):
         return {key: without_missing(inner) for key, inner in value.items() if inner != "???"}
     return value

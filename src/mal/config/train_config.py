@@ -18,7 +18,7 @@ _SHARES = TypeAdapter(list[Share], config=ConfigDict(strict=True, allow_inf_nan=
 
 
 def _list_or_box_fit(value: Any, _: Any) -> Any:
-    """One complaint about a wrong value, where a union would give one for each of its types."""
+    """Report a wrong value once; a union would report it for each of its types."""
     if not isinstance(value, str):
         return _SHARES.validate_python(value)
     if value != "box_fit":
