@@ -50,6 +50,25 @@ def check(capfd, *options: str):
     return run_mal(capfd, "check", "boxes.json", "photos", *options)
 
 
+def test_a_sound_photo_is_good_and_all_its_boxes_are_labeled(folder, capfd):
+    (folder / "photos/photo.jpg").write_bytes(jpegs.jpeg(quality=90))
+    checked = check(capfd, "--deep")
+    assert (checked.exit_code, checked.err) == (0, "")
+    assert "good" in checked.out
+    outcome = label(capfd)
+    assert (outcome.exit_code, outcome.err) == (0, "")
+    assert json.loads((folder / "masks_report.json").read_text())["counts"]["labelled"] == 2
+
+
+def test_an_image_without_a_file_name_points_to_its_url(folder, capfd):
+    content = coco("photo.jpg")
+    content["images"][0] |= {"file_name": None, "coco_url": "http://images.example/photo.jpg"}
+    (folder / "boxes.json").write_text(json.dumps(content))
+    outcome = check(capfd)
+    assert outcome.exit_code == 1
+    assert "images.example/photo.jpg" in outcome.out
+
+
 @pytest.mark.parametrize("damage", [jpegs.cut_with_end_mark, jpegs.with_random_sector])
 def test_the_boxes_of_a_damaged_photo_fail_and_the_check_names_it(folder, capfd, damage):
     (folder / "photos/photo.jpg").write_bytes(damage(jpegs.jpeg(quality=90)))
