@@ -20,7 +20,7 @@ from mal.config.schema import ExperimentSpec
 from mal.data.crops import IntBox
 from mal.export.onnx_write import write_onnx
 from mal.models.backbones.vit import VitBackbone
-from mal.models.network import FEATURE_SCALES, MaskNetwork, size_bins
+from mal.models.network import FEATURE_SCALES, MaskNetwork, bin_areas
 
 
 class OtherScales(nn.Module):
@@ -50,7 +50,7 @@ def logits_of(network: MaskNetwork, features: Tensor, box_area: Tensor, scales: 
     size = (4 * features.shape[-2], 4 * features.shape[-1])
     logits = features.new_empty(len(features), 1, *size)
     for index, scale in enumerate(scales):
-        rows = torch.nonzero(size_bins(box_area) == index).flatten()
+        rows = torch.nonzero(bin_areas(box_area) == index).flatten()
         if len(rows):
             part = network.logits_at_scale(features[rows], vectors[rows], scale=scale, size=size)
             logits[rows] = part.to(logits.dtype)

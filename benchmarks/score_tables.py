@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
 from benchmarks.mask_features import FEATURES, PRODUCT
-from mal.masks.score import ScoreParts, combined_score
+from mal.masks.score import ScoreFeatures, combine_features
 
 Numbers = npt.NDArray[np.float64]
 RIDGE = 1e-4
@@ -78,7 +78,7 @@ class Heard:
     @property
     def score(self) -> Numbers:
         """(N,) the product's score."""
-        return np.array([combined_score(ScoreParts(*parts)) for parts in self.of(PRODUCT).tolist()])
+        return np.array([combine_features(ScoreFeatures(*parts)) for parts in self.of(PRODUCT).tolist()])
 
 
 def parts_table(sets: Sequence[Heard], fitted: Sequence[Heard]) -> str:

@@ -92,6 +92,6 @@ def test_the_two_profiles_compute_differently(network, image):
 
 
 def test_an_exported_network_has_one_profile():
-    exported = OnnxNetwork(session=None, path=Path("model.onnx"), holds="student", crop_size=64)
+    exported = OnnxNetwork(session=None, path=Path("model.onnx"), network_name="student", crop_size=64)
     with pytest.raises(UserError, match=r"model\.onnx: an exported network has no profile fast; use exact"):
         labeler(exported)

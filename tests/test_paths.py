@@ -19,7 +19,7 @@ from mal.coco.tables import ImageRecord
 from mal.data.images import read_image, read_record_image
 from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
-from mal.paths import local_copy, place
+from mal.paths import local_copy, to_path
 from tests.coco.coco_samples import annotation, document
 
 fsspec = pytest.importorskip("fsspec", reason="URLs are read by fsspec")
@@ -60,19 +60,19 @@ def test_a_size_that_the_record_lacks_is_read_from_the_url(store):
 
 
 def test_a_url_of_this_machine_is_a_plain_path(tmp_path):
-    assert place(f"file://{tmp_path}/a.json") == tmp_path / "a.json"
-    assert place(str(tmp_path)) == tmp_path
+    assert to_path(f"file://{tmp_path}/a.json") == tmp_path / "a.json"
+    assert to_path(str(tmp_path)) == tmp_path
 
 
 def test_a_missing_file_is_named_by_its_url(store):
     with pytest.raises(UserError, match=f"{store}/other.json: cannot be read"):
-        read_coco(place(f"{store}/other.json"))
+        read_coco(to_path(f"{store}/other.json"))
 
 
 def test_a_damaged_file_is_named_by_its_url(store):
     fsspec.filesystem("memory").pipe("/bucket/boxes.json", b'{"images": [')
     with pytest.raises(UserError, match=f"{store}/boxes.json is cut off"):
-        read_coco(place(f"{store}/boxes.json"))
+        read_coco(to_path(f"{store}/boxes.json"))
 
 
 @pytest.mark.parametrize(
@@ -80,18 +80,18 @@ def test_a_damaged_file_is_named_by_its_url(store):
 )
 def test_a_picture_that_cannot_be_read_is_named(store, name, words):
     with pytest.raises(UserError, match=words):
-        read_record_image(place(f"{store}/images"), record(name))
+        read_record_image(to_path(f"{store}/images"), record(name))
 
 
 def test_a_store_without_its_package_says_which_one(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
     with pytest.raises(UserError, match=r"s3://bucket/a\.json: cannot be read here: .*s3fs"):
-        place("s3://bucket/a.json")
+        to_path("s3://bucket/a.json")
 
 
 def test_an_unknown_kind_of_url_is_refused():
     with pytest.raises(UserError, match=r"zzz://bucket/a\.json: cannot be read here"):
-        place("zzz://bucket/a.json")
+        to_path("zzz://bucket/a.json")
 
 
 def test_a_local_file_is_not_copied(tmp_path):
@@ -100,7 +100,7 @@ def test_a_local_file_is_not_copied(tmp_path):
 
 
 def test_a_picture_behind_a_url_is_the_same_as_on_the_disk(store, tmp_path):
-    remote = read_image(place(f"{store}/images/deep/a.jpg"))
+    remote = read_image(to_path(f"{store}/images/deep/a.jpg"))
     np.testing.assert_array_equal(remote, read_image(Path(tmp_path / "a.jpg")))
 
 
@@ -135,7 +135,7 @@ def asked_for(server: str, name: str) -> list[str]:
     """The paths, percent forms read, that reading a picture of this name asks a server for."""
     Recorder.asked.clear()
     with pytest.raises(UserError):
-        read_record_image(place(f"{server}/set/base"), record(name))
+        read_record_image(to_path(f"{server}/set/base"), record(name))
     return list(Recorder.asked)
 
 
@@ -168,13 +168,13 @@ def test_a_name_that_leads_out_of_a_url_is_refused_unasked(server, name):
 @pytest.mark.parametrize("name", ["cam1:/0001.jpg", "photo#1.jpg", "100%25.jpg", "what?x=1.jpg"])
 def test_a_store_that_does_not_quote_is_asked_for_the_name_as_it_is(store, tmp_path, name):
     fsspec.filesystem("memory").pipe(f"/bucket/images/{name}", (tmp_path / "a.jpg").read_bytes())
-    assert read_record_image(place(f"{store}/images"), record(name)).shape == (80, 100, 3)
+    assert read_record_image(to_path(f"{store}/images"), record(name)).shape == (80, 100, 3)
 
 
 @pytest.mark.parametrize("name", ["a.jpg::file:///etc/passwd", "::memory://other", "%2e%2e/boxes.json"])
 def test_a_store_is_not_led_elsewhere_by_a_name(store, name):
     with pytest.raises(UserError, match="leads out of"):
-        read_record_image(place(f"{store}/images"), record(name))
+        read_record_image(to_path(f"{store}/images"), record(name))
 
 
 PIECES = [

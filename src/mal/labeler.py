@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mal.config.load import spec_from_values
 from mal.config.schema import ExperimentSpec, resolve_encryption_key
-from mal.data.array_inputs import ImageLike, checked_boxes, image_pixels, visible_boxes, what_is_odd
+from mal.data.array_inputs import ImageLike, checked_boxes, describe_suspicion, image_pixels, visible_boxes
 from mal.data.crops import normalize
 from mal.data.label_dataset import CropBatch, CropSettings, crop_boxes
 from mal.errors import BoxWarning, SpecError, UserError
@@ -24,7 +24,7 @@ from mal.export.onnx_network import OnnxNetwork
 from mal.load_model import AnyNetwork, load_model
 from mal.masks.paste import PastedMask
 from mal.masks.postprocess import NO_POSTPROCESSING, PostprocessOptions, Thresholds, postprocess_mask
-from mal.masks.score import score_of
+from mal.masks.score import score_mask
 from mal.models.from_spec import crop_settings, postprocess_options, prediction_mode
 from mal.models.network import MaskNetwork
 from mal.models.predict import (
@@ -284,7 +284,7 @@ class MaskAutoLabeler:
                 cleaning=self.cleaning,
             )
             if self.scored:
-                mask = replace(mask, score=score_of(mask, prob, batch.images[index], batch.box_mask[index, 0], frame))
+                mask = replace(mask, score=score_mask(mask, prob, batch.images[index], batch.box_mask[index, 0], frame))
             yield mask
 
     def crops(
@@ -317,7 +317,7 @@ def whole(masks: Iterable[PastedMask | None]) -> Iterator[PastedMask]:
 
 
 def _warn_about_boxes(boxes: npt.NDArray[np.float64], pixels: npt.NDArray[np.uint8]) -> None:
-    odd = what_is_odd(boxes, width=pixels.shape[1], height=pixels.shape[0])
+    odd = describe_suspicion(boxes, width=pixels.shape[1], height=pixels.shape[0])
     if odd:
         warnings.warn(odd, BoxWarning, stacklevel=3)
 
@@ -348,10 +348,10 @@ def _check_export(network: OnnxNetwork, crop: CropSettings, mode: PredictionMode
             f"{network.path}: an exported network has no profile {mode.profile}; use exact, or the checkpoint that it"
             " was made from"
         )
-    if mode.network != network.holds:
+    if mode.network != network.network_name:
         raise UserError(
-            f"{network.path}: holds the {network.holds} network, but the {mode.network} is asked for; export that one,"
-            f" or ask for the {network.holds} (--network, use_teacher_test, use_mixed_model_test)"
+            f"{network.path}: holds the {network.network_name} network, but the {mode.network} is asked for; export that"
+            f" one, or ask for the {network.network_name} (--network, use_teacher_test, use_mixed_model_test)"
         )
     if crop.crop_size != network.crop_size:
         raise UserError(

@@ -58,7 +58,7 @@ def load_model(path: Path, spec: ExperimentSpec, *, encryption_key: str | None =
     if path.suffix == ONNX_SUFFIX:
         exported = read_onnx(path)
         own = spec_from_saved(exported.spec, path)
-        settings = extract_settings(own) | _export_settings(exported.network.holds)
+        settings = extract_settings(own) | _export_settings(exported.network.network_name)
         found = effective_spec(complete_spec_from_checkpoint(spec, own, path), settings)
         return LoadedModel(found, exported.network, exported.network, settings)
     checkpoint = load_checkpoint(path, encryption_key)
@@ -68,9 +68,13 @@ def load_model(path: Path, spec: ExperimentSpec, *, encryption_key: str | None =
     return LoadedModel(found, *build_networks(found.spec, checkpoint), settings)
 
 
-def _export_settings(holds: Network) -> dict[str, Any]:
+def _export_settings(network_name: Network) -> dict[str, Any]:
     """The settings that are fixed in an exported graph, which is a single network."""
-    choices = {"use_mixed_model_test": holds == "mixed", "use_teacher_test": holds == "teacher", "profile": "exact"}
+    choices = {
+        "use_mixed_model_test": network_name == "mixed",
+        "use_teacher_test": network_name == "teacher",
+        "profile": "exact",
+    }
     return {f"{task}.{name}": value for task in ("evaluate", "inference") for name, value in choices.items()}
 
 

@@ -17,11 +17,11 @@ _CHAIN = "::"  # fsspec reads what stands behind it from another place
 
 
 def is_url(text: object) -> bool:
-    """Whether a path is a URL, as text or as `place` made it."""
+    """Whether a path is a URL, as text or as `to_path` made it."""
     return "://" in str(text)
 
 
-def place(text: str | Path) -> Path:
+def to_path(text: str | Path) -> Path:
     """The path of a file or folder to read.
 
     Args:
@@ -48,11 +48,11 @@ def place(text: str | Path) -> Path:
     return Path(found.path) if found.protocol in ("file", "local") else cast(Path, found)
 
 
-def place_below(folder: Path, name: str) -> Path | None:
+def path_below(folder: Path, name: str) -> Path | None:
     """The place of a file in a folder behind a URL: whatever is in its name, it names a file there.
 
     Args:
-        folder: as `place` made it.
+        folder: as `to_path` made it.
         name: with ``/`` between its parts, not quoted.
 
     Returns:

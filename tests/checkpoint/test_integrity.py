@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mal.checkpoint.integrity import DigestWriter, seal_of
+from mal.checkpoint.integrity import DigestWriter, read_seal
 from mal.checkpoint.safetensors_file import read_safetensors, write_safetensors
 from mal.checkpoint.store import read_tensors, write_checkpoint
 from mal.errors import DamagedFile
@@ -30,7 +30,7 @@ def test_a_checkpoint_ends_with_the_digest_of_all_before(written):
     content = written.read_bytes()
     digest = hashlib.sha256(content[:-COMMENT_BYTES]).hexdigest()
     assert content[-COMMENT_BYTES:] == f"mal-sha256:{digest}".encode()
-    assert seal_of(written) == "sha256"
+    assert read_seal(written) == "sha256"
 
 
 @pytest.mark.parametrize("options", [{}, {"mmap": True}])
@@ -46,7 +46,7 @@ def test_zip_programs_read_a_file_with_a_digest(written):
 
 def test_a_file_of_another_program_has_no_digest_and_is_read(tmp_path):
     torch.save(CHECKPOINT, tmp_path / "b.pth")
-    assert seal_of(tmp_path / "b.pth") is None
+    assert read_seal(tmp_path / "b.pth") is None
     assert read_tensors(tmp_path / "b.pth")["epoch"] == 3
 
 
@@ -97,7 +97,7 @@ def safetensors(tmp_path):
 
 
 def test_safetensors_carry_a_digest_too(safetensors):
-    assert seal_of(safetensors) == "sha256"
+    assert read_seal(safetensors) == "sha256"
     content = read_safetensors(safetensors)
     assert content["epoch"] == 3
     assert torch.equal(content["state_dict"]["b"], CHECKPOINT["state_dict"]["b"])

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mal.checkpoint.matching import fault_of, load_exactly, load_matching
+from mal.checkpoint.matching import find_fault, load_exactly, load_matching
 from mal.checkpoint.summary import checkpoint_summary
 from mal.cli import main
 from mal.errors import UserError
@@ -82,4 +82,4 @@ def test_numbers_of_other_precision_are_weights(good, dtype, tmp_path):
 @given(st.lists(st.floats(width=32), min_size=1, max_size=9), st.sampled_from([torch.float32, torch.float64]))
 def test_a_tensor_has_a_fault_exactly_where_a_value_is_not_finite(values, dtype):
     tensor = torch.tensor(values, dtype=dtype)
-    assert (fault_of(tensor) is None) == all(torch.isfinite(value) for value in tensor)
+    assert (find_fault(tensor) is None) == all(torch.isfinite(value) for value in tensor)

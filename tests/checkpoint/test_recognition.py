@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from mal.checkpoint.load import Checkpoint, load_checkpoint
-from mal.checkpoint.recognition import complete_spec_from_checkpoint, model_fields_of, recognized_arch, recognized_model
+from mal.checkpoint.recognition import (
+    complete_spec_from_checkpoint,
+    read_model_fields,
+    recognized_arch,
+    recognized_model,
+)
 from mal.checkpoint.saved_spec import saved_spec
 from mal.config.architectures import ARCHITECTURES
 from mal.config.schema import ExperimentSpec
@@ -92,7 +97,7 @@ def test_our_own_checkpoint_is_believed_in_what_it_says(tmp_path):
     content = {"state_dict": whole(small_network()), "hyper_parameters": saved_spec(spec, "patch")}
     torch.save(content, tmp_path / "mal.pth")
     checkpoint = load_checkpoint(tmp_path / "mal.pth")
-    assert model_fields_of(checkpoint.spec)["not_adjust_scale"]
+    assert read_model_fields(checkpoint.spec)["not_adjust_scale"]
     assert fitted(spec_of(), checkpoint).model.num_blocks == 1
 
 

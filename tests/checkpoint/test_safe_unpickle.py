@@ -10,7 +10,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from mal.checkpoint.safe_unpickle import PickleStub, plain
+from mal.checkpoint.safe_unpickle import PickleStub, to_plain_data
 from mal.checkpoint.store import read_tensors
 from mal.errors import UserError
 from tests.checkpoint.foreign_files import TAO_MODULE, TaoModel, foreign_class, in_module
@@ -134,7 +134,7 @@ WRAPS = {
 
 @pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
 def test_what_is_in_others_two_to_the_sixty_times_is_visited_once(wrap):
-    value = plain(shared_many_times(wrap))
+    value = to_plain_data(shared_many_times(wrap))
     for _ in range(60):
         value = value["one"] if isinstance(value, dict) else value[0]
     assert value

@@ -136,8 +136,8 @@ def test_of_the_nasty_file_every_annotation_is_written_or_named(shared, tmp_path
         ("labelme", "mal.formats.labelme.mask_from_rle"),
         ("label-studio", "mal.formats.label_studio.mask_from_rle"),
         ("png", "mal.formats.png_masks.mask_from_rle"),
-        ("cvat", "mal.formats.coco_out.mask_of"),
-        ("coco", "mal.formats.coco_out.mask_of"),
+        ("cvat", "mal.formats.coco_out.decode_mask"),
+        ("coco", "mal.formats.coco_out.decode_mask"),
     ],
 )
 def test_an_unexpected_error_in_a_writer_names_file_and_record(source, tmp_path, capfd, monkeypatch, to, broken):

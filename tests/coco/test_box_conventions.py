@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mal.coco.box_conventions import suspicion
 from mal.coco.boxes import box_suspicion
 from mal.coco.coco_file import read_coco
-from mal.data.array_inputs import what_is_odd
+from mal.data.array_inputs import describe_suspicion
 
 SETS = ("coco-mini", "nuts", "nuclei", "pothole", "balloon", "cardamage", "bccd", "raccoon", "tomato", "aerial", "ccby")
 # A photo of 400 x 300 pixels with boxes all over it.
@@ -150,10 +150,10 @@ def test_real_sets_are_beyond_suspicion_and_told_when_they_are_converted(shared,
 
 def test_a_program_s_boxes_are_told_by_what_they_look_like():
     given_xyxy = corners(PHOTO, PHOTO_SIZES)
-    assert what_is_odd(given_xyxy, width=400, height=300) == ""
-    assert "6 of 6 boxes" in what_is_odd(given_xyxy / [400, 300, 400, 300], width=400, height=300)
-    assert "shares of its width" in what_is_odd(given_xyxy / [400, 300, 400, 300], width=400, height=300)
-    assert "per cent" in what_is_odd(100 * given_xyxy / [400, 300, 400, 300], width=400, height=300)
-    assert "before x and y were added" in what_is_odd(
+    assert describe_suspicion(given_xyxy, width=400, height=300) == ""
+    assert "6 of 6 boxes" in describe_suspicion(given_xyxy / [400, 300, 400, 300], width=400, height=300)
+    assert "shares of its width" in describe_suspicion(given_xyxy / [400, 300, 400, 300], width=400, height=300)
+    assert "per cent" in describe_suspicion(100 * given_xyxy / [400, 300, 400, 300], width=400, height=300)
+    assert "before x and y were added" in describe_suspicion(
         np.concatenate([given_xyxy[:, :2], given_xyxy[:, :2] + given_xyxy[:, 2:]], axis=1), width=400, height=300
     )

@@ -371,7 +371,7 @@ def test_a_pipe_is_read_as_a_whole(tmp_path):
     writer.join()
 
 
-@pytest.mark.parametrize("place", ["mal.coco.lazy_json.loads", "mal.coco.coco_file.document_in_parts"])
+@pytest.mark.parametrize("place", ["mal.coco.lazy_json.loads", "mal.coco.coco_file.parse_document_in_parts"])
 def test_low_memory_is_told_as_what_it_is(place, tmp_path, monkeypatch):
     (tmp_path / "boxes.json").write_text('{"images": [], "annotations": [], "categories": []}')
 

@@ -52,7 +52,7 @@ def scan_start(content: bytes) -> int:
     return at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
 
 
-def place(content: bytes, share: float) -> int:
+def to_path(content: bytes, share: float) -> int:
     """A place in the data of the scans, as a share of all of it."""
     start = scan_start(content)
     return start + int((len(content) - 2 - start) * share)
@@ -60,7 +60,7 @@ def place(content: bytes, share: float) -> int:
 
 def cut_with_end_mark(content: bytes, share: float = 0.5) -> bytes:
     """The first part of a file, closed as if it were all."""
-    return content[: place(content, share)] + END
+    return content[: to_path(content, share)] + END
 
 
 def with_hole(content: bytes, length: int = 700) -> bytes:
@@ -76,7 +76,7 @@ def with_random_sector(content: bytes) -> bytes:
 
 def with_zero_tail(content: bytes, share: float = 0.5) -> bytes:
     """A copy that broke off: zeros from some place to the end of the file."""
-    return content[: place(content, share)].ljust(len(content), b"\0")
+    return content[: to_path(content, share)].ljust(len(content), b"\0")
 
 
 def with_zero_tail_and_end_mark(content: bytes) -> bytes:
@@ -86,7 +86,7 @@ def with_zero_tail_and_end_mark(content: bytes) -> bytes:
 
 def with_ff_tail(content: bytes) -> bytes:
     """Erased flash memory in place of the second half."""
-    return content[: place(content, 0.5)].ljust(len(content), b"\xff")
+    return content[: to_path(content, 0.5)].ljust(len(content), b"\xff")
 
 
 def without_scans(content: bytes, kept: int) -> bytes:
@@ -119,7 +119,7 @@ def with_odd_scan_parameters(content: bytes) -> bytes:
 
 def replaced(content: bytes, sector: bytes) -> bytes:
     """Some bytes in the middle of the scans in place of others."""
-    at = place(content, 0.5)
+    at = to_path(content, 0.5)
     return content[:at] + sector + content[at + len(sector) :]
 
 

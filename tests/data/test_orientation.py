@@ -11,8 +11,8 @@ from PIL import Image
 from mal.coco.tables import ImageRecord, ImageTable
 from mal.data.images import fill_missing_sizes, opened_picture, read_image, read_record_image
 from mal.data.orientation import (
-    orientation_of,
     picture_size,
+    read_orientation,
     turned_back,
     turned_pixels,
     turned_size,
@@ -52,7 +52,7 @@ def test_every_format_is_read_as_stored_or_upright_by_the_same_rule(tmp_path, su
         assert found.flags.c_contiguous
         assert np.abs(found.astype(int) - expected).mean() < 4
         with opened_picture(path) as picture:
-            assert orientation_of(picture) == orientation
+            assert read_orientation(picture) == orientation
             assert picture_size(picture, exif) == expected.shape[1::-1]
 
 
@@ -74,7 +74,7 @@ def test_damaged_exif_is_as_none_or_as_some_orientation(data):
     buffer = io.BytesIO()
     Image.new("RGB", (3, 2)).save(buffer, "JPEG", exif=bytes(content))
     with Image.open(buffer) as picture:
-        assert orientation_of(picture) in ORIENTATIONS
+        assert read_orientation(picture) in ORIENTATIONS
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -86,7 +86,7 @@ def test_exif_that_is_cut_off_is_as_none_or_as_it_was(tmp_path):
         save = {"exif": content[:end]} if end else {}
         Image.new("RGB", (3, 2)).save(tmp_path / "a.png", **save)
         with opened_picture(tmp_path / "a.png") as picture:
-            assert orientation_of(picture) in (1, 6)
+            assert read_orientation(picture) in (1, 6)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

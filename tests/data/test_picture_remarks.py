@@ -14,7 +14,7 @@ from PIL import Image
 from mal.coco.tables import ImageRecord, ImageTable
 from mal.data.image_headers import check_images
 from mal.data.images import read_image
-from mal.data.picture_file import UnusablePixelsError, pixels_of
+from mal.data.picture_file import UnusablePixelsError, to_rgb_pixels
 from mal.data.picture_remarks import dim_line
 from mal.errors import UserError
 from mal.plain_files import Reading
@@ -98,18 +98,18 @@ def test_the_range_in_use_is_known_of_every_kind_of_number(tmp_path, values):
 
 def test_pixels_that_are_no_numbers_have_no_range():
     with pytest.raises(UnusablePixelsError, match="infinite or no numbers"):
-        pixels_of(Image.fromarray(np.array([[0, np.nan]], np.float32)), "used")
+        to_rgb_pixels(Image.fromarray(np.array([[0, np.nan]], np.float32)), "used")
 
 
 def test_one_value_is_black():
-    assert pixels_of(Image.fromarray(np.full((2, 2), 700, np.uint16)), "used").max() == 0
+    assert to_rgb_pixels(Image.fromarray(np.full((2, 2), 700, np.uint16)), "used").max() == 0
 
 
 @given(values=st.lists(st.integers(0, 65535), min_size=2, max_size=9), factor=st.integers(1, 3))
 def test_scaling_by_the_range_in_use_forgets_scale_and_offset(values, factor):
     gray = np.array([values], np.int32)
     np.testing.assert_array_equal(
-        pixels_of(Image.fromarray(gray), "used"), pixels_of(Image.fromarray(gray * factor + 11), "used")
+        to_rgb_pixels(Image.fromarray(gray), "used"), to_rgb_pixels(Image.fromarray(gray * factor + 11), "used")
     )
 
 

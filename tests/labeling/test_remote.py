@@ -4,7 +4,7 @@ import pytest
 
 from mal.errors import UserError
 from mal.labeling.remote import RemoteShards, check_upload, copy
-from mal.paths import place
+from mal.paths import to_path
 
 fsspec = pytest.importorskip("fsspec", reason="URLs are read by fsspec")
 pytest.importorskip("upath", reason="URLs are read by universal-pathlib (the extra [cloud])")
@@ -54,16 +54,16 @@ def test_nothing_is_fetched_from_a_folder_that_is_not_there_yet(url, tmp_path):
 def test_a_finished_run_leaves_nothing_but_others_files(url, tmp_path):
     for path in a_run(tmp_path / "here").iterdir():
         RemoteShards(url).send(path)
-    (place(url) / "readme.txt").write_bytes(b"mine")
+    (to_path(url) / "readme.txt").write_bytes(b"mine")
     RemoteShards(url).remove()
-    assert [path.name for path in place(url).iterdir()] == ["readme.txt"]
+    assert [path.name for path in to_path(url).iterdir()] == ["readme.txt"]
 
 
 def test_a_label_file_behind_a_url_is_not_replaced_unasked(url, tmp_path):
     target = f"{url}/masks.json"
     check_upload(target, tmp_path, overwrite=False)
     (tmp_path / "masks.json").write_text("{}")
-    copy(tmp_path / "masks.json", place(target))
+    copy(tmp_path / "masks.json", to_path(target))
     with pytest.raises(UserError, match="--overwrite"):
         check_upload(target, tmp_path, overwrite=False)
     check_upload(target, tmp_path, overwrite=True)
@@ -73,4 +73,4 @@ def test_a_label_file_behind_a_url_is_not_replaced_unasked(url, tmp_path):
 
 def test_what_cannot_be_copied_is_named(url, tmp_path):
     with pytest.raises(UserError, match=r"missing\.json cannot be copied to"):
-        copy(tmp_path / "missing.json", place(f"{url}/a.json"))
+        copy(tmp_path / "missing.json", to_path(f"{url}/a.json"))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as mask_utils
 
-from mal.masks.polygons import find_contours, flat, join_polygons, polygons_from_rle, simplified
+from mal.masks.polygons import find_contours, flat, join_polygons, polygons_from_rle, simplify_ring
 from mal.masks.rle import rle_from_mask, rle_from_segmentation
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
@@ -71,7 +71,7 @@ def test_all_parts_joined_to_one_polygon_are_still_the_very_mask(mask):
 def test_no_corner_lies_farther_from_a_simplified_ring_than_the_tolerance(mask, tolerance):
     for part in find_contours(mask):
         for ring in (part.outer, *part.holes):
-            result = simplified(ring, tolerance)
+            result = simplify_ring(ring, tolerance)
             assert 3 <= len(result) <= len(ring)
             assert max(_distance(point, result) for point in ring) <= tolerance + 1e-9
 

@@ -14,14 +14,14 @@ from mal.masks.paste import paste_mask
 from mal.masks.score import (
     RANDOM_COSINE,
     SIDE,
-    ScoreParts,
+    ScoreFeatures,
     color_contrast,
-    combined_score,
+    combine_features,
     edge_agreement,
     expected_iou,
     mask_in_crop,
-    score_of,
-    score_parts,
+    score_features,
+    score_mask,
 )
 
 shares = st.floats(0, 1, width=32)
@@ -46,7 +46,7 @@ def painted(shape: np.ndarray) -> torch.Tensor:
 
 def score(prob: np.ndarray, pixels: torch.Tensor) -> float:
     mask = paste_mask(prob, FRAME, IMAGE_SIZE, 0.5)
-    return score_of(mask, prob, pixels, torch.ones(prob.shape), FRAME)
+    return score_mask(mask, prob, pixels, torch.ones(prob.shape), FRAME)
 
 
 @given(maps, photos, boxes)
@@ -57,14 +57,14 @@ def test_every_part_lies_between_0_and_1(prob, pixels, inside):
         color_contrast(prob, pixels),
     )
     assert all(0 <= part <= 1 for part in parts)
-    assert 0 < combined_score(ScoreParts(*parts)) < 1
+    assert 0 < combine_features(ScoreFeatures(*parts)) < 1
 
 
 @given(shares, shares, shares, st.sampled_from(["belief", "edges", "colours"]), shares)
 def test_the_score_rises_with_each_part(confidence, edges, colors, name, more):
-    parts = ScoreParts(confidence, edges, colors)
+    parts = ScoreFeatures(confidence, edges, colors)
     better = replace(parts, **{name: max(more, getattr(parts, name))})
-    assert combined_score(better) >= combined_score(parts)
+    assert combine_features(better) >= combine_features(parts)
 
 
 @given(arrays(np.bool_, (8, 8)))
@@ -154,7 +154,7 @@ def test_the_size_of_the_crop_hardly_matters():
 
 
 def test_parts_are_finite_numbers():
-    parts = score_parts(disc() > 0.5, disc(), painted(disc()), torch.ones(64, 64))
+    parts = score_features(disc() > 0.5, disc(), painted(disc()), torch.ones(64, 64))
     assert all(isinstance(part, float) and math.isfinite(part) for part in astuple(parts))
 
 

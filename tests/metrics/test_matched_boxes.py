@@ -4,14 +4,14 @@ from dataclasses import fields, replace
 
 import pytest
 
-from mal.metrics.instance_file import Instance, read_instances
+from mal.metrics.instance_file import InstanceRow, read_instances
 from mal.metrics.matched_boxes import match_boxes, paired_boxes
 
 
 @pytest.fixture
 def instance(tmp_path):
     """One row, made by the reader of the file, so that this test need not know its columns."""
-    values = {column.name: "1" for column in fields(Instance)}
+    values = {column.name: "1" for column in fields(InstanceRow)}
     values |= {"file_name": "a.jpg", "category": "cat", "annotation_index": "0"}
     path = tmp_path / "instances.csv"
     path.write_text(",".join(values) + "\n" + ",".join(values.values()) + "\n")

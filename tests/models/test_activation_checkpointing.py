@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mal.errors import UserError
-from mal.models.activation_checkpointing import recompute_blocks
+from mal.models.activation_checkpointing import checkpoint_activations
 from mal.models.backbones.registry import build_backbone
 from mal.models.ema import make_teacher
 from mal.training.module import MalModule, RunSize
@@ -18,7 +18,7 @@ def trained_once(arch: str, recomputes: bool) -> tuple[dict[str, torch.Tensor], 
     torch.manual_seed(0)
     backbone = build_backbone(arch, num_blocks=3, drop_path=0.5).train()
     if recomputes:
-        recompute_blocks(backbone)
+        checkpoint_activations(backbone)
     kept = 0
 
     def keep(tensor):
@@ -44,7 +44,7 @@ def test_gradients_are_the_very_same_and_less_is_kept_for_them(arch):
 @pytest.mark.parametrize("arch", ["fan_tiny_12_p16_224", "timm/resnet18"])
 def test_a_backbone_with_batch_normalisation_is_refused(arch):
     with pytest.raises(UserError, match=r"model\.activation_checkpoint: .*batch normalisation"):
-        recompute_blocks(build_backbone(arch))
+        checkpoint_activations(build_backbone(arch))
 
 
 @pytest.mark.parametrize("wanted", [False, True])

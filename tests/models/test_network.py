@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mal.models.network import MaskHead, RoiHead, size_bins
+from mal.models.network import MaskHead, RoiHead, bin_areas
 from tests.small_networks import small_network
 
 SMALL, MEDIUM, LARGE = 500.0, 5000.0, 50000.0
@@ -61,7 +61,7 @@ def test_the_size_of_the_box_changes_the_logits_only_with_scale_adjustment():
 
 def test_the_upper_end_belongs_to_the_lower_bin():
     areas = torch.tensor([1.0, 1024.0, 1024.5, 9216.0, 9216.5])
-    assert size_bins(areas).tolist() == [0, 0, 1, 1, 2]
+    assert bin_areas(areas).tolist() == [0, 0, 1, 1, 2]
 
 
 def test_a_crop_of_one_patch_has_logits_for_a_small_box():

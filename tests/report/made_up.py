@@ -13,7 +13,7 @@ from PIL import Image
 
 from mal.files import write_json
 from mal.masks.rle import Rle, rle_area, rle_from_mask
-from mal.metrics.instance_file import Instance, write_instances
+from mal.metrics.instance_file import InstanceRow, write_instances
 from mal.metrics.iou import dice_from_iou, mask_iou
 from mal.sample.scene import scene
 from mal.size_bins import SIZE_NAMES, size_bin
@@ -70,10 +70,10 @@ def made_up(folder: Path, *, num_images: int = 6) -> MadeUp:
     return files
 
 
-def _instance(annotation: dict[str, Any], position: int, name: str, predicted: Rle) -> Instance:
+def _instance(annotation: dict[str, Any], position: int, name: str, predicted: Rle) -> InstanceRow:
     truth, (x, y, w, h) = annotation["segmentation"], annotation["bbox"]
     iou = mask_iou(predicted, truth)
-    return Instance(
+    return InstanceRow(
         annotation_index=position,
         annotation_id=str(annotation["id"]),
         image_id=str(annotation["image_id"]),
@@ -121,7 +121,7 @@ def _labels(annotations: list[dict[str, Any]], predictions: list[dict[str, Any]]
     return labels
 
 
-def _metrics(found: list[Instance]) -> dict[str, Any]:
+def _metrics(found: list[InstanceRow]) -> dict[str, Any]:
     miou = float(np.mean([each.iou for each in found]))
     own = {"miou_classes": miou, "share_iou_50": 0.8, "intervals": {"miou_classes": [miou - 0.1, miou + 0.1]}}
     others = {"miou_classes": 0.5, "share_iou_50": 0.4, "intervals": None}

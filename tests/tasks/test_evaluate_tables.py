@@ -8,7 +8,7 @@ from mal.console import PlainConsole
 from mal.metrics.box_noise import KINDS, BoxNoise, NoiseFigures
 from mal.metrics.results import (
     ClassFigures,
-    Difference,
+    DifferenceFigures,
     Differences,
     EvaluationFigures,
     Intervals,
@@ -37,7 +37,7 @@ def method(share: float | None, count: int) -> MethodFigures:
 
 
 def figures(share: float | None, count: int) -> EvaluationFigures:
-    differences = dict.fromkeys(Differences.model_fields, Difference(mean=-0.5, interval=(-0.6, -0.4)))
+    differences = dict.fromkeys(Differences.model_fields, DifferenceFigures(mean=-0.5, interval=(-0.6, -0.4)))
     against = Differences(**differences) if count else None
     return EvaluationFigures(
         checkpoint="some.pth",

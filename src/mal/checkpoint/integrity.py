@@ -137,7 +137,7 @@ def checked_reading(path: Path, encryption_key: str | None) -> Iterator[IO[bytes
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def seal_of(path: Path) -> Seal | None:
+def read_seal(path: Path) -> Seal | None:
     """What a file carries to be checked by; whether that is right, reading it tells."""
     if path.suffix == SUFFIX:
         return "sha256" if has_safetensors_digest(path) else None

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from mal.checkpoint.origin import OURS, Origin, foreign_origin
+from mal.checkpoint.origin import OURS, CheckpointOrigin, recognize_origin
 from mal.checkpoint.recognition import recognized_spec
 from mal.checkpoint.saved_spec import spec_from_saved
 from mal.checkpoint.store import read_tensors
@@ -24,7 +24,7 @@ _WRAPPERS = ("module.", "model.", "_orig_mod.")  # what parallel training and co
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingPlace:
+class TrainingPosition:
     """Where a training run goes on.
 
     Attributes:
@@ -49,7 +49,7 @@ class TrainingState:
 
     epoch: int | None
     global_step: int | None
-    place: TrainingPlace | None
+    place: TrainingPosition | None
     metrics: dict[str, float]
 
 
@@ -73,8 +73,8 @@ class Checkpoint:
     spec: ExperimentSpec
     student: dict[str, Tensor]
     teacher: dict[str, Tensor]
-    holds: tuple[str, ...]
-    origin: Origin
+    network_names: tuple[str, ...]
+    origin: CheckpointOrigin
     training: TrainingState
 
     @property
@@ -89,7 +89,7 @@ class Checkpoint:
     def tensors(self) -> dict[str, Tensor]:
         """All tensors, those of student and teacher under these names."""
         networks = {"student": self.student, "teacher": self.teacher}
-        named = {f"{name}.{key}": value for name in self.holds for key, value in networks.get(name, {}).items()}
+        named = {f"{name}.{key}": value for name in self.network_names for key, value in networks.get(name, {}).items()}
         return named or self.student
 
     def network_spec(self) -> ExperimentSpec:
@@ -118,14 +118,14 @@ def load_checkpoint(path: Path, encryption_key: str | None = None) -> Checkpoint
     settings = _settings(content)
     is_ours = isinstance(settings.get("model"), dict) and "stem" in settings["model"]
     spec = spec_from_saved(settings, path) if is_ours else recognized_spec(student, settings, whole=has_heads(student))
-    origin = OURS if is_ours else foreign_origin(student, spec.model, settings, whole=has_heads(student))
+    origin = OURS if is_ours else recognize_origin(student, spec.model, settings, whole=has_heads(student))
     training = TrainingState(
         epoch=_count(content, "epoch"),
         global_step=_count(content, "global_step"),
-        place=_training_place(content),
+        place=_read_training_position(content),
         metrics=_metrics(content),
     )
-    return Checkpoint(path, spec, student, teacher, _held(tensors), origin, training)
+    return Checkpoint(path, spec, student, teacher, _find_network_names(tensors), origin, training)
 
 
 def has_heads(network: Mapping[str, Tensor]) -> bool:
@@ -152,7 +152,7 @@ def _network(tensors: dict[str, Tensor], name: Literal["student", "teacher"]) ->
     return _with_last_norm({f"backbone.{key.removeprefix('backbone.')}": value for key, value in tensors.items()})
 
 
-def _held(tensors: dict[str, Tensor]) -> tuple[str, ...]:
+def _find_network_names(tensors: dict[str, Tensor]) -> tuple[str, ...]:
     prefixes = [prefix for prefix in NETWORK_PREFIXES if any(name.startswith(prefix) for name in tensors)]
     return tuple(prefix.rstrip(".") for prefix in prefixes) or ("network" if has_heads(tensors) else "backbone",)
 
@@ -191,18 +191,18 @@ def _metrics(content: dict[str, Any]) -> dict[str, float]:
     for state in callbacks.values() if isinstance(callbacks, dict) else ():
         if isinstance(state, dict) and state.get("monitor"):
             metrics[str(state["monitor"])] = state.get("current_score")
-    numbers = {str(name): _number(value) for name, value in metrics.items()}
+    numbers = {str(name): _finite_number(value) for name, value in metrics.items()}
     return {name: number for name, number in numbers.items() if number is not None}
 
 
-def _number(value: Any) -> float | None:
+def _finite_number(value: Any) -> float | None:
     is_number = isinstance(value, int | float) or (isinstance(value, Tensor) and value.numel() == 1)
     return float(value) if is_number else None
 
 
-def _training_place(content: dict[str, Any]) -> TrainingPlace | None:
+def _read_training_position(content: dict[str, Any]) -> TrainingPosition | None:
     """What the trainer's own counters say; "epoch" alone does not tell an epoch's middle from its end."""
     try:
-        return TrainingPlace(*epochs_and_batches_done(content))
+        return TrainingPosition(*epochs_and_batches_done(content))
     except (KeyError, TypeError):
         return None

@@ -17,7 +17,7 @@ _ADVICE = "a training that diverged leaves such; take an earlier checkpoint"
 _WEIGHTS = ("weight", "bias")
 
 
-def fault_of(tensor: Tensor, wanted: torch.dtype = torch.float32) -> str | None:
+def find_fault(tensor: Tensor, wanted: torch.dtype = torch.float32) -> str | None:
     """What is wrong with a weight, as the end of a sentence about it; None where nothing is.
 
     Args:
@@ -46,15 +46,15 @@ def require_numbers(tensors: Mapping[str, Tensor], path: Path, own: Mapping[str,
         tensors: of a file, by name.
         path: the file.
         own: what a network has under the same names, which decides what is wanted; None wants what
-            `tensor_faults` does.
+            `find_tensor_faults` does.
 
     Raises:
         UserError: one cannot; the file and the tensor are named.
     """
     faults = (
-        tensor_faults(tensors)
+        find_tensor_faults(tensors)
         if own is None
-        else {name: fault for name in tensors if (fault := fault_of(tensors[name], own[name].dtype))}
+        else {name: fault for name in tensors if (fault := find_fault(tensors[name], own[name].dtype))}
     )
     if faults:
         name, fault = next(iter(faults.items()))
@@ -62,10 +62,10 @@ def require_numbers(tensors: Mapping[str, Tensor], path: Path, own: Mapping[str,
         raise UserError(f"{path}: {name} {fault}{others}: {_ADVICE}")
 
 
-def tensor_faults(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+def find_tensor_faults(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """What is wrong with the tensors of a file, by name."""
     found = {
-        name: fault_of(value)
+        name: find_fault(value)
         for name, value in tensors.items()
         if value.is_floating_point() or value.is_complex() or name.endswith(_WEIGHTS)
     }

@@ -12,7 +12,7 @@ from mal.config.model_config import ModelConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class CheckpointOrigin:
     """Where weights come from.
 
     Attributes:
@@ -24,22 +24,26 @@ class Origin:
     license: str
 
 
-OURS = Origin("mask-auto-labeler", "yours, within the terms of the weights and data that it was trained from")
-NVLABS = Origin(
+OURS = CheckpointOrigin("mask-auto-labeler", "yours, within the terms of the weights and data that it was trained from")
+NVLABS = CheckpointOrigin(
     "NVlabs/mask-auto-labeler", "CC BY-NC-SA 4.0, as its authors state for their weights: no commercial use"
 )
-TAO_5 = Origin("NVIDIA TAO 5.0 to 6.0", "NVIDIA's terms for TAO models, if it was downloaded; else its owner's")
-TAO_6 = Origin("NVIDIA TAO 6.25 or later", "NVIDIA's terms for TAO models, if it was downloaded; else its owner's")
-EARLIER = Origin("NVlabs/mask-auto-labeler or NVIDIA TAO 5.0 to 6.0", "see the terms that came with it")
-MAE = Origin("a MAE release", "CC BY-NC 4.0, as its authors state: no commercial use")
-DINO = Origin("a DINO release", "Apache 2.0, as its authors state")
-FAN = Origin("a FAN release", "NVIDIA Source Code License-NC, as its authors state: no commercial use")
-UNKNOWN = Origin("unknown", "see the terms that came with it")
+TAO_5 = CheckpointOrigin(
+    "NVIDIA TAO 5.0 to 6.0", "NVIDIA's terms for TAO models, if it was downloaded; else its owner's"
+)
+TAO_6 = CheckpointOrigin(
+    "NVIDIA TAO 6.25 or later", "NVIDIA's terms for TAO models, if it was downloaded; else its owner's"
+)
+EARLIER = CheckpointOrigin("NVlabs/mask-auto-labeler or NVIDIA TAO 5.0 to 6.0", "see the terms that came with it")
+MAE = CheckpointOrigin("a MAE release", "CC BY-NC 4.0, as its authors state: no commercial use")
+DINO = CheckpointOrigin("a DINO release", "Apache 2.0, as its authors state")
+FAN = CheckpointOrigin("a FAN release", "NVIDIA Source Code License-NC, as its authors state: no commercial use")
+UNKNOWN = CheckpointOrigin("unknown", "see the terms that came with it")
 
 
-def foreign_origin(
+def recognize_origin(
     network: Mapping[str, Tensor], model: ModelConfig, settings: Mapping[str, Any], *, whole: bool
-) -> Origin:
+) -> CheckpointOrigin:
     """The most likely origin of a file that is not ours, by what is in it.
 
     Args:
@@ -50,7 +54,7 @@ def foreign_origin(
     """
     arch = model.arch if "arch" in model.model_fields_set else ""
     if not whole:
-        return _origin_of_backbone(network, arch)
+        return _recognize_backbone_origin(network, arch)
     if "stem" in model.model_fields_set and model.stem == "patch":
         return TAO_6
     if isinstance(settings.get("model"), dict) or arch.startswith("fan_"):  # NVlabs has no FAN
@@ -58,7 +62,7 @@ def foreign_origin(
     return NVLABS if settings else EARLIER
 
 
-def _origin_of_backbone(network: Mapping[str, Tensor], arch: str) -> Origin:
+def _recognize_backbone_origin(network: Mapping[str, Tensor], arch: str) -> CheckpointOrigin:
     if any(name.startswith(("backbone.decoder", "backbone.mask_token")) for name in network):
         return MAE
     if any(name.startswith("backbone.head.last_layer") for name in network):

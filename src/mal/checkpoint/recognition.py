@@ -131,7 +131,7 @@ def complete_spec_from_checkpoint(
     Raises:
         UserError: one does.
     """
-    held = model_fields_of(own)
+    held = read_model_fields(own)
     model, given = spec.model, spec.model.model_fields_set
     for key in must_agree:
         if key in given and key in held and not _agree(key, model, held):
@@ -143,7 +143,7 @@ def complete_spec_from_checkpoint(
     return spec.model_copy(update={"model": model.model_copy(update=taken)})
 
 
-def model_fields_of(held: ExperimentSpec) -> dict[str, Any]:
+def read_model_fields(held: ExperimentSpec) -> dict[str, Any]:
     """The ``model`` fields that a checkpoint's spec tells about its network."""
     known = held.model.model_fields_set
     return {key: getattr(held.model, key) for key in (*SHAPE_FIELDS, *SCALE_FIELDS) if key in known}

@@ -68,36 +68,36 @@ def allowed_globals(file: IO[bytes]) -> list[Any]:
     Names that are not on the list are left to torch's own reader, which refuses them. The file is
     left at its beginning.
     """
-    names = _names_asked_for(file)
+    names = _list_globals_needed(file)
     file.seek(0)
-    return [(_stand_in(name), name) for name in sorted(names) if _is_listed(name)]
+    return [(_make_stub(name), name) for name in sorted(names) if _is_listed(name)]
 
 
-def plain(value: Any) -> Any:
+def to_plain_data(value: Any) -> Any:
     """The value with foreign containers as dicts and lists, paths as texts, and other foreign objects as None.
 
     Each object is visited once, however often it is in others: a small file can hold one 2^40 times.
     """
-    return _plain(value, {})
+    return _convert(value, {})
 
 
-def _plain(value: Any, seen: dict[int, tuple[Any, Any]]) -> Any:
+def _convert(value: Any, seen: dict[int, tuple[Any, Any]]) -> Any:
     """As `plain`; ``seen`` holds by its id what was visited, and what it became."""
     if id(value) in seen:  # containers may contain each other
         return seen[id(value)][1]
     if isinstance(value, PickleStub):
         seen[id(value)] = value, None
-        result = _plain(_content(value), seen)
+        result = _convert(_content(value), seen)
     elif isinstance(value, dict):
         result = {}
         seen[id(value)] = value, result
-        result.update({_plain_key(key): _plain(item, seen) for key, item in value.items()})
+        result.update({_convert_key(key): _convert(item, seen) for key, item in value.items()})
     elif isinstance(value, list):
         result = []
         seen[id(value)] = value, result
-        result.extend(_plain(item, seen) for item in value)
+        result.extend(_convert(item, seen) for item in value)
     elif type(value) is tuple:
-        result = tuple(_plain(item, seen) for item in value)
+        result = tuple(_convert(item, seen) for item in value)
     else:
         return None if _is_foreign_class(value) else value
     seen[id(value)] = value, result
@@ -116,7 +116,7 @@ def _content(value: PickleStub) -> Any:
     return None
 
 
-def _plain_key(key: Any) -> Any:
+def _convert_key(key: Any) -> Any:
     return key if isinstance(key, str | int | float | tuple) else str(getattr(key, "origin", key))
 
 
@@ -133,7 +133,7 @@ def _is_listed(name: str) -> bool:
     )
 
 
-def _stand_in(name: str) -> Any:
+def _make_stub(name: str) -> Any:
     # The reader fills items only into objects that are exactly dicts and lists.
     if name == "collections.defaultdict":
         return _empty_dict
@@ -152,7 +152,7 @@ def _empty_list(*_: Any) -> list[Any]:
     return []
 
 
-def _names_asked_for(file: IO[bytes]) -> set[str]:
+def _list_globals_needed(file: IO[bytes]) -> set[str]:
     if not zipfile.is_zipfile(file):
         file.seek(0)
         return {name for _ in range(_LEGACY_PICKLES) for name in _names_in_pickle(file)}

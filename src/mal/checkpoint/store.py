@@ -11,7 +11,7 @@ from typing import IO, Any
 import torch
 
 from mal.checkpoint.integrity import checked_reading, sealed_writing
-from mal.checkpoint.safe_unpickle import allowed_globals, plain
+from mal.checkpoint.safe_unpickle import allowed_globals, to_plain_data
 from mal.checkpoint.safetensors_file import SUFFIX, read_safetensors
 from mal.errors import DamagedFile, UserError, first_line, out_of_memory
 from mal.file_kinds import describe_file_kind
@@ -81,7 +81,7 @@ def _read_pickle(file: IO[bytes]) -> Any:
     foreign = allowed_globals(file)
     with torch.serialization.safe_globals(foreign):
         content = torch.load(file, map_location="cpu", weights_only=True)
-    return plain(content) if foreign else content
+    return to_plain_data(content) if foreign else content
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path, encryption_key: str | None = None) -> None:

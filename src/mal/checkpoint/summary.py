@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
-from mal.checkpoint.integrity import seal_of
+from mal.checkpoint.integrity import read_seal
 from mal.checkpoint.load import load_checkpoint
-from mal.checkpoint.matching import tensor_faults
+from mal.checkpoint.matching import find_tensor_faults
 from mal.checkpoint.origin import OURS
-from mal.checkpoint.recognition import model_fields_of
+from mal.checkpoint.recognition import read_model_fields
 from mal.config.architectures import ARCHITECTURES
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norms: buffers, no parameters
@@ -33,14 +33,14 @@ def checkpoint_summary(path: Path, encryption_key: str | None = None) -> dict[st
         DamagedFile: it is not as it was written.
     """
     checkpoint = load_checkpoint(path, encryption_key)
-    seal = seal_of(path)
-    model, training = model_fields_of(checkpoint.spec), checkpoint.training
+    seal = read_seal(path)
+    model, training = read_model_fields(checkpoint.spec), checkpoint.training
     return {
         "file": str(path),
         "file_bytes": path.stat().st_size,
         "origin": checkpoint.origin.name,
         "licence": checkpoint.origin.license,
-        "holds": list(checkpoint.holds),
+        "holds": list(checkpoint.network_names),
         "arch": model.get("arch"),
         "stem": checkpoint.stem if str(model.get("arch")).startswith("vit-") else None,
         "num_blocks": _num_blocks(model),
@@ -54,7 +54,7 @@ def checkpoint_summary(path: Path, encryption_key: str | None = None) -> dict[st
         "encrypted": seal == "aes-256-gcm",
         "checked_by": seal,
         "metrics": training.metrics,
-        "faults": tensor_faults(checkpoint.tensors),
+        "faults": find_tensor_faults(checkpoint.tensors),
     }
 
 

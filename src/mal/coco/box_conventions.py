@@ -15,7 +15,7 @@ Convention = Literal["corners", "shares", "percent"]
 Floats = npt.NDArray[np.float64]
 
 _REACH = 0.05  # of a side, out of the image: a careless hand draws over the border, but not so far
-_SHARE_THAT_TELLS = 0.1
+_DECISIVE_SHARE = 0.1
 _SHARE_OF_ODD = 0.02  # boxes that are damaged, in a file of another convention
 _ROUNDING = 1e-3  # writers round shares to three decimals or more
 _HUNDRED = 100.5
@@ -79,7 +79,7 @@ def suspicion(xywh: Floats, sizes: Floats | npt.NDArray[np.int64]) -> BoxSuspici
     is_box = ~np.isnan(xywh).any(axis=1)
     xywh, known = xywh[is_box], known[is_box]
     within_one = int(((xywh >= 0) & (xywh <= 1 + _ROUNDING)).all(axis=1).sum())
-    if within_one > _SHARE_THAT_TELLS * len(xywh):
+    if within_one > _DECISIVE_SHARE * len(xywh):
         return BoxSuspicion("shares", within_one, len(xywh) - within_one, len(xywh))
     is_sized = ~np.isnan(known).any(axis=1)
     xywh, known = xywh[is_sized], known[is_sized]
@@ -96,7 +96,7 @@ def _corners(xywh: Floats, sizes: Floats) -> BoxSuspicion | None:
     start, end = xywh[:, :2], xywh[:, 2:]
     reaches_out = (start + end > sizes * (1 + _REACH)).any(axis=1)
     are_corners = (start >= 0) & (start < end) & (end <= sizes + 1)
-    if reaches_out.sum() <= _SHARE_THAT_TELLS * len(xywh) or not _mostly(are_corners):
+    if reaches_out.sum() <= _DECISIVE_SHARE * len(xywh) or not _mostly(are_corners):
         return None
     beyond = int((end > sizes + 1).any(axis=1).sum())
     return BoxSuspicion("corners", int(reaches_out.sum()), beyond, len(xywh))

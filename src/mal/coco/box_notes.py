@@ -20,7 +20,7 @@ class _UnusableError(Exception):
         self.action = action
 
 
-def notes_on(coco: CocoFile, position: int, *, first_position: int) -> list[RecordNote]:
+def find_box_notes(coco: CocoFile, position: int, *, first_position: int) -> list[RecordNote]:
     """The notes on an annotation, none if it is a sound box.
 
     Args:

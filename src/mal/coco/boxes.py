@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mal.coco.box_conventions import BoxSuspicion, suspicion
-from mal.coco.box_notes import ROUNDING, notes_on
+from mal.coco.box_notes import ROUNDING, find_box_notes
 from mal.coco.coco_file import CocoFile, is_id
 from mal.coco.notes import RecordNote
 from mal.coco.tables import AnnotationTable, ImageRecord, ImageTable, JsonColumn
@@ -157,7 +157,7 @@ def select_boxes(coco: CocoFile) -> tuple[Boxes, list[RecordNote]]:
     notes += [
         note
         for position in np.flatnonzero(~plain).tolist()
-        for note in notes_on(coco, position, first_position=int(first_positions[position]))
+        for note in find_box_notes(coco, position, first_position=int(first_positions[position]))
     ]
     positions = np.flatnonzero(usable)
     positions = positions[np.argsort(table.image_rows[positions], kind="stable")]

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from mal.coco import lazy_json
-from mal.coco.lazy_json import JsonFile, JsonRecords, Outline, UnparsedError, outline
+from mal.coco.lazy_json import JsonFile, JsonIndex, JsonRecords, UnparsedError, index_json
 from mal.coco.notes import RecordNote
 from mal.coco.tables import AnnotationTable, ImageRecord, ImageTable
 from mal.errors import UserError
 from mal.file_kinds import HEAD_BYTES, said_kind
 from mal.limits import MAX_MASK_PIXELS
-from mal.paths import local_copy, place
+from mal.paths import local_copy, to_path
 
 COCO_FILE = 'a COCO file is a JSON object with the lists "images", "annotations" and "categories"'
 
 Records = JsonRecords | list
 
 
-def document_in_parts(file: JsonFile) -> Any:
+def parse_document_in_parts(file: JsonFile) -> Any:
     """The value of a file of any size, in which lists of objects directly below the top level are `JsonRecords`.
 
     The records are not parsed yet: who needs to know that they are sound must iterate over them.
@@ -31,7 +31,7 @@ def document_in_parts(file: JsonFile) -> Any:
     Raises:
         UnparsedError: the rest is no JSON.
     """
-    found = outline(file)
+    found = index_json(file)
     pieces, end = [], file.start
     for index, (start, stop) in enumerate(found.values.tolist()):
         pieces += [file.read(end, start), b"[%d]" % index]  # a stand-in for each list and object
@@ -44,7 +44,7 @@ def document_in_parts(file: JsonFile) -> Any:
     return document
 
 
-def _value(file: JsonFile, found: Outline, index: int) -> Any:
+def _value(file: JsonFile, found: JsonIndex, index: int) -> Any:
     start, stop = found.values[index].tolist()
     records = found.records_in(index)
     if len(records) and file.read(start, start + 1) == b"[":
@@ -52,7 +52,7 @@ def _value(file: JsonFile, found: Outline, index: int) -> Any:
     return file.parse(file.read(start, stop))
 
 
-def document_as_a_whole(path: Path) -> tuple[Any, bool]:
+def parse_whole_document(path: Path) -> tuple[Any, bool]:
     """The value of a file, parsed at once; and whether it is strict JSON, without NaN and Infinity.
 
     Raises:
@@ -62,7 +62,7 @@ def document_as_a_whole(path: Path) -> tuple[Any, bool]:
 
 
 def parsed_document(raw: bytes, path: Path) -> tuple[Any, bool]:
-    """As `document_as_a_whole`, of the bytes of a file that messages call ``path``."""
+    """As `parse_whole_document`, of the bytes of a file that messages call ``path``."""
     try:
         return lazy_json.loads(raw)
     except lazy_json.DoubledKeyError as error:
@@ -147,7 +147,7 @@ def read_coco(path: Path) -> CocoFile:
     """Read and check a COCO file.
 
     Args:
-        path: a JSON file, or a URL of one as of `mal.paths.place`; a UTF-8 byte-order mark and the bare tokens NaN
+        path: a JSON file, or a URL of one as of `mal.paths.to_path`; a UTF-8 byte-order mark and the bare tokens NaN
             and Infinity are accepted.
 
     Returns:
@@ -156,7 +156,7 @@ def read_coco(path: Path) -> CocoFile:
     Raises:
         UserError: the file is missing, empty, not JSON (with line and column) or not a COCO file.
     """
-    path = place(path)
+    path = to_path(path)
     local = local_copy(path)
     if local.is_file():  # and no pipe, which can be read only once
         try:
@@ -165,7 +165,7 @@ def read_coco(path: Path) -> CocoFile:
             raise no_memory(path) from error
         except (UnparsedError, OSError):
             pass  # as a whole it is either taken, or named with the place of the damage
-    return _as_a_whole(path, *document_as_a_whole(path))
+    return _as_a_whole(path, *parse_whole_document(path))
 
 
 def read_open_coco(path: Path, descriptor: int) -> CocoFile:
@@ -183,7 +183,7 @@ def read_open_coco(path: Path, descriptor: int) -> CocoFile:
 
 
 def _in_parts(path: Path, file: JsonFile) -> CocoFile:
-    coco = indexed(path, document_in_parts(file))
+    coco = indexed(path, parse_document_in_parts(file))
     coco.strict_json = file.strict_json
     return coco
 

@@ -75,7 +75,7 @@ def reasons(notes: Iterable[RecordNote]) -> list[str]:
     ]
 
 
-def why_none(coco: CocoFile, truth: GroundTruth) -> str:
+def explain_missing_masks(coco: CocoFile, truth: GroundTruth) -> str:
     """Why a file has no mask to compare with, in brackets as the end of a line."""
     suspected = box_suspicion(coco)
     why = [*([str(suspected)] if suspected else []), *reasons(truth.notes.values())]

@@ -200,7 +200,7 @@ _KINDS = bytes({'"': _QUOTE, "{": _OPEN, "[": _OPEN, "}": _CLOSE, "]": _CLOSE}.g
 
 
 @dataclass(frozen=True)
-class Outline:
+class JsonIndex:
     """Spans of lists and objects as bytes of the file, first and one behind the last, (N, 2) int64 in file order.
 
     Attributes:
@@ -217,7 +217,7 @@ class Outline:
         return self.records[first:last]
 
 
-def outline(file: JsonFile) -> Outline:
+def index_json(file: JsonFile) -> JsonIndex:
     """Find the values of the outermost container and the records in them.
 
     Only quotes and brackets are looked at. Nothing says that the text between them is JSON, or that a bracket is closed
@@ -243,7 +243,7 @@ def outline(file: JsonFile) -> Outline:
         in_text = int(quotes[-1]) % 2 if len(quotes) else in_text
     if depth or in_text:
         raise UnparsedError("a bracket or a quote is open at the end")
-    return Outline(*(_spans(edges[level, _OPEN], edges[level, _CLOSE]) for level in (2, 3)))
+    return JsonIndex(*(_spans(edges[level, _OPEN], edges[level, _CLOSE]) for level in (2, 3)))
 
 
 def _chunks(file: JsonFile) -> Iterator[tuple[int, bytes]]:

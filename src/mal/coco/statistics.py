@@ -59,7 +59,7 @@ def note_groups(notes: Iterable[RecordNote]) -> list[NoteGroup]:
     counts: Counter[tuple[Action, str]] = Counter()
     first: dict[tuple[Action, str], RecordNote] = {}
     for note in notes:
-        key = (note.action, kind_of(note.reason))
+        key = (note.action, strip_details(note.reason))
         counts[key] += 1
         first.setdefault(key, note)
     return [
@@ -67,7 +67,7 @@ def note_groups(notes: Iterable[RecordNote]) -> list[NoteGroup]:
     ]
 
 
-def kind_of(reason: str) -> str:
+def strip_details(reason: str) -> str:
     """A reason without its numbers and names, the same for the same kind."""
     return _VALUES.sub("", _FILES.sub("", reason))
 
@@ -152,7 +152,7 @@ def _class_name(coco: CocoFile, category_id: Any) -> str:
 REASONS_SHOWN = 3
 
 
-def nothing_to_train_on(
+def explain_empty_training_set(
     coco: CocoFile, boxes: Boxes, notes: Sequence[RecordNote], *, min_obj_size: float, max_obj_size: float
 ) -> str:
     """One line for the user.

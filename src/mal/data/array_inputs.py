@@ -13,7 +13,7 @@ from mal.coco.box_conventions import suspicion
 from mal.coco.boxes import Box
 from mal.coco.tables import ImageRecord
 from mal.data.images import read_image
-from mal.data.picture_file import pixels_of
+from mal.data.picture_file import to_rgb_pixels
 from mal.plain_files import Exif, Reading
 
 ImageLike = str | Path | Image.Image | npt.NDArray[np.uint8]
@@ -33,7 +33,7 @@ def image_pixels(image: ImageLike, exif: Exif = "stored") -> npt.NDArray[np.uint
     if isinstance(image, str | Path):
         return read_image(Path(image), Reading(exif=exif))
     if isinstance(image, Image.Image):
-        return pixels_of(image)
+        return to_rgb_pixels(image)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         raise ValueError(f"image must be (H, W, 3) or (H, W) uint8, not {image.shape} {image.dtype}")
     return np.broadcast_to(image.reshape(*image.shape[:2], -1), (*image.shape[:2], 3))
@@ -60,7 +60,7 @@ def checked_boxes(boxes_xyxy: ArrayLike) -> npt.NDArray[np.float64]:
     return boxes
 
 
-def what_is_odd(boxes_xyxy: npt.NDArray[np.float64], *, width: int, height: int) -> str:
+def describe_suspicion(boxes_xyxy: npt.NDArray[np.float64], *, width: int, height: int) -> str:
     """One line on boxes that do not look like corners in pixels of the image; empty where there is nothing to say."""
     xywh = np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
     found = suspicion(xywh, np.broadcast_to([width, height], (len(xywh), 2)))
@@ -84,10 +84,10 @@ def visible_boxes(boxes_xyxy: npt.NDArray[np.float64], *, width: int, height: in
     image = ImageRecord(id=0, file_name="", width=width, height=height, position=0)
     clipped = np.clip(boxes_xyxy, 0, [width, height, width, height])
     touching = (clipped[:, 0] < clipped[:, 2]) & (clipped[:, 1] < clipped[:, 3])
-    return [_box(int(index), boxes_xyxy[index], clipped[index], image) for index in np.flatnonzero(touching)]
+    return [_make_box(int(index), boxes_xyxy[index], clipped[index], image) for index in np.flatnonzero(touching)]
 
 
-def _box(index: int, xyxy: npt.NDArray[np.float64], clipped: npt.NDArray[np.float64], image: ImageRecord) -> Box:
+def _make_box(index: int, xyxy: npt.NDArray[np.float64], clipped: npt.NDArray[np.float64], image: ImageRecord) -> Box:
     x0, y0, x1, y1 = xyxy.tolist()
     left, top, right, bottom = clipped.tolist()
     return Box(

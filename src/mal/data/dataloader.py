@@ -43,22 +43,22 @@ class WorkerStatus:
         self._positions[worker] = position
 
 
-_place: tuple[WorkerStatus, int] | None = None  # of this process, as torch.utils.data.get_worker_info() has it
+_worker_slot: tuple[WorkerStatus, int] | None = None  # of this process, as torch.utils.data.get_worker_info() has it
 
 
 def set_worker_slot(board: WorkerStatus, worker: int) -> None:
     """Let `reading_image` of this process write on a board."""
-    global _place
-    _place = (board, worker)
+    global _worker_slot
+    _worker_slot = (board, worker)
 
 
 @contextmanager
 def reading_image(position: int) -> Iterator[None]:
     """Show on the board what the block works on; a process without a place on a board shows nothing."""
-    if _place is None:
+    if _worker_slot is None:
         yield
         return
-    board, worker = _place
+    board, worker = _worker_slot
     board.write(worker, position)
     try:
         yield
@@ -98,8 +98,8 @@ def _exit_on_sigterm_or_orphaned(main_process: int) -> None:
     """End this process when its main process says so with SIGTERM, or is no more."""
     if sys.platform == "linux":
         while os.getppid() == main_process:
-            told = signal.sigtimedwait({signal.SIGTERM}, SECONDS_BETWEEN_LOOKS)
-            if told is not None and told.si_pid == main_process:
+            received = signal.sigtimedwait({signal.SIGTERM}, SECONDS_BETWEEN_LOOKS)
+            if received is not None and received.si_pid == main_process:
                 break
         os._exit(0)
 
@@ -153,13 +153,13 @@ class FailFastDataLoader(DataLoader[T_co]):
         )
 
     def __iter__(self) -> Iterator[T_co]:  # type: ignore[override]  # which promises a private class
-        with self._failures_in_one_line(), _starting_workers():
+        with self._failures_on_one_line(), _starting_workers():
             batches = super().__iter__()
         return self._items(batches)
 
     def _items(self, batches: Iterator[T_co]) -> Iterator[T_co]:
         while True:
-            with self._failures_in_one_line():
+            with self._failures_on_one_line():
                 item = next(batches, None)
             if item is None:
                 return
@@ -171,13 +171,13 @@ class FailFastDataLoader(DataLoader[T_co]):
             yield item
 
     @contextmanager
-    def _failures_in_one_line(self) -> Iterator[None]:
+    def _failures_on_one_line(self) -> Iterator[None]:
         workers = worker_processes(self)
         try:
             with _raise_on_worker_exit(workers):
                 yield
         except (RuntimeError, OSError, EOFError) as error:
-            dead = _dead_of(workers)
+            dead = _find_exited_workers(workers)
             if not dead:
                 raise
             shut_down_workers(self)
@@ -196,7 +196,7 @@ class FailFastDataLoader(DataLoader[T_co]):
         return f"{who} was killed{when} ({name}), {meaning}"
 
 
-def _dead_of(workers: list[BaseProcess]) -> list[int]:
+def _find_exited_workers(workers: list[BaseProcess]) -> list[int]:
     """Numbers of the workers that have ended; after an error it may take a moment until one has."""
     if not workers:
         return []

@@ -14,7 +14,7 @@ from PIL.ImageFile import ImageFile
 
 from mal.coco.tables import ImageRecord, ImageTable
 from mal.data.images import HEADER_THREADS, image_path, opened_picture, read_record_image, require_size
-from mal.data.orientation import orientation_of, picture_size, turned_size
+from mal.data.orientation import picture_size, read_orientation, turned_size
 from mal.data.picture_file import CERTAIN_MODES
 from mal.data.picture_remarks import OPTION, is_deep, is_dim
 from mal.errors import UserError
@@ -66,22 +66,22 @@ def check_images(images: ImageTable, img_dir: Path, *, deep: bool = False) -> It
         range(start, min(start + _IMAGES_AT_A_TIME, len(images))) for start in range(0, len(images), _IMAGES_AT_A_TIME)
     ]
 
-    def findings(rows: range) -> tuple[int, list[ImageIssue]]:
-        found = (_finding(row, images.at(row), img_dir, deep=deep) for row in rows)
-        return len(rows), [finding for finding in found if finding is not None]
+    def check_block(rows: range) -> tuple[int, list[ImageIssue]]:
+        found = (_check_image(row, images.at(row), img_dir, deep=deep) for row in rows)
+        return len(rows), [issue for issue in found if issue is not None]
 
     # A decoded picture may be large, so that no more are in memory than processors work on.
     with ThreadPoolExecutor((os.cpu_count() or 1) if deep else HEADER_THREADS) as threads:
-        yield from threads.map(findings, blocks)
+        yield from threads.map(check_block, blocks)
 
 
-def _finding(row: int, image: ImageRecord, img_dir: Path, *, deep: bool) -> ImageIssue | None:
+def _check_image(row: int, image: ImageRecord, img_dir: Path, *, deep: bool) -> ImageIssue | None:
     remarks: list[str] = []
     fault, orientation = None, 1
     try:
         path = image_path(img_dir, image.file_name)
         with opened_picture(path, image.reading.max_pixels) as picture:
-            orientation = orientation_of(picture)
+            orientation = read_orientation(picture)
             remarks += _remarks(picture, image)
             if deep or picture.mode not in CERTAIN_MODES or _may_be_cut_off(picture):
                 pixels = read_record_image(img_dir, image)
@@ -117,7 +117,7 @@ def _remarks(picture: Image.Image, image: ImageRecord) -> Iterator[str]:
         yield _CONVERTED[picture.mode]
     if getattr(picture, "is_animated", False):
         yield "is one of several in its file: only the first is used"
-    if (orientation := orientation_of(picture)) != 1:
+    if (orientation := read_orientation(picture)) != 1:
         yield f"has EXIF orientation {orientation}, so that viewers turn it{_what_is_used(picture, image)}"
 
 
@@ -125,6 +125,6 @@ def _what_is_used(picture: Image.Image, image: ImageRecord) -> str:
     if image.exif == "upright":
         return ": used turned, which its boxes must be drawn on"
     stored = picture_size(picture)
-    if (image.width, image.height) == turned_size(*stored, orientation_of(picture)) != stored:
+    if (image.width, image.height) == turned_size(*stored, read_orientation(picture)) != stored:
         return ", and its record has the size of the turned picture: --exif upright (dataset.exif) uses it turned"
     return ": used as it is stored, which its boxes must be drawn on"

@@ -18,11 +18,11 @@ from mal.coco.notes import RecordNote
 from mal.coco.tables import ImageRecord
 from mal.data.jpeg import decode_jpeg, is_out_of_memory, require_whole_jpeg_inside
 from mal.data.near_names import near_hint_in
-from mal.data.orientation import orientation_of, picture_size, turn_after_decoding, turned_pixels, turned_size
-from mal.data.picture_file import Pixels, UnusablePixelsError, not_enough_memory, opened_file, picture_in, pixels_of
+from mal.data.orientation import picture_size, read_orientation, turn_after_decoding, turned_pixels, turned_size
+from mal.data.picture_file import Pixels, UnusablePixelsError, not_enough_memory, opened_file, picture_in, to_rgb_pixels
 from mal.errors import UserError, one_line
 from mal.limits import MAX_PICTURE_BYTES
-from mal.paths import is_url, place_below
+from mal.paths import is_url, path_below
 from mal.plain_files import AS_STORED, Reading, read_up_to
 
 # Reading headers is waiting for a disk, and more so where the disk is somewhere else.
@@ -39,7 +39,7 @@ def image_path(img_dir: Path, file_name: str) -> Path:
         UserError: the name leads out of ``img_dir`` or is no file name.
     """
     if is_url(img_dir):
-        found = place_below(img_dir, file_name)
+        found = path_below(img_dir, file_name)
         if found is None:
             raise _leads_out(img_dir, file_name)
         return found
@@ -93,7 +93,7 @@ def _decoded(image: Image.Image, content: bytes, reading: Reading) -> Pixels:
             return pixels
     require_whole_jpeg_inside(image, content)
     image.load()
-    return pixels_of(image, reading.gray_range)
+    return to_rgb_pixels(image, reading.gray_range)
 
 
 def read_record_image(img_dir: Path, record: ImageRecord) -> Pixels:
@@ -128,7 +128,7 @@ def require_size(record: ImageRecord, path: Path, picture: Image.Image) -> None:
         f"image {path} is {width} x {height} pixels, but its record (id {show(record.id)}) says "
         f"{record.width} x {record.height}"
     )
-    orientation = orientation_of(picture)
+    orientation = read_orientation(picture)
     if record.exif == "stored" and turned_size(width, height, orientation) == (record.width, record.height):
         raise UserError(
             f"{differ}, its size as viewers turn it (EXIF orientation {orientation}): give --exif upright, in a spec"

@@ -139,11 +139,11 @@ def _without_padding(content: bytes, said: str) -> bytes:
 
     Zeros that took the place of a part of the picture are decoded, up to where they are too many: those stay.
     """
-    told = _BEFORE_THE_END.search(said)
+    match = _BEFORE_THE_END.search(said)
     end = next((segment.at for segment in _segments(content) if segment.marker == _END), None)
-    if told is None or end is None:
+    if match is None or end is None:
         return content
-    data, left_over = content[:end].rstrip(b"\xff"), int(told[1])
+    data, left_over = content[:end].rstrip(b"\xff"), int(match[1])
     run = len(data) - len(data.rstrip(data[-1:]))
     return data[:-left_over] + content[end:] if left_over <= run <= left_over + _READ_AHEAD else content
 

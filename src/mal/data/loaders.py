@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mal.coco.boxes import Boxes, select_boxes, training_boxes
 from mal.coco.coco_file import CocoFile, read_coco
 from mal.coco.notes import RecordNote
-from mal.coco.statistics import nothing_to_train_on
+from mal.coco.statistics import explain_empty_training_set
 from mal.data.dataloader import FailFastDataLoader
 from mal.data.images import fill_missing_sizes, image_path
 from mal.data.label_dataset import BoxCropIterable, CropBatch, CropSettings
@@ -20,7 +20,7 @@ from mal.data.near_names import near_hint
 from mal.data.picture_remarks import choose_reading, dim_line, turned_line, turned_pictures
 from mal.data.train_dataset import BoxCropDataset, EpochSampler, TrainBatch, collate
 from mal.errors import UserError
-from mal.paths import place
+from mal.paths import to_path
 from mal.plain_files import AS_STORED, Reading
 
 
@@ -43,8 +43,8 @@ class AnnotatedImages:
     """
 
     def __init__(self, ann_path: str | Path, img_dir: str | Path, *, reading: Reading = AS_STORED) -> None:
-        self.coco: CocoFile = read_coco(place(ann_path))
-        self.img_dir = place(img_dir)
+        self.coco: CocoFile = read_coco(to_path(ann_path))
+        self.img_dir = to_path(img_dir)
         self.notes: list[RecordNote] = [
             *self.coco.notes,
             *choose_reading(self.coco, self.img_dir, reading),
@@ -76,7 +76,9 @@ class AnnotatedImages:
         self.notes += notes
         if not boxes:
             found, notes = select_boxes(self.coco)
-            reason = nothing_to_train_on(self.coco, found, notes, min_obj_size=min_obj_size, max_obj_size=max_obj_size)
+            reason = explain_empty_training_set(
+                self.coco, found, notes, min_obj_size=min_obj_size, max_obj_size=max_obj_size
+            )
             raise UserError(reason)
         self._require_images(boxes)
         return boxes

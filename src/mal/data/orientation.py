@@ -28,7 +28,7 @@ TURNS = {
 }
 
 
-def orientation_of(picture: Image.Image) -> int:
+def read_orientation(picture: Image.Image) -> int:
     """1 to 8, by the header of a picture that is not decoded yet; 1, upright, where that says nothing."""
     if picture.format == "TIFF":
         return _checked(picture.tag_v2.get(_TAG, 1))  # type: ignore[attr-defined]
@@ -49,12 +49,12 @@ def picture_size(picture: Image.Image, exif: Exif = "stored") -> tuple[int, int]
     if picture.format == "TIFF":  # whose size Pillow turns, from version 11 on
         tags = picture.tag_v2  # type: ignore[attr-defined]
         size = int(tags[_WIDTH_TAG]), int(tags[_HEIGHT_TAG])
-    return turned_size(*size, orientation_of(picture)) if exif == "upright" else size
+    return turned_size(*size, read_orientation(picture)) if exif == "upright" else size
 
 
 def turn_after_decoding(picture: Image.Image, exif: Exif) -> int:
     """The orientation by which the decoded pixels are still to be turned; ask before they are decoded."""
-    orientation = orientation_of(picture)
+    orientation = read_orientation(picture)
     if picture.format == "TIFF":  # which Pillow turns by itself, and no other format
         return 1 if exif == "upright" else turned_back(orientation)
     return orientation if exif == "upright" else 1

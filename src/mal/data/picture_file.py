@@ -33,7 +33,7 @@ class UnusablePixelsError(ValueError):
     """A picture was decoded, but its numbers are no colours that are known."""
 
 
-def pixels_of(image: Image.Image, gray_range: GrayRange = "full") -> Pixels:
+def to_rgb_pixels(image: Image.Image, gray_range: GrayRange = "full") -> Pixels:
     """Colours of a picture in any mode, (H, W, 3) uint8.
 
     Args:
@@ -149,8 +149,9 @@ def picture_in(file: BinaryIO, called: str, max_pixels: int | None) -> Image.Ima
     except Exception as error:
         raise UserError(f"{called} cannot be opened: {one_line(error)}") from error
     if picture is None:
-        told = said_kind(head, "a picture", "picture")
-        raise UserError(f"{called} {told or 'is not a picture that can be read, or its first bytes are damaged'}")
+        reason = said_kind(head, "a picture", "picture")
+        reason = reason or "is not a picture that can be read, or its first bytes are damaged"
+        raise UserError(f"{called} {reason}")
     width, height = picture.size
     if max_pixels and width * height > max_pixels:
         raise _too_large(called, f"{width} x {height} pixels, {width * height / 1e6:.4g} megapixels", max_pixels)

@@ -15,7 +15,7 @@ from mal.coco.coco_file import CocoFile, show
 from mal.coco.notes import RecordNote
 from mal.coco.tables import ImageTable
 from mal.data.images import HEADER_THREADS, image_path, opened_picture, read_image
-from mal.data.orientation import orientation_of, picture_size, turned_size
+from mal.data.orientation import picture_size, read_orientation, turned_size
 from mal.data.picture_file import Pixels
 from mal.errors import UserError
 from mal.plain_files import Reading
@@ -92,7 +92,7 @@ def turned_pictures(images: ImageTable, img_dir: Path) -> dict[int, TurnedPictur
     def turned(row: int) -> TurnedPicture | None:
         try:
             with opened_picture(image_path(img_dir, images.at(row).file_name)) as picture:
-                orientation = orientation_of(picture)
+                orientation = read_orientation(picture)
                 return TurnedPicture(orientation, picture_size(picture)) if orientation != 1 else None
         except UserError:
             return None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mal.errors import UserError
 from mal.file_kinds import describe_file_kind
-from mal.models.network import FEATURE_SCALES, size_bins
+from mal.models.network import FEATURE_SCALES, bin_areas
 from mal.models.predict import Network
 
 
@@ -45,18 +45,18 @@ class OnnxNetwork(nn.Module):
         crop_size: side in pixels of the crops that it takes.
     """
 
-    def __init__(self, session: Any, path: Path, holds: Network, crop_size: int) -> None:
+    def __init__(self, session: Any, path: Path, network_name: Network, crop_size: int) -> None:
         super().__init__()
         self._session = session
         self.path = path
-        self.holds = holds
+        self.network_name = network_name
         self.crop_size = crop_size
 
     def forward(self, images: Tensor, box_area: Tensor) -> Tensor:
         """Mask logits (B, 1, h, w) of normalised crops (B, 3, S, S) and box areas (B,), float32 on the CPU."""
         logits: list[Tensor] = []
         rows: list[Tensor] = []
-        bins = size_bins(box_area)
+        bins = bin_areas(box_area)
         for index in range(len(FEATURE_SCALES)):
             # The graph computes a scale for all rows or for none, so that rows of one size cost least together.
             chosen = torch.nonzero(bins == index).flatten()

@@ -18,7 +18,7 @@ from mal.config.schema import ExperimentSpec
 from mal.data.crops import IMAGENET_MEAN, IMAGENET_STD
 from mal.errors import UserError, first_line
 from mal.export.onnx_network import METADATA_PREFIX, import_onnx_package
-from mal.models.network import FEATURE_SCALES, MaskNetwork, size_bins
+from mal.models.network import FEATURE_SCALES, MaskNetwork, bin_areas
 from mal.models.predict import Network
 
 
@@ -51,7 +51,7 @@ def _logits(network: MaskNetwork, images: Tensor, box_area: Tensor) -> Tensor:
     features = network.backbone(images)
     vectors = network.roi_head(features)
     size = (4 * features.shape[-2], 4 * features.shape[-1])
-    bins = size_bins(box_area)
+    bins = bin_areas(box_area)
     logits = images.new_zeros(images.shape[0], 1, *size)
     for index, scale in enumerate(FEATURE_SCALES):
         logits = _with_bin(network, features, vectors, logits, bins == index, scale)

@@ -204,7 +204,7 @@ def _annotation(
         tally.broken(f"{where}, category_id {show(category_id)}", NO_SUCH_CATEGORY)
         return None
     try:
-        rle = mask_of(record, image)
+        rle = decode_mask(record, image)
     except ValueError as error:
         tally.broken(where, f"its mask cannot be read: {error}")
         return None
@@ -218,7 +218,7 @@ def _annotation(
     return Annotation(record, row, names[row], xywh.tolist(), rle, name)
 
 
-def mask_of(record: Json, image: ImageRecord) -> Rle | None:
+def decode_mask(record: Json, image: ImageRecord) -> Rle | None:
     """The mask of a record; None where it has none.
 
     Raises:

@@ -12,7 +12,7 @@ from mal.coco.coco_file import CocoFile, category_is_known, is_id, show
 from mal.coco.lazy_json import JsonRecords
 from mal.errors import working_on
 from mal.files import atomic_file, dumps, write_object
-from mal.formats.by_image import NO_BOX, NO_SUCH_CATEGORY, Json, annotation_name, mask_of, strict
+from mal.formats.by_image import NO_BOX, NO_SUCH_CATEGORY, Json, annotation_name, decode_mask, strict
 from mal.formats.folders import WriteOptions
 from mal.formats.tally import Tally
 from mal.masks.polygons import flat, polygons_from_rle
@@ -132,7 +132,7 @@ def _with_shape(record: Json, coco: CocoFile, position: int, options: WriteOptio
         raise ValueError(coco.oversized_images[image.id])
     if not image.has_size:
         raise ValueError("the size of its image is not known; --images DIR takes it from the picture")
-    rle = mask_of(record, image)
+    rle = decode_mask(record, image)
     assert rle is not None
     if record.get("iscrowd") == 1:
         return record

@@ -84,7 +84,7 @@ def _add(
         if not _is_in_unit_square(box, slack=0.01):
             raise ValueError("the box is no share of the image, 0 to 1")
         box = (box[0] * size[0], box[1] * size[1], box[2] * size[0], box[3] * size[1])
-    builder.annotation(columns.class_of(row) or NO_CLASSES, [round(side, 4) for side in box], columns.others(row))
+    builder.annotation(columns.read_class(row) or NO_CLASSES, [round(side, 4) for side in box], columns.others(row))
     return [box]
 
 
@@ -116,15 +116,15 @@ def _rows(path: Path, tally: Tally) -> Iterator[tuple[int, Row]]:
                 yield reader.line_num, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path} {_said(path) or f'is not UTF-8 text (byte {error.start}): save it as UTF-8'}"
+            f"{path} {_foreign_kind(path) or f'is not UTF-8 text (byte {error.start}): save it as UTF-8'}"
         ) from error
     except csv.Error as error:
-        raise UserError(f"{path} {_said(path) or f'is no table: {error}'}") from error
+        raise UserError(f"{path} {_foreign_kind(path) or f'is no table: {error}'}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _said(path: Path) -> str | None:
+def _foreign_kind(path: Path) -> str | None:
     with path.open("rb") as file:
         return said_kind(file.read(HEAD_BYTES), "a table of boxes", "text")
 

@@ -78,7 +78,7 @@ class Columns:
             raise ValueError(f"the box {', '.join(texts)} has no extent")
         return x, y, width, height
 
-    def class_of(self, row: Row) -> str | None:
+    def read_class(self, row: Row) -> str | None:
         """The class of a line; None in a table without classes.
 
         Raises:
@@ -106,13 +106,13 @@ class Columns:
         """
         if not self._size:
             return None
-        width, height = (_number(name, row[name]) for name in self._size)
+        width, height = (_parse_number(name, row[name]) for name in self._size)
         if not (width.is_integer() and height.is_integer() and 0 < width < 2**31 and 0 < height < 2**31):
             raise ValueError(f"{' and '.join(self._size)} are not whole numbers of pixels")
         return int(width), int(height)
 
     def _numbers(self, texts: list[str]) -> Xywh:
-        first, second, third, fourth = (_number(name, text) for name, text in zip(self._box, texts, strict=True))
+        first, second, third, fourth = (_parse_number(name, text) for name, text in zip(self._box, texts, strict=True))
         return first, second, third, fourth
 
     def _listed(self, text: str) -> Xywh:
@@ -120,11 +120,11 @@ class Columns:
         words = re.split(r"[\s,;]+", text.strip("[]() "))
         if len(words) != 4:
             raise ValueError(f"{self._list} is {show(text)}, not [x, y, width, height]")
-        first, second, third, fourth = (_number(str(self._list), word) for word in words)
+        first, second, third, fourth = (_parse_number(str(self._list), word) for word in words)
         return first, second, third, fourth
 
 
-def _number(name: str, text: str) -> float:
+def _parse_number(name: str, text: str) -> float:
     try:
         value = float(text)
     except ValueError:

@@ -30,19 +30,19 @@ def write_cvat(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -
     Raises:
         UserError: as of `mal.formats.coco_out.write_coco`, or a picture is missing.
     """
-    images = _Numbers("image", coco.images, tally)
-    classes = _Numbers("category", coco.categories, tally)
-    annotations = _Numbers("annotation", map(coco.table.ids.__getitem__, range(len(coco.table))), tally)
+    images = _IdNumbers("image", coco.images, tally)
+    classes = _IdNumbers("category", coco.categories, tally)
+    annotations = _IdNumbers("annotation", map(coco.table.ids.__getitem__, range(len(coco.table))), tally)
 
     def image(record: Json) -> Json:
-        return record | {"id": images.of(record["id"])}
+        return record | {"id": images.assign(record["id"])}
 
     def annotation(record: Json) -> Json:
-        number = annotations.of(record.get("id"), once=True)
+        number = annotations.assign(record.get("id"), once=True)
         if number != record.get("id"):
             record = record | {"attributes": _attributes(record) | {"id": record.get("id")}}
-        category = classes.of(record.get("category_id") if coco.categories else NO_CLASSES)
-        ids = {"id": number, "image_id": images.of(record["image_id"]), "category_id": category}
+        category = classes.assign(record.get("category_id") if coco.categories else NO_CLASSES)
+        ids = {"id": number, "image_id": images.assign(record["image_id"]), "category_id": category}
         if _is_empty(record.get("segmentation")):
             record = record | {"segmentation": []}
             tally.changed[EMPTY_MASK].append(f"annotation {show(record.get('id'))}")
@@ -50,7 +50,7 @@ def write_cvat(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -
         return {"segmentation": [], "bbox": []} | record | ids | {"iscrowd": int(record.get("iscrowd") == 1)}
 
     known = category_records(coco) or [{"id": NO_CLASSES, "name": NO_CLASSES}]
-    categories = [record | {"id": classes.of(record["id"])} for record in known]
+    categories = [record | {"id": classes.assign(record["id"])} for record in known]
     pictures, refused = _pictures(coco, options)
     with (
         atomic_file(out) as file,
@@ -101,7 +101,7 @@ def _is_empty(segmentation: Any) -> bool:
     return isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), str) and not rle_area(segmentation)  # type: ignore[arg-type]
 
 
-class _Numbers:
+class _IdNumbers:
     """Whole numbers from 1 on for ids: those that fit stay, the others get the next free one.
 
     Args:
@@ -115,7 +115,7 @@ class _Numbers:
         self._new: dict[str, int] = {}
         self._changed = tally.changed[f"the {kind} id does not fit CVAT"]
 
-    def of(self, value: Any, *, once: bool = False) -> int:
+    def assign(self, value: Any, *, once: bool = False) -> int:
         """The number for an id; with ``once`` a number is given to one record only."""
         if type(value) is int and value > 0 and not (once and value in self._seen):
             self._seen.add(value)

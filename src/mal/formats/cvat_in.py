@@ -21,7 +21,7 @@ from mal.formats.by_image import NO_CLASSES
 from mal.formats.folders import ReadOptions, size_or_picture
 from mal.formats.outlines_of_shapes import box_around, ellipse_points, polygon_record, rectangle_corners, turned
 from mal.formats.tally import Tally
-from mal.formats.xml_file import line_of, own_attributes, parsed_xml, xml_root
+from mal.formats.xml_file import line_number, own_attributes, parsed_xml, xml_root
 from mal.limits import MAX_IMAGE_PIXELS, MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO, UNPACKED_BYTES_IN_ANY_CASE
 from mal.masks.rle import Rle, rle_from_window
 
@@ -60,7 +60,7 @@ def read_cvat_root(root: Element, path: Path, options: ReadOptions, tally: Tally
     labels = [(label.findtext("name") or "").strip() for label in root.iterfind("meta//labels/label")]
     builder = CocoBuilder([label for label in dict.fromkeys(labels) if label])
     for element in root.iterfind("image"):
-        where = f"{path}, line {line_of(element)}"
+        where = f"{path}, line {line_number(element)}"
         try:
             image = _image(element, options)
         except ValueError as error:
@@ -71,7 +71,7 @@ def read_cvat_root(root: Element, path: Path, options: ReadOptions, tally: Tally
             try:
                 _add(shapes, image, path, builder, tally)
             except ValueError as error:
-                tally.broken(f"{path}, line {line_of(shapes[0])}", str(error))
+                tally.broken(f"{path}, line {line_number(shapes[0])}", str(error))
     return builder.build(path, tally)
 
 
@@ -79,7 +79,7 @@ def _image(element: Element, options: ReadOptions) -> _Image:
     name = element.get("name", "").replace("\\", "/").lstrip("/")
     if not name:
         raise ValueError("the image has no name")
-    sides = [_number(element, key) if key in element.keys() else 0.0 for key in ("width", "height")]  # noqa: SIM118
+    sides = [_read_number(element, key) if key in element.keys() else 0.0 for key in ("width", "height")]  # noqa: SIM118
     is_known = all(0 < side < 2**31 and side.is_integer() for side in sides)
     size = (int(sides[0]), int(sides[1])) if is_known else None
     return _Image(name, size_or_picture(size, name, options))
@@ -94,9 +94,9 @@ def _xml_annotations(image: Element, path: Path, tally: Tally) -> Iterator[list[
             is_part = shape.tag == "polygon" and group not in ("", "0")
             groups.setdefault((shape.get("label"), group) if is_part else number, []).append(shape)
         elif shape.tag in _WITHOUT_AREA:
-            tally.left_out[f"shapes of the type {shape.tag} have no area"].append(f"{path}, line {line_of(shape)}")
+            tally.left_out[f"shapes of the type {shape.tag} have no area"].append(f"{path}, line {line_number(shape)}")
         else:
-            tally.left_out[f"shapes of the type {shape.tag} are not known"].append(f"{path}, line {line_of(shape)}")
+            tally.left_out[f"shapes of the type {shape.tag} are not known"].append(f"{path}, line {line_number(shape)}")
     yield from groups.values()
 
 
@@ -106,18 +106,18 @@ def _add(shapes: list[Element], image: _Image, path: Path, builder: CocoBuilder,
     if kind == "mask":
         box, mask = restored(None, _mask(first, image.size), image.name, tally)
     elif kind == "box" and not _turn(first):
-        box, mask = _box(first), {}
+        box, mask = _box_record(first), {}
     else:
         polygons = [_outline(shape) for shape in shapes]
         box, mask = box_around(polygons), polygon_record(polygons, image.size)
     label = first.get("label") or NO_CLASSES
     if not first.get("label"):
-        tally.changed[_NO_LABEL].append(f"{path}, line {line_of(first)}")
+        tally.changed[_NO_LABEL].append(f"{path}, line {line_number(first)}")
     builder.annotation(label, box, more | mask)
 
 
-def _box(shape: Element) -> list[float]:
-    x0, y0, x1, y1 = (_number(shape, key) for key in ("xtl", "ytl", "xbr", "ybr"))
+def _box_record(shape: Element) -> list[float]:
+    x0, y0, x1, y1 = (_read_number(shape, key) for key in ("xtl", "ytl", "xbr", "ybr"))
     if not (x1 > x0 and y1 > y0):
         raise ValueError(f"the box {x0:g}, {y0:g}, {x1:g}, {y1:g} has no extent")
     return [x0, y0, round(x1 - x0, 4), round(y1 - y0, 4)]
@@ -126,10 +126,10 @@ def _box(shape: Element) -> list[float]:
 def _outline(shape: Element) -> list[float]:
     """The polygon of a shape."""
     if shape.tag == "box":
-        x, y, width, height = _box(shape)
+        x, y, width, height = _box_record(shape)
         return turned(rectangle_corners(x, y, width, height), (x + width / 2, y + height / 2), _turn(shape))
     if shape.tag == "ellipse":
-        x, y, radius_x, radius_y = (_number(shape, key) for key in ("cx", "cy", "rx", "ry"))
+        x, y, radius_x, radius_y = (_read_number(shape, key) for key in ("cx", "cy", "rx", "ry"))
         return turned(ellipse_points(x, y, radius_x, radius_y), (x, y), _turn(shape))
     try:
         return [float(value) for point in shape.get("points", "").split(";") for value in _pair(point)]
@@ -144,7 +144,7 @@ def _pair(point: str) -> tuple[str, str]:
 
 def _mask(shape: Element, size: tuple[int, int]) -> Rle:
     """Run lengths of a window, row by row, the first of them zeros."""
-    left, top, width, height = (round(_number(shape, key)) for key in ("left", "top", "width", "height"))
+    left, top, width, height = (round(_read_number(shape, key)) for key in ("left", "top", "width", "height"))
     is_inside = min(left, top) >= 0 and left + width <= size[0] and top + height <= size[1]
     if not (is_inside and width > 0 and height > 0 and width * height <= MAX_IMAGE_PIXELS):
         raise ValueError("the mask does not lie inside the image")
@@ -161,10 +161,10 @@ def _mask(shape: Element, size: tuple[int, int]) -> Rle:
 
 def _turn(shape: Element) -> float:
     """Degrees by which a shape is turned clockwise."""
-    return _number(shape, "rotation") if shape.get("rotation") else 0.0
+    return _read_number(shape, "rotation") if shape.get("rotation") else 0.0
 
 
-def _number(element: Element, key: str) -> float:
+def _read_number(element: Element, key: str) -> float:
     text = element.get(key, "")
     try:
         value = float(text)

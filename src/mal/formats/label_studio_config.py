@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 from mal.coco.coco_file import CocoFile, show
 from mal.formats.by_image import NO_CLASSES, Json, category_records
 from mal.formats.tally import Tally
-from mal.formats.text_file import text_of
+from mal.formats.text_file import read_text_file
 from mal.formats.xml_file import xml_root
 
 TAGS = {"brushlabels": "brush", "polygonlabels": "polygon", "rectanglelabels": "box"}
@@ -59,7 +59,7 @@ def classes_beside(tasks: Path, tally: Tally) -> list[Json]:
     if not file.is_file():
         tally.notes.append(f"the classes are those in use, since no {file.name} lies beside the tasks")
         return []
-    text = text_of(file)
+    text = read_text_file(file)
     found = _RECORDS.search(text)
     records = [record for record in _parsed(found[1]) if _is_class(record)] if found else []
     known = {record["name"] for record in records}

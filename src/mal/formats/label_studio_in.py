@@ -5,14 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mal.coco.coco_file import CocoFile, document_as_a_whole
+from mal.coco.coco_file import CocoFile, parse_whole_document
 from mal.errors import UserError
 from mal.formats.builder import CARRIED, CocoBuilder, restored, restored_box
 from mal.formats.by_image import NO_CLASSES, Json
 from mal.formats.folders import ReadOptions, size_or_picture
 from mal.formats.json_fields import an_object, list_at, number_at, object_at, pixels_or_none
 from mal.formats.label_studio_config import classes_beside
-from mal.formats.label_studio_shapes import Shape, kind_of, named_for, picture_names, read_mask, read_outline
+from mal.formats.label_studio_shapes import (
+    RegionShape,
+    classify_region,
+    named_for,
+    picture_names,
+    read_mask,
+    read_outline,
+)
 from mal.formats.outlines_of_shapes import box_around, polygon_record
 from mal.formats.tally import Tally
 from mal.masks.rle import rle_from_segmentation
@@ -39,7 +46,7 @@ def read_label_studio(path: Path, options: ReadOptions, tally: Tally) -> CocoFil
     Raises:
         UserError: the file is damaged or holds no tasks; a task or region that is broken is named.
     """
-    tasks, _ = document_as_a_whole(path)
+    tasks, _ = parse_whole_document(path)
     tasks = [tasks] if isinstance(tasks, dict) and "data" in tasks else tasks
     if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
         raise UserError(f"{path}: Label Studio's JSON is a list of tasks with data, this is something else")
@@ -60,7 +67,7 @@ def _read_task(task: Json, where: str, options: ReadOptions, builder: CocoBuilde
     record = dict(data[CARRIED]) if isinstance(data.get(CARRIED), dict) else {}
     name = str(record.pop("file_name", "")) or named_for(data, options.images)
     groups = list(_groups(regions).values())
-    shapes = [group for group in groups if _shape_of(group) is not None]
+    shapes = [group for group in groups if _find_shape(group) is not None]
     size = _size(regions, record)
     if shapes:
         size = size_or_picture(size, name, options)
@@ -113,12 +120,12 @@ def _groups(regions: list[Json]) -> dict[str, list[Json]]:
     first_of_id: dict[str, str] = {}
     for number, region in enumerate(regions):
         own_id = repr(region.get("id", f"none {number}"))
-        if kind_of(region) is not None:
-            name = _record_name(region) or f"{own_id} at {_place(region)}"
+        if classify_region(region) is not None:
+            name = _record_name(region) or f"{own_id} at {_geometry(region)}"
             groups.setdefault(name, []).append(region)
             first_of_id.setdefault(own_id, name)
     for number, region in enumerate(regions):
-        if kind_of(region) is None:
+        if classify_region(region) is None:
             own_id = repr(region.get("id", f"none {number}"))
             groups.setdefault(first_of_id.get(own_id, own_id), []).append(region)
     return groups
@@ -128,11 +135,11 @@ def _record_name(region: Json) -> str | None:
     """What the parts of an annotation of polygons have in common; None of other regions."""
     carrier = _carrier(region)
     record = carrier.get("record") if isinstance(carrier, dict) else None
-    is_part = kind_of(region) is Shape.POLYGON and isinstance(record, dict)
+    is_part = classify_region(region) is RegionShape.POLYGON and isinstance(record, dict)
     return f"record {record.get('id')!r}" if is_part and record is not None else None
 
 
-def _place(region: Json) -> str:
+def _geometry(region: Json) -> str:
     return repr({key: value for key, value in region["value"].items() if not key.endswith("labels")})
 
 
@@ -141,27 +148,27 @@ def _carrier(region: Json) -> Any:
     return meta.get(CARRIED) if isinstance(meta, dict) else None
 
 
-def _shape_of(group: list[Json]) -> Json | None:
+def _find_shape(group: list[Json]) -> Json | None:
     """The first part that is a shape with an area; None where there is none."""
-    return next((region for region in group if kind_of(region) is not None), None)
+    return next((region for region in group if classify_region(region) is not None), None)
 
 
 def _read_region(
     group: list[Json], size: tuple[int, int] | None, where: str, builder: CocoBuilder, tally: Tally
 ) -> None:
-    shape = _shape_of(group)
+    shape = _find_shape(group)
     if shape is None or size is None:
         tally.left_out[f"regions of the type {group[0].get('type')}"].append(where)
         return
     if shape.get("image_rotation"):
         tally.left_out[_TURNED_IMAGE].append(where)
         return
-    label, carrier, kind = _label(group, where, tally), _carrier(shape), kind_of(shape)
-    if kind is Shape.RECTANGLE and not shape["value"].get("rotation"):
-        box = _box(shape["value"], size)
+    label, carrier, kind = _label(group, where, tally), _carrier(shape), classify_region(shape)
+    if kind is RegionShape.RECTANGLE and not shape["value"].get("rotation"):
+        box = _box_record(shape["value"], size)
         box, more = restored_box(carrier, box, where, tally, label, _SAME)
-    elif kind in (Shape.BRUSH, Shape.POLYGON):
-        parts = [part for part in group if kind_of(part) is kind] if _record_name(shape) else [shape]
+    elif kind in (RegionShape.BRUSH, RegionShape.POLYGON):
+        parts = [part for part in group if classify_region(part) is kind] if _record_name(shape) else [shape]
         box, more = restored(carrier, read_mask(parts, size), where, tally, label)
     else:
         outline = read_outline(shape["value"], size)
@@ -169,7 +176,7 @@ def _read_region(
         if carrier:  # a box of ours that was turned, say
             rle = rle_from_segmentation(more["segmentation"], size[1], size[0])
             box, more = restored(carrier, rle, where, tally, label)
-    builder.annotation(label, box, more | ({} if carrier else _said(group, shape)))
+    builder.annotation(label, box, more | ({} if carrier else _score_and_answers(group, shape)))
 
 
 def _label(group: list[Json], where: str, tally: Tally) -> str:
@@ -190,14 +197,14 @@ def _label(group: list[Json], where: str, tally: Tally) -> str:
     return distinct[0] if distinct else NO_CLASSES
 
 
-def _box(value: Json, size: tuple[int, int]) -> list[float]:
+def _box_record(value: Json, size: tuple[int, int]) -> list[float]:
     shares = [number_at(value, key) / 100 for key in ("x", "y", "width", "height")]
     if not (shares[2] > 0 and shares[3] > 0):
         raise ValueError("the rectangle has no extent")
     return [round(share * side, 4) for share, side in zip(shares, (*size, *size), strict=True)]
 
 
-def _said(group: list[Json], shape: Json) -> Json:
+def _score_and_answers(group: list[Json], shape: Json) -> Json:
     """What else is said of a region: its score, and the answers to questions about it, by the names of those."""
     words = {str(region.get("from_name")): value for region in group if (value := _answer(region)) is not None}
     score = shape.get("score")

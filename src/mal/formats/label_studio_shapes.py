@@ -60,7 +60,7 @@ def _file_name(address: str) -> str:
     return unquote(local or address.partition("?")[0].rpartition("/")[2])
 
 
-class Shape(Enum):
+class RegionShape(Enum):
     """What a region is, whatever tag drew it."""
 
     RECTANGLE = "rectangle"
@@ -69,18 +69,18 @@ class Shape(Enum):
     BRUSH = "brush"
 
 
-def kind_of(region: Json) -> Shape | None:
+def classify_region(region: Json) -> RegionShape | None:
     """By what a region's value holds, since ``type`` also says by which tag it was labelled; None without an area."""
     value = region.get("value")
     if not isinstance(value, dict) or region.get("type") in ("choices", "taxonomy", "textarea", "number", "rating"):
         return None
     if "rle" in value:
-        return Shape.BRUSH
+        return RegionShape.BRUSH
     if "points" in value and "polyline" not in str(region.get("type")):
-        return Shape.POLYGON
+        return RegionShape.POLYGON
     if "radiusX" in value:
-        return Shape.ELLIPSE
-    return Shape.RECTANGLE if {"x", "y", "width", "height"} <= value.keys() else None
+        return RegionShape.ELLIPSE
+    return RegionShape.RECTANGLE if {"x", "y", "width", "height"} <= value.keys() else None
 
 
 def read_mask(parts: list[Json], size: tuple[int, int]) -> Rle:
@@ -93,7 +93,7 @@ def read_mask(parts: list[Json], size: tuple[int, int]) -> Rle:
     Raises:
         ValueError: one is broken.
     """
-    if kind_of(parts[0]) is Shape.BRUSH:
+    if classify_region(parts[0]) is RegionShape.BRUSH:
         code = list_at(parts[0]["value"], "rle")
         if not all(type(value) is int and 0 <= value < 256 for value in code):
             raise ValueError("the brush code is not a list of bytes")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mal.coco.coco_file import CocoFile, document_as_a_whole
+from mal.coco.coco_file import CocoFile, parse_whole_document
 from mal.data.picture_file import picture_in
 from mal.errors import UserError, one_line
 from mal.formats.builder import CARRIED, CocoBuilder, restored, restored_box
@@ -20,7 +20,7 @@ from mal.formats.by_image import Json
 from mal.formats.folders import ReadOptions, picture_size, size_or_picture
 from mal.formats.json_fields import an_object, list_at, pixels_or_none, points_at, text_at
 from mal.formats.tally import Tally
-from mal.formats.text_file import text_of
+from mal.formats.text_file import read_text_file
 from mal.limits import MAX_IMAGE_PIXELS
 from mal.masks.rle import Rle, empty_rle, rle_from_segmentation, rle_from_window
 
@@ -59,13 +59,13 @@ def read_labelme(path: Path, options: ReadOptions, tally: Tally) -> CocoFile:
 
 
 def _class_names(file: Path) -> list[str]:
-    lines = text_of(file).splitlines() if file.is_file() else []
+    lines = read_text_file(file).splitlines() if file.is_file() else []
     return [name for name in dict.fromkeys(lines) if name and name not in _NO_CLASSES]
 
 
 def _read_file(file: Path, folder: Path, options: ReadOptions, builder: CocoBuilder, tally: Tally) -> None:
     try:
-        content, _ = document_as_a_whole(file)
+        content, _ = parse_whole_document(file)
     except UserError as error:
         if not tally.skip_broken:
             raise
@@ -125,16 +125,16 @@ def _read_annotation(parts: list[Json], size: tuple[int, int], where: str, build
         tally.left_out[f"shapes called {label}, which LabelMe leaves out too"].append(where)
         return
     if kind == "rectangle":
-        box, more = restored_box(carrier, _box(first), where, tally, label, _SAME)
+        box, more = restored_box(carrier, _box_record(first), where, tally, label, _SAME)
     elif (rle := _mask(kind, parts, size)) is not None:
         box, more = restored(carrier, rle, where, tally, label)
     else:
         tally.left_out[f"shapes of the type {kind} have no area"].append(where)
         return
-    builder.annotation(label, box, more if carrier is not None else more | _said(first))
+    builder.annotation(label, box, more if carrier is not None else more | _score_and_attributes(first))
 
 
-def _box(shape: Json) -> list[float]:
+def _box_record(shape: Json) -> list[float]:
     """X-AnyLabeling writes all four corners, LabelMe two."""
     points = points_at(shape, "points")
     if len(points) not in (2, 4):
@@ -197,7 +197,7 @@ def _circle(points: list[tuple[float, float]], size: tuple[int, int]) -> Rle:
     return rle_from_window(window, x0=x0, y0=y0, image_width=size[0], image_height=size[1])
 
 
-def _said(shape: Json) -> Json:
+def _score_and_attributes(shape: Json) -> Json:
     """What people and models say of a shape beyond its label."""
     words = {key: shape[key] for key in _WORDS if shape.get(key)}
     score = shape.get("score")

@@ -6,12 +6,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mal.coco.coco_file import document_in_parts
-from mal.coco.lazy_json import JsonFile, UnparsedError, outline
+from mal.coco.coco_file import parse_document_in_parts
+from mal.coco.lazy_json import JsonFile, UnparsedError, index_json
 from mal.errors import UserError
 from mal.file_kinds import HEAD_BYTES, said_kind
 from mal.formats.png_masks import LEGEND
-from mal.formats.yolo_description import has_names_beside
+from mal.formats.yolo_description import has_name_file
 
 _ASK = "say it with --from"
 _JSON_FILES_ASKED = 20  # of a folder: enough to tell what it is
@@ -88,7 +88,7 @@ def json_kind(path: Path) -> JsonKind:
     if said is not None:
         raise UserError(f"{path} {said}")
     try:
-        return _kind_of_list(path) if _begins_list(head) else _kind_of_object(document_in_parts(JsonFile(path)))
+        return _kind_of_list(path) if _begins_list(head) else _kind_of_object(parse_document_in_parts(JsonFile(path)))
     except (UnparsedError, OSError):  # damaged: the reader says where
         return _TASKS if _begins_list(head) else _LABELME if b'"shapes"' in head else _COCO
 
@@ -132,7 +132,7 @@ def _formats_of_folder(path: Path) -> set[str]:
 
 
 def _may_be_yolo(path: Path) -> bool:
-    return _has_labels(path) or has_names_beside(path)
+    return _has_labels(path) or has_name_file(path)
 
 
 def _has_labels(path: Path) -> bool:
@@ -150,7 +150,8 @@ def _kind_or_none(path: Path) -> JsonKind | None:
     """What a JSON file beside others holds; None where it is something else."""
     try:
         kind = json_kind(path)
-        return kind if kind != _COCO or {"images", "annotations"} <= set(document_in_parts(JsonFile(path))) else None
+        is_whole = kind != _COCO or {"images", "annotations"} <= set(parse_document_in_parts(JsonFile(path)))
+        return kind if is_whole else None
     except (UserError, UnparsedError, OSError, TypeError):
         return None
 
@@ -169,7 +170,7 @@ def _begins_list(head: bytes) -> bool:
 
 def _kind_of_list(path: Path) -> JsonKind:
     file = JsonFile(path)
-    records = outline(file).values
+    records = index_json(file).values
     if not len(records):
         return _TASKS
     first = file.parse(file.read(*records[0].tolist()))

@@ -7,7 +7,7 @@ from pathlib import Path
 from mal.errors import UserError
 
 
-def text_of(path: Path) -> str:
+def read_text_file(path: Path) -> str:
     """The text of a file in UTF-8, without a byte-order mark.
 
     Raises:

@@ -15,7 +15,7 @@ from mal.formats.builder import CocoBuilder
 from mal.formats.folders import ReadOptions, named_picture, picture_size
 from mal.formats.outlines_of_shapes import box_around, polygon_record, rectangle_corners, turned
 from mal.formats.tally import Tally
-from mal.formats.xml_file import line_of, parsed_xml
+from mal.formats.xml_file import line_number, parsed_xml
 
 _NO_ATTRIBUTES = {"name", "bndbox", "robndbox", "polygon", "part", "attributes"}  # more than a word about an object
 _PARTS = "parts of objects (head, hand ...)"
@@ -124,7 +124,7 @@ def _objects(root: Element, size: tuple[int, int], file: Path, options: ReadOpti
         try:
             yield _object(element, size, options)
         except ValueError as error:
-            tally.broken(f"{file}, line {line_of(element)}", str(error))
+            tally.broken(f"{file}, line {line_number(element)}", str(error))
 
 
 def _object(element: Element, size: tuple[int, int], options: ReadOptions) -> _Object:
@@ -137,19 +137,19 @@ def _object(element: Element, size: tuple[int, int], options: ReadOptions) -> _O
     polygon = [value - first for value in _polygon(element)] or _turned_box(element, first)
     if polygon:
         more |= polygon_record([polygon], size)
-    box = _box(element, first) if element.find("bndbox") is not None or not polygon else box_around([polygon])
+    box = _read_box(element, first) if element.find("bndbox") is not None or not polygon else box_around([polygon])
     return _Object(category, box, more)
 
 
-def _box(element: Element, first: float) -> list[float]:
-    x0, y0, x1, y1 = edges = [_number(element, f"bndbox/{name}") for name in _EDGES]
+def _read_box(element: Element, first: float) -> list[float]:
+    x0, y0, x1, y1 = edges = [_read_number(element, f"bndbox/{name}") for name in _EDGES]
     box = [x0 - first, y0 - first, x1 - x0 + first, y1 - y0 + first]
     if not (0 < box[2] < 1e9 and 0 < box[3] < 1e9):
         raise ValueError(f"the box {', '.join(f'{edge:g}' for edge in edges)} has no extent")
     return box
 
 
-def _number(element: Element, name: str) -> float:
+def _read_number(element: Element, name: str) -> float:
     text = _text(element, name)
     try:
         value = float(text)
@@ -167,14 +167,14 @@ def _polygon(element: Element) -> list[float]:
     expected = [f"{axis}{number}" for number in range(1, count + 1) for axis in "xy"]
     if sorted(names) != sorted(expected) or 0 < count < 3:
         raise ValueError("its polygon is not x1, y1, x2, y2, x3, y3 and so on")
-    return [_number(element, f"polygon/{name}") for name in expected]
+    return [_read_number(element, f"polygon/{name}") for name in expected]
 
 
 def _turned_box(element: Element, first: float) -> list[float]:
     """RoLabelImg's ``<robndbox>``, with its angle in radians; empty where there is none."""
     if element.find("robndbox") is None:
         return []
-    x, y, width, height, angle = (_number(element, f"robndbox/{name}") for name in ("cx", "cy", "w", "h", "angle"))
+    x, y, width, height, angle = (_read_number(element, f"robndbox/{name}") for name in ("cx", "cy", "w", "h", "angle"))
     corners = rectangle_corners(x - first - width / 2, y - first - height / 2, width, height)
     return turned(corners, (x - first, y - first), math.degrees(angle))
 

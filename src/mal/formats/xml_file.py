@@ -24,13 +24,13 @@ def parsed_xml(path: Path) -> Element:
     Raises:
         UserError: it cannot be read or is no XML; the line is named.
     """
-    return xml_root(_bytes_of(path), path)
+    return xml_root(_read_bytes(path), path)
 
 
 def xml_root(raw: bytes, path: Path) -> Element:
     """As `parsed_xml`, of the bytes of a file that messages call ``path``."""
     builder = TreeBuilder()
-    text, encoding = _as_the_parser_takes_it(raw, path)
+    text, encoding = _to_parser_encoding(raw, path)
     parser = expat.ParserCreate(encoding)
 
     def start(tag: str, attributes: dict[str, str]) -> None:
@@ -54,7 +54,7 @@ def xml_root(raw: bytes, path: Path) -> Element:
     return builder.close()
 
 
-def line_of(element: Element) -> str:
+def line_number(element: Element) -> str:
     """The line of its file in which an element begins."""
     return element.get(_LINE, "?")
 
@@ -64,7 +64,7 @@ def own_attributes(element: Element) -> dict[str, str]:
     return {name: value for name, value in element.items() if name != _LINE}
 
 
-def _bytes_of(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     if path.exists() and not path.is_file():
         raise UserError(f"{path} is no plain file: an XML file is expected")
     try:
@@ -73,7 +73,7 @@ def _bytes_of(path: Path) -> bytes:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _as_the_parser_takes_it(raw: bytes, path: Path) -> tuple[bytes, str | None]:
+def _to_parser_encoding(raw: bytes, path: Path) -> tuple[bytes, str | None]:
     """The bytes, and their encoding if it is not the one that they declare: the parser knows few of those."""
     declared = _DECLARED.match(raw)
     name = declared[1].decode("ascii").lower() if declared else "utf-8"

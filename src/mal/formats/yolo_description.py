@@ -12,7 +12,7 @@ import yaml
 
 from mal.bounded_yaml import load_yaml
 from mal.errors import UserError, one_line
-from mal.formats.text_file import text_of
+from mal.formats.text_file import read_text_file
 from mal.limits import MAX_YAML_NODES
 
 _DESCRIPTIONS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -73,7 +73,7 @@ def read_description(path: Path) -> YoloDescription:
     if path.is_dir():
         path = _description_in(path)
     if path.is_dir():
-        return YoloDescription(path, (path,), _names_beside(path))
+        return YoloDescription(path, (path,), _read_name_file(path))
     if path.suffix.lower() == ".data":
         return _darknet(path)
     return _of_yaml(path)
@@ -84,7 +84,7 @@ def is_name_file(path: Path) -> bool:
     return path.name in {Path(name).name for name in _NAME_FILES}
 
 
-def has_names_beside(folder: Path) -> bool:
+def has_name_file(folder: Path) -> bool:
     """Whether a folder holds the class names of a data set without a description."""
     return any((folder / name).is_file() for name in _NAME_FILES)
 
@@ -101,7 +101,7 @@ def _description_in(folder: Path) -> Path:
 
 
 def _of_yaml(path: Path) -> YoloDescription:
-    text = text_of(path)
+    text = read_text_file(path)
     try:
         document = load_yaml(text)
     except (ValueError, yaml.YAMLError) as error:
@@ -116,11 +116,11 @@ def _of_yaml(path: Path) -> YoloDescription:
 
 def _darknet(path: Path) -> YoloDescription:
     """Darknet's description, as CVAT's "YOLO 1.1" has it: lines of ``key = value``."""
-    pairs = (line.partition("=") for line in text_of(path).splitlines() if not line.lstrip().startswith("#"))
+    pairs = (line.partition("=") for line in read_text_file(path).splitlines() if not line.lstrip().startswith("#"))
     document = {key.strip(): value.strip() for key, _, value in pairs if value.strip()}
     bare = YoloDescription(path, (path.parent,))
     name_file = bare.located(document["names"]) if "names" in document else None
-    names = _names_in(name_file) if name_file else _names_beside(path.parent)
+    names = _names_in(name_file) if name_file else _read_name_file(path.parent)
     return replace(bare, names=names, splits=_splits(document, bare))
 
 
@@ -151,7 +151,7 @@ def _checked(names: dict[int, Any], path: Path) -> dict[int, str]:
     return texts
 
 
-def _names_beside(folder: Path) -> dict[int, str]:
+def _read_name_file(folder: Path) -> dict[int, str]:
     for name in _NAME_FILES:
         if (folder / name).is_file():
             return _names_in(folder / name)
@@ -159,7 +159,7 @@ def _names_beside(folder: Path) -> dict[int, str]:
 
 
 def _names_in(file: Path) -> dict[int, str]:
-    names = text_of(file).rstrip().splitlines()
+    names = read_text_file(file).rstrip().splitlines()
     if not names:
         raise UserError(f"{file}: no class names in it: one a line is expected")
     return _checked({number: name.strip() or f"class_{number}" for number, name in enumerate(names)}, file)

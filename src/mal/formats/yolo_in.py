@@ -13,7 +13,7 @@ from mal.errors import UserError
 from mal.formats.builder import CocoBuilder
 from mal.formats.folders import SUFFIXES, ReadOptions, picture_size, pictures_in
 from mal.formats.tally import Tally
-from mal.formats.text_file import text_of
+from mal.formats.text_file import read_text_file
 from mal.formats.yolo_description import YoloDescription, is_name_file, read_description
 from mal.formats.yolo_line import read_line
 
@@ -47,7 +47,7 @@ def read_yolo(path: Path, options: ReadOptions, tally: Tally) -> tuple[CocoFile,
         UserError: something is missing or broken; the file and line are named.
     """
     described = read_description(path)
-    pictures = _once(_pictures(described, options, tally), tally)
+    pictures = _drop_repeated(_pictures(described, options, tally), tally)
     if not pictures:
         raise UserError(f"{described.source}: no pictures were found for it; {_ASK}")
     if not any(picture.label.is_file() for picture in pictures):
@@ -94,14 +94,14 @@ def _pictures(described: YoloDescription, options: ReadOptions, tally: Tally) ->
 
 def _in_folder(folder: Path, tally: Tally) -> list[_Picture]:
     pictures = [_picture(path) for path in pictures_in(folder)]
-    labels = _label_of(folder / "any.png").parent
+    labels = _label_path(folder / "any.png").parent
     _check_labels(labels if labels.is_dir() else folder, pictures, folder, tally)
     return pictures
 
 
 def _listed(file: Path, described: YoloDescription) -> Iterator[Path]:
     """The pictures that a text file names one a line; of those that are not there, the place beside their labels."""
-    for line in text_of(file).splitlines():
+    for line in read_text_file(file).splitlines():
         entry = line.strip()
         if not entry:
             continue
@@ -109,7 +109,7 @@ def _listed(file: Path, described: YoloDescription) -> Iterator[Path]:
         if entry.startswith("./") or beside.is_file():
             yield beside
             continue
-        label = described.located(_label_of(PurePosixPath(entry)).as_posix())
+        label = described.located(_label_path(PurePosixPath(entry)).as_posix())
         where = label.with_name(PurePosixPath(entry).name) if label else described.roots[0] / entry
         yield described.located(entry) or where
 
@@ -139,7 +139,7 @@ def _label_in(folders: list[Path], picture: Path) -> Path:
     """
     places = [folder / picture.with_suffix(".txt") for folder in folders]
     if "images" in picture.parts[:-1]:  # for trainers the last folder of that name is the one that counts
-        places += [_label_of(folder.parents[1] / "images" / folder.name / picture) for folder in folders]
+        places += [_label_path(folder.parents[1] / "images" / folder.name / picture) for folder in folders]
     there = [place for place in places if place.is_file()]
     if len(there) > 1:
         raise UserError(f"{there[0]} and {there[1]} may both be the labels of {picture}: give --split")
@@ -152,7 +152,7 @@ def _labels_folders(images: Path, described: YoloDescription, splits: list[str])
     Raises:
         UserError: they may be those of several splits.
     """
-    swapped, root = _label_of(images / "any.png").parent, described.roots[0]
+    swapped, root = _label_path(images / "any.png").parent, described.roots[0]
     is_there = swapped != images and swapped.is_dir()
     if is_there and any(swapped.resolve().is_relative_to(folder.resolve()) for folder in described.roots):
         return [swapped]
@@ -193,21 +193,21 @@ def _holds_labels(path: Path) -> bool:
 
 def _picture(path: Path) -> _Picture:
     """A picture and its labels: the last folder ``images`` of its path becomes ``labels``, or they lie together."""
-    label, beside = _label_of(path), path.with_suffix(".txt")
+    label, beside = _label_path(path), path.with_suffix(".txt")
     return _Picture(path, beside if beside.is_file() and not label.is_file() else label)
 
 
 PathT = TypeVar("PathT", bound=PurePath)
 
 
-def _label_of(picture: PathT) -> PathT:
+def _label_path(picture: PathT) -> PathT:
     parts = list(picture.parts)
     if "images" in parts[:-1]:
         parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
     return type(picture)(*parts).with_suffix(".txt")
 
 
-def _once(pictures: Iterable[_Picture], tally: Tally) -> list[_Picture]:
+def _drop_repeated(pictures: Iterable[_Picture], tally: Tally) -> list[_Picture]:
     """The pictures, each at its first place; data sets may name one folder for training and validation."""
     found: dict[str, _Picture] = {}
     for picture in pictures:
@@ -227,7 +227,7 @@ def _read_labels(
     path: Path, size: tuple[int, int], described: YoloDescription, builder: CocoBuilder, tally: Tally
 ) -> None:
     try:
-        lines = text_of(path).splitlines()
+        lines = read_text_file(path).splitlines()
     except UserError as error:
         tally.broken(str(path), str(error))
         return

@@ -44,16 +44,16 @@ def read_line(words: list[str], size: tuple[int, int], key_points: int) -> Label
     number, values = _class_number(words[0]), _numbers(words[1:])
     if key_points and len(values) in (4 + key_points, 5 + key_points):
         score = values[4 + key_points :]
-        return LabelLine(number, _box(_shares(values[:4]), size), _scored(score), has_key_points=True)
+        return LabelLine(number, _parse_box(_shares(values[:4]), size), _scored(score), has_key_points=True)
     if key_points and len(values) not in (4, 5):
         raise ValueError(f"{len(words)} words; by kpt_shape a line has {5 + key_points}, the key points behind a box")
     if len(values) in (4, 5):
-        return LabelLine(number, _box(_shares(values[:4]), size), _scored(values[4:]))
+        return LabelLine(number, _parse_box(_shares(values[:4]), size), _scored(values[4:]))
     if len(values) < 6:
         raise ValueError(f"{len(words)} words; {_WORDS}")
     corners = len(values) // 2 * 2
     shares = _shares(values[:corners], _POSE_HINT if _may_be_pose(values) else "")
-    box, mask = _polygon(shares, size)
+    box, mask = _parse_polygon(shares, size)
     return LabelLine(number, box, mask | _scored(values[corners:]))
 
 
@@ -91,7 +91,7 @@ def _scored(values: list[float]) -> dict[str, Any]:
     return {"score": _shares(values)[0]} if values else {}
 
 
-def _box(shares: list[float], size: tuple[int, int]) -> tuple[float, float, float, float]:
+def _parse_box(shares: list[float], size: tuple[int, int]) -> tuple[float, float, float, float]:
     center_x, center_y, width, height = (share * size[axis % 2] for axis, share in enumerate(shares))
     if width <= 0 or height <= 0:
         raise ValueError("the box has no extent")
@@ -99,7 +99,9 @@ def _box(shares: list[float], size: tuple[int, int]) -> tuple[float, float, floa
     return left, top, round(width, 4), round(height, 4)
 
 
-def _polygon(shares: list[float], size: tuple[int, int]) -> tuple[tuple[float, float, float, float], dict[str, Any]]:
+def _parse_polygon(
+    shares: list[float], size: tuple[int, int]
+) -> tuple[tuple[float, float, float, float], dict[str, Any]]:
     points = [round(share * size[axis % 2], 3) for axis, share in enumerate(shares)]
     xs, ys = points[0::2], points[1::2]
     box = (min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys))

@@ -73,7 +73,7 @@ def _require_no_other(item: AnnotatedImage, out: Path, split: str, options: Writ
     Raises:
         RefusedName: it did.
     """
-    other = out / _label_of(PurePosixPath("images", "train" if split == "val" else "val", item.file_name))
+    other = out / _label_path(PurePosixPath("images", "train" if split == "val" else "val", item.file_name))
     if options.split is None and other.exists():
         raise RefusedName(f"an earlier conversion has put it into the other split, as {other}: empty OUT first")
 
@@ -82,16 +82,16 @@ def _write_image(
     item: AnnotatedImage, taken: OutputNames, split: str, options: WriteOptions, tally: Tally, kind: Kind
 ) -> None:
     picture = PurePosixPath("images", split, item.file_name)
-    path = taken.take_path(_label_of(picture), item.image.file_name)
+    path = taken.take_path(_label_path(picture), item.image.file_name)
     source = source_picture(item.file_name, options)
     if source is not None:
         bring(source, taken.take_path(picture, item.image.file_name), options)
-    lines = (_line(annotation, item.image, tally, kind) for annotation in item.annotations)
+    lines = (_label_line(annotation, item.image, tally, kind) for annotation in item.annotations)
     path.write_text("".join(f"{line}\n" for line in lines if line), encoding="utf-8")
     tally.lost["ids and other keys of images"] += 1
 
 
-def _label_of(picture: PurePosixPath) -> PurePosixPath:
+def _label_path(picture: PurePosixPath) -> PurePosixPath:
     """The text file of a picture as trainers look for it: the last folder ``images`` of its path becomes ``labels``."""
     parts = list(picture.parts)
     parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
@@ -114,7 +114,7 @@ def _notes(splits: Counter[str], folders: set[str], document: dict[str, Any], op
         yield "there are no pictures in it, which trainers need: --images DIR with --pictures copy or link"
 
 
-def _line(annotation: Annotation, image: ImageRecord, tally: Tally, kind: Kind) -> str | None:
+def _label_line(annotation: Annotation, image: ImageRecord, tally: Tally, kind: Kind) -> str | None:
     where = f"{annotation.name} of {image.file_name}"
     if annotation.is_group:
         tally.left_out["YOLO has no groups (iscrowd)"].append(where)
@@ -129,7 +129,7 @@ def _line(annotation: Annotation, image: ImageRecord, tally: Tally, kind: Kind) 
     others = set(annotation.record) - _KEPT
     if others:
         tally.lost[f"other keys of annotations ({', '.join(sorted(others))})"] += 1
-    return " ".join([str(annotation.class_row), *map(_number, numbers)])
+    return " ".join([str(annotation.class_row), *map(_format_number, numbers)])
 
 
 def _box(annotation: Annotation, image: ImageRecord, tally: Tally, where: str) -> list[float] | None:
@@ -159,5 +159,5 @@ def _polygon(annotation: Annotation, image: ImageRecord, tally: Tally, where: st
     return shares
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     return f"{value:.{_DECIMALS}f}".rstrip("0").rstrip(".") or "0"

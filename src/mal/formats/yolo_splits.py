@@ -11,7 +11,7 @@ import yaml
 
 from mal.bounded_yaml import load_yaml
 from mal.errors import UserError
-from mal.formats.text_file import text_of
+from mal.formats.text_file import read_text_file
 
 SPLITS = ("train", "val", "test")
 DESCRIPTION = "data.yaml"  # the name that trainers, Roboflow and datumaro look for
@@ -48,10 +48,10 @@ def description(names: list[str], splits: Iterable[str], out: Path) -> dict[str,
     there = _own_description(out)
     if there is not None and there["names"] != dict(enumerate(names)):
         raise UserError(f"{out / DESCRIPTION} has other classes, so that their numbers would differ: give another OUT")
-    known = {split for split in SPLITS if there is not None and there.get(split) == _pictures_of(split)}
+    known = {split for split in SPLITS if there is not None and there.get(split) == _picture_folder(split)}
     existing = [split for split in SPLITS if split in known | set(splits)]
-    folders = {split: _pictures_of(split if split in existing else existing[0]) for split in SPLITS[:2]}
-    return folders | {split: _pictures_of(split) for split in existing} | {"names": dict(enumerate(names))}
+    folders = {split: _picture_folder(split if split in existing else existing[0]) for split in SPLITS[:2]}
+    return folders | {split: _picture_folder(split) for split in existing} | {"names": dict(enumerate(names))}
 
 
 def adds_a_split(out: Path, split: str | None) -> bool:
@@ -73,14 +73,14 @@ def _own_description(out: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        document = load_yaml(text_of(file))
+        document = load_yaml(read_text_file(file))
     except (UserError, ValueError, yaml.YAMLError):
         return None  # whatever it is, it is not one of ours
     is_own = isinstance(document, dict) and set(document) <= {*SPLITS, "names"} and "names" in document
     return document if is_own else None
 
 
-def _pictures_of(split: str) -> str:
+def _picture_folder(split: str) -> str:
     return f"images/{split}"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from mal.errors import UserError, one_line
 from mal.labeling.run import RECORD_NAME
 from mal.labeling.shards import SUFFIX
-from mal.paths import place
+from mal.paths import to_path
 
 
 class RemoteShards:
@@ -21,7 +21,7 @@ class RemoteShards:
     """
 
     def __init__(self, url: str) -> None:
-        self.folder = place(url)
+        self.folder = to_path(url)
 
     def fetch(self, folder: Path) -> None:
         """Copy a run that began elsewhere into a folder without a run.
@@ -88,8 +88,8 @@ def behind_urls(
     if label_url and not is_complete:
         check_upload(label_url, shards, overwrite=overwrite)
     yield
-    if label_url and not (is_complete and place(label_url).exists()):
-        copy(output, place(label_url))
+    if label_url and not (is_complete and to_path(label_url).exists()):
+        copy(output, to_path(label_url))
     if remote and not (shards / RECORD_NAME).exists():
         remote.remove()
 
@@ -105,7 +105,7 @@ def check_upload(url: str, shards: Path, *, overwrite: bool) -> None:
     Raises:
         UserError: the file exists already.
     """
-    if place(url).exists() and not overwrite and not (shards / RECORD_NAME).exists():
+    if to_path(url).exists() and not overwrite and not (shards / RECORD_NAME).exists():
         raise UserError(f"{url} exists already: replace it with --overwrite, or give the label file another name")
 
 

@@ -181,7 +181,7 @@ def flat(polygon: Points) -> list[int]:
     return numbers
 
 
-def simplified(ring: Points, tolerance: float) -> Points:
+def simplify_ring(ring: Points, tolerance: float) -> Points:
     """A closed line with fewer corners, none of the old ones farther from it than the tolerance.
 
     The method of Ramer, Douglas and Peucker. A ring that would shrink to a line stays as it is: no part vanishes.
@@ -212,7 +212,7 @@ def simplified(ring: Points, tolerance: float) -> Points:
 
 
 def _polygon(part: Contour, tolerance: float) -> Points:
-    return join_polygons([simplified(ring, tolerance) for ring in (part.outer, *part.holes)])
+    return join_polygons([simplify_ring(ring, tolerance) for ring in (part.outer, *part.holes)])
 
 
 def _distances(

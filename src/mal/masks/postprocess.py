@@ -73,8 +73,8 @@ def box_fitting_threshold(prob: npt.NDArray[np.float32], box: Sequence[float]) -
     """
     x0, y0, x1, y1 = box
     across, down = _reached(prob.max(axis=0), x0, x1), _reached(prob.max(axis=1), y0, y1)
-    highest_that_fits = float(np.nextafter(min(across, down), np.float32(0)))  # a pixel must exceed the threshold
-    threshold = min(max(highest_that_fits, LOWEST), HIGHEST)
+    highest = float(np.nextafter(min(across, down), np.float32(0)))  # a pixel must exceed the threshold
+    threshold = min(max(highest, LOWEST), HIGHEST)
     largest = float(prob.max())
     return threshold if largest > threshold else largest / 2
 
@@ -115,7 +115,7 @@ def without_overlap(masks: Sequence[Rle], priorities: Sequence[float]) -> list[R
         that others cover wholly is empty.
     """
     found = list(masks)
-    contested = _that_touch_others(masks)
+    contested = _find_touching_pixels(masks)
     if not len(contested):
         return found
     height, width = masks[0]["size"]
@@ -131,7 +131,7 @@ def without_overlap(masks: Sequence[Rle], priorities: Sequence[float]) -> list[R
     return found
 
 
-def _that_touch_others(masks: Sequence[Rle]) -> np.ndarray:
+def _find_touching_pixels(masks: Sequence[Rle]) -> np.ndarray:
     """Numbers of the masks that share a pixel with another one."""
     if len(masks) < 2:
         return np.empty(0, dtype=np.intp)

@@ -28,7 +28,7 @@ Map = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreParts:
+class ScoreFeatures:
     """What speaks for a mask, each 0..1.
 
     Attributes:
@@ -43,16 +43,21 @@ class ScoreParts:
 
 
 BIAS = -5.2
-WEIGHTS = ScoreParts(confidence=3.0, edges=4.0, colors=0.85)
+WEIGHTS = ScoreFeatures(confidence=3.0, edges=4.0, colors=0.85)
 
 
-def combined_score(parts: ScoreParts) -> float:
+def combine_features(features: ScoreFeatures) -> float:
     """An estimate of the IoU with the true mask, 0..1: a logistic function of the parts, rising with each of them."""
-    total = BIAS + WEIGHTS.confidence * parts.confidence + WEIGHTS.edges * parts.edges + WEIGHTS.colors * parts.colors
+    total = (
+        BIAS
+        + WEIGHTS.confidence * features.confidence
+        + WEIGHTS.edges * features.edges
+        + WEIGHTS.colors * features.colors
+    )
     return 1 / (1 + math.exp(-total))
 
 
-def score_of(mask: PastedMask, prob: Map, pixels: Tensor, box_mask: Tensor, frame: Sequence[int]) -> float:
+def score_mask(mask: PastedMask, prob: Map, pixels: Tensor, box_mask: Tensor, frame: Sequence[int]) -> float:
     """The score of a finished mask, 0..1; 0 for an empty one.
 
     Args:
@@ -64,16 +69,16 @@ def score_of(mask: PastedMask, prob: Map, pixels: Tensor, box_mask: Tensor, fram
     """
     if not mask.window.any():
         return 0.0
-    score = combined_score(score_parts(mask_in_crop(mask, frame), prob, pixels, box_mask))
+    score = combine_features(score_features(mask_in_crop(mask, frame), prob, pixels, box_mask))
     return round(score, 4)  # further digits say nothing and are not the same on every machine
 
 
-def score_parts(mask: npt.NDArray[np.bool_], prob: Map, pixels: Tensor, box_mask: Tensor) -> ScoreParts:
+def score_features(mask: npt.NDArray[np.bool_], prob: Map, pixels: Tensor, box_mask: Tensor) -> ScoreFeatures:
     """The parts of a mask's score.
 
     Args:
         mask: (T, T) bool, the mask in its crop, at any resolution; see :func:`mask_in_crop`.
-        prob, pixels, box_mask: as of :func:`score_of`.
+        prob, pixels, box_mask: as of :func:`score_mask`.
     """
     share, believed, inside = (
         downsample(torch.from_numpy(mask)),
@@ -81,7 +86,7 @@ def score_parts(mask: npt.NDArray[np.bool_], prob: Map, pixels: Tensor, box_mask
         downsample(box_mask),
     )
     colors = downsample(pixels)
-    return ScoreParts(
+    return ScoreFeatures(
         confidence=expected_iou(share, believed),
         edges=edge_agreement(believed, colors, inside > 0.999),
         colors=color_contrast(share, colors),

@@ -24,7 +24,7 @@ def _column(description: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
+class InstanceRow:
     """A row of ``instances.csv``: one evaluated box."""
 
     annotation_index: int = _column("position in the file's list of annotations, from 0; unique, while ids need not be")
@@ -69,7 +69,7 @@ CLASS_COLUMNS = {
 """Columns of ``classes.csv`` and what they mean."""
 
 
-def instances(coco: CocoFile, table: InstanceTable, classes: ClassNumbers) -> Iterator[Instance]:
+def instance_rows(coco: CocoFile, table: InstanceTable, classes: ClassNumbers) -> Iterator[InstanceRow]:
     """Rows of the file for rows of the table."""
     for row in table:
         position = int(row["position"])
@@ -78,7 +78,7 @@ def instances(coco: CocoFile, table: InstanceTable, classes: ClassNumbers) -> It
         iou = dict(zip(METHODS, row["iou"].tolist(), strict=True))
         boundary_iou = dict(zip(METHODS, row["boundary_iou"].tolist(), strict=True))
         x, y, w, h = coco.table.xywh[position].tolist()
-        yield Instance(
+        yield InstanceRow(
             annotation_index=position,
             annotation_id=show(coco.table.ids[position]),
             image_id=show(image.id),
@@ -105,16 +105,16 @@ def instances(coco: CocoFile, table: InstanceTable, classes: ClassNumbers) -> It
         )
 
 
-def write_instances(rows: Iterable[Instance], path: Path) -> None:
+def write_instances(rows: Iterable[InstanceRow], path: Path) -> None:
     """Write ``instances.csv``.
 
     Raises:
         UserError: it cannot be written.
     """
-    write_csv([column.name for column in fields(Instance)], (astuple(row) for row in rows), path)
+    write_csv([column.name for column in fields(InstanceRow)], (astuple(row) for row in rows), path)
 
 
-def read_instances(path: Path) -> list[Instance]:
+def read_instances(path: Path) -> list[InstanceRow]:
     """Read what :func:`write_instances` wrote; columns that are not known here are passed over.
 
     Raises:
@@ -122,7 +122,7 @@ def read_instances(path: Path) -> list[Instance]:
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [_instance(record) for record in csv.DictReader(file)]
+            return [_parse_row(record) for record in csv.DictReader(file)]
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{path}: is not a file of instances that mal evaluate wrote: {error}") from error
 
@@ -167,5 +167,5 @@ _READ: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _instance(record: dict[str, str]) -> Instance:
-    return Instance(**{column.name: _READ[str(column.type)](record[column.name]) for column in fields(Instance)})
+def _parse_row(record: dict[str, str]) -> InstanceRow:
+    return InstanceRow(**{column.name: _READ[str(column.type)](record[column.name]) for column in fields(InstanceRow)})

@@ -15,7 +15,7 @@ from mal.metrics.iou import mask_iou
 
 MODEL, FILLED_BOX, ELLIPSE = METHODS = ("model", "box", "ellipse")
 
-INSTANCE = np.dtype(
+INSTANCE_DTYPE = np.dtype(
     [
         ("position", np.int64),  # in the file's list of annotations
         ("image", np.int64),  # in its list of images
@@ -58,10 +58,10 @@ def instance_row(
     boundary_ious = [mask_iou(boundary(mask), outline) for mask in masks]
     areas = (box.area, rle_area(predicted), rle_area(truth))
     numbers = (box.position, box.image.position, category, *areas, score, agreement, ious, boundary_ious)
-    return np.array([numbers], INSTANCE)
+    return np.array([numbers], INSTANCE_DTYPE)
 
 
 def concatenate_tables(parts: Sequence[InstanceTable]) -> InstanceTable:
     """One table of several, in the order of the annotations, so that no figure depends on the order of arrival."""
-    table = np.concatenate([np.empty(0, INSTANCE), *parts])
+    table = np.concatenate([np.empty(0, INSTANCE_DTYPE), *parts])
     return table[np.argsort(table["position"], kind="stable")]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mal.metrics.comparison import PairedBoxes
-from mal.metrics.instance_file import Instance
+from mal.metrics.instance_file import InstanceRow
 
 NEAR = 1.0  # pixels that the sides of one box may differ between files, as where one of them has rounded
 
@@ -34,7 +34,7 @@ class MatchedBoxes:
     other_truth: int
 
 
-def match_boxes(runs: Sequence[Sequence[Instance]]) -> MatchedBoxes:
+def match_boxes(runs: Sequence[Sequence[InstanceRow]]) -> MatchedBoxes:
     """Find the boxes that all runs have: those with the same image file and annotation id.
 
     Of annotations that share an id, the first of one run goes with the first of another, and so on.
@@ -56,7 +56,7 @@ def match_boxes(runs: Sequence[Sequence[Instance]]) -> MatchedBoxes:
     )
 
 
-def paired_boxes(runs: Sequence[Sequence[Instance]], matched: MatchedBoxes) -> tuple[PairedBoxes, list[str]]:
+def paired_boxes(runs: Sequence[Sequence[InstanceRow]], matched: MatchedBoxes) -> tuple[PairedBoxes, list[str]]:
     """The figures of the matched boxes, with images, classes and sizes as the first run has them.
 
     Returns:
@@ -64,8 +64,8 @@ def paired_boxes(runs: Sequence[Sequence[Instance]], matched: MatchedBoxes) -> t
     """
     first = [runs[0][row] for row in matched.rows[:, 0]]
     chosen = [[run[row] for row in matched.rows[:, number]] for number, run in enumerate(runs)]
-    _, images = _numbered([box.file_name for box in first])
-    names, classes = _numbered([box.category for box in first])
+    _, images = _factorize([box.file_name for box in first])
+    names, classes = _factorize([box.category for box in first])
     shape = (len(runs), len(first))
     paired = PairedBoxes(
         iou=np.array([[_as_written(box.iou) for box in run] for run in chosen]).reshape(shape).T,
@@ -77,7 +77,7 @@ def paired_boxes(runs: Sequence[Sequence[Instance]], matched: MatchedBoxes) -> t
     return paired, names
 
 
-def _keys(run: Sequence[Instance]) -> list[Key]:
+def _keys(run: Sequence[InstanceRow]) -> list[Key]:
     seen: Counter[tuple[str, str]] = Counter()
     keys = []
     for row in sorted(range(len(run)), key=lambda row: run[row].annotation_index):
@@ -87,7 +87,7 @@ def _keys(run: Sequence[Instance]) -> list[Key]:
     return [key for _, key in sorted(keys)]
 
 
-def _column(run: Sequence[Instance], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _column(run: Sequence[InstanceRow], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """(N, 5): left, upper, right and lower side of the boxes, and area of the true masks."""
     boxes = (run[row] for row in rows)
     values = [[box.x, box.y, box.x + box.w, box.y + box.h, box.true_area] for box in boxes]
@@ -99,6 +99,6 @@ def _as_written(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _numbered(values: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64]]:
+def _factorize(values: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64]]:
     numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
     return list(numbers), np.array([numbers[value] for value in values], np.int64)

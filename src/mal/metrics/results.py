@@ -30,7 +30,7 @@ def figure(description: str, **rules: Any) -> Any:
     return Field(description=description, **rules)
 
 
-class Difference(Figures):
+class DifferenceFigures(Figures):
     """A figure of the model less that of a baseline on the same images."""
 
     mean: float = figure("the difference; above 0 the model is better")
@@ -73,13 +73,13 @@ class Intervals(Figures):
 class Differences(Figures):
     """A baseline's figures taken from the model's of the same names."""
 
-    miou_classes: Difference = figure("of `miou_classes`")
-    miou_instances: Difference = figure("of `miou_instances`")
-    boundary_iou_instances: Difference = figure("of `boundary_iou_instances`")
-    dice_instances: Difference = figure("of `dice_instances`")
-    share_iou_50: Difference = figure("of `share_iou_50`")
-    share_iou_75: Difference = figure("of `share_iou_75`")
-    share_iou_90: Difference = figure("of `share_iou_90`")
+    miou_classes: DifferenceFigures = figure("of `miou_classes`")
+    miou_instances: DifferenceFigures = figure("of `miou_instances`")
+    boundary_iou_instances: DifferenceFigures = figure("of `boundary_iou_instances`")
+    dice_instances: DifferenceFigures = figure("of `dice_instances`")
+    share_iou_50: DifferenceFigures = figure("of `share_iou_50`")
+    share_iou_75: DifferenceFigures = figure("of `share_iou_75`")
+    share_iou_90: DifferenceFigures = figure("of `share_iou_90`")
 
 
 class MethodFigures(Figures):

@@ -11,11 +11,11 @@ from dataclasses import fields
 from pathlib import Path
 
 from mal.metrics.box_noise import BoxNoise, NoiseFigures
-from mal.metrics.instance_file import CLASS_COLUMNS, Instance
+from mal.metrics.instance_file import CLASS_COLUMNS, InstanceRow
 from mal.metrics.results import (
     ClassFigures,
     Clustering,
-    Difference,
+    DifferenceFigures,
     Differences,
     EvaluationFigures,
     Figures,
@@ -33,7 +33,7 @@ _METRICS: dict[str, type[Figures]] = {
     "an entry of `by_class`": ClassFigures,
     "an entry of `by_mask_area`": SizeFigures,
     "`model_minus_box`, `model_minus_ellipse`": Differences,
-    "an entry of these": Difference,
+    "an entry of these": DifferenceFigures,
     "`clustering`": Clustering,
     "`box_noise.json`": BoxNoise,
     "an entry of its curves": NoiseFigures,
@@ -47,13 +47,13 @@ def results_tables() -> str:
         parts += [
             f"### {title[0].upper()}{title[1:]}\n",
             f"{(group.__doc__ or '').strip()}\n",
-            _table("Key", group.rows()),
+            _markdown_table("Key", group.rows()),
         ]
-    columns = [(column.name, column.metadata["description"]) for column in fields(Instance)]
+    columns = [(column.name, column.metadata["description"]) for column in fields(InstanceRow)]
     parts += ["### `instances.csv`\n", "A row for each evaluated box, in the order of the file.\n"]
-    parts += [_table("Column", columns)]
+    parts += [_markdown_table("Column", columns)]
     parts += ["### `classes.csv`\n", "A row for each class, the one with most boxes first.\n"]
-    parts += [_table("Column", CLASS_COLUMNS.items())]
+    parts += [_markdown_table("Column", CLASS_COLUMNS.items())]
     return "\n".join(parts)
 
 
@@ -63,7 +63,7 @@ def write_tables(page: Path) -> None:
     page.write_text(text + results_tables(), encoding="utf-8")
 
 
-def _table(first: str, rows: Iterable[tuple[str, str]]) -> str:
+def _markdown_table(first: str, rows: Iterable[tuple[str, str]]) -> str:
     lines = [f"| {first} | Meaning |", "|---|---|", *(f"| `{name}` | {meaning} |" for name, meaning in rows)]
     return "\n".join(lines) + "\n"
 

@@ -193,7 +193,7 @@ def _method_figures(
 
 def _differences(model: MethodSummary, other: MethodSummary) -> results.Differences | None:
     found = {
-        name: results.Difference(
+        name: results.DifferenceFigures(
             mean=value - other.figures[name],
             interval=percentile_interval(model.samples[name] - other.samples[name]) if model.samples else None,
         )

@@ -8,7 +8,7 @@ from mal.errors import UserError
 from mal.runtime.lightning_internals import is_batch_norm
 
 
-def recompute_blocks(backbone: Any) -> None:
+def checkpoint_activations(backbone: Any) -> None:
     """Let the backward pass compute each block's inside anew (Chen et al., arXiv 1604.06174); numbers stay the same.
 
     Args:

@@ -118,7 +118,7 @@ class MaskNetwork(nn.Module):
         if not self.adjust_scale:
             return self.logits_at_scale(features, vectors, scale=1.0, size=(8 * height, 8 * width))
 
-        bins = size_bins(box_area)
+        bins = bin_areas(box_area)
         rows_of_bin = [torch.nonzero(bins == index).flatten() for index in range(len(FEATURE_SCALES))]
         parts = [
             self.logits_at_scale(features[rows], vectors[rows], scale=scale, size=(4 * height, 4 * width))
@@ -148,7 +148,7 @@ class MaskNetwork(nn.Module):
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
-def size_bins(box_area: Tensor) -> Tensor:
+def bin_areas(box_area: Tensor) -> Tensor:
     """Index of each box's size: 0 small (up to 32 x 32 pixels), 1 medium (up to 96 x 96), 2 large.
 
     Args:

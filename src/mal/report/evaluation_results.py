@@ -20,7 +20,7 @@ from mal.errors import UserError, one_line
 from mal.masks.rle import Rle, rle_from_segmentation
 from mal.metrics.instance_file import read_instances
 from mal.metrics.predictions import read_predictions
-from mal.paths import place
+from mal.paths import to_path
 from mal.plain_files import Reading
 from mal.report.demo_page import TrainingCurves, training_curves
 from mal.report.page import share_text
@@ -155,7 +155,7 @@ def _inputs(folder: Path, ann: Path | None, images: Path | None) -> tuple[Path, 
         raise UserError(f"{spec_file}: is not the spec of a run: {one_line(error)}") from error
     found = []
     for given, key, option in ((ann, "val_ann_path", "--ann"), (images, "val_img_dir", "--images")):
-        path = given or (place(with_environment(str(dataset[key]))) if dataset.get(key) else None)
+        path = given or (to_path(with_environment(str(dataset[key]))) if dataset.get(key) else None)
         if path is None or not path.exists():
             where = f"{path} (dataset.{key})" if path else f"dataset.{key}"
             raise UserError(f"{spec_file}: {where} is not there; say where it is with {option}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from pycocotools import mask as coco_mask
 
-from mal.masks.polygons import find_contours, simplified
+from mal.masks.polygons import find_contours, simplify_ring
 from mal.masks.rle import Rle, mask_from_rle, rle_from_mask
 from mal.report.contact_sheet import PAPER, QUIET_INK
 from mal.report.overlay import Pixels, draw_overlay
@@ -108,7 +108,7 @@ def _outline(mask: Rle, window: Window, size: tuple[int, int]) -> str:
     crop = cropped_mask(mask, window, size)
     is_smaller = size != (x1 - x0, y1 - y0)
     rings = [ring for part in find_contours(crop) for ring in (part.outer, *part.holes)]
-    return "".join(_closed(simplified(ring, TOLERANCE if is_smaller else 0)) for ring in rings)
+    return "".join(_closed(simplify_ring(ring, TOLERANCE if is_smaller else 0)) for ring in rings)
 
 
 def _closed(ring: npt.NDArray[np.int64]) -> str:

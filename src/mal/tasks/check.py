@@ -26,7 +26,7 @@ from mal.formats.other_format import require_coco
 from mal.labeling.report import label_report
 from mal.labeling.resolve import has_mask_to_keep, notes_beside_kept
 from mal.labeling.shards import Positions
-from mal.paths import place
+from mal.paths import to_path
 from mal.plain_files import AS_STORED, Reading
 from mal.size_bins import BIN_ENDS, SIZE_NAMES
 from mal.tasks.check_tables import advice_lines, file_tables
@@ -142,8 +142,8 @@ def check_source(source: CheckSource, *, deep: bool = False, show_progress: bool
     Raises:
         UserError: the file is not COCO, or the folder does not exist.
     """
-    img_dir = place(source.images)
-    coco = read_coco(place(source.annotations))
+    img_dir = to_path(source.images)
+    coco = read_coco(to_path(source.annotations))
     if not img_dir.is_dir():
         raise UserError(f"{source.images}: {'is a file; must be a folder' if img_dir.exists() else 'no such folder'}")
     notes = [*choose_reading(coco, img_dir, source.reading), *fill_missing_sizes(coco, img_dir)]

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from mal.coco.coco_file import show
-from mal.coco.statistics import kind_of
+from mal.coco.statistics import strip_details
 from mal.size_bins import BIN_ENDS
 
 KINDS_SHOWN = 30
@@ -101,7 +101,7 @@ def _records(result: Mapping[str, Any], limit: int) -> Table:
     """The records of the report by kind."""
     kinds: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for entry in result["records"]:
-        kinds.setdefault((entry["action"], kind_of(entry["reason"])), []).append(entry)
+        kinds.setdefault((entry["action"], strip_details(entry["reason"])), []).append(entry)
     ordered = sorted(kinds.values(), key=lambda entries: (_ORDER.index(entries[0]["action"]), -len(entries)))
     table = _findings(
         "records", ("would be", "how many", "annotations", "for example"), hidden=len(ordered) - KINDS_SHOWN

@@ -13,7 +13,7 @@ from mal.files import write_csv
 from mal.masks.rle import Rle, rle_from_segmentation
 from mal.metrics.comparison import ComparedFigure, Comparison, Difference
 from mal.metrics.matched_boxes import MatchedBoxes
-from mal.paths import place
+from mal.paths import to_path
 from mal.report.compare_page import ComparedBox
 from mal.report.mask_crop import crop_masks
 from mal.tasks.compare_sources import MeasuredRun
@@ -53,7 +53,7 @@ def compared_boxes(
 def _source(run: MeasuredRun) -> AnnotatedImages:
     if not run.truth or not run.images:
         raise UserError(f"nobody knows where the pictures of {run.name} are; give --truth and --images")
-    if not place(run.images).is_dir():
+    if not to_path(run.images).is_dir():
         raise UserError(f"{run.images}: no such folder; give the pictures of {run.name} with --images")
     return AnnotatedImages(run.truth, run.images, reading=run.reading)
 

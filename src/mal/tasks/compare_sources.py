@@ -14,7 +14,7 @@ import yaml
 from mal.bounded_yaml import load_yaml
 from mal.coco.boxes import Box
 from mal.coco.coco_file import CocoFile, read_coco, show
-from mal.coco.ground_truth import GroundTruth, reasons, why_none
+from mal.coco.ground_truth import GroundTruth, explain_missing_masks, reasons
 from mal.coco.lazy_json import loads
 from mal.config.catalog import spec_fields
 from mal.config.references import with_environment
@@ -22,7 +22,7 @@ from mal.console import console, task_progress
 from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError, one_line
 from mal.masks.rle import Rle, rle_from_segmentation
-from mal.metrics.instance_file import Instance, instances, read_instances
+from mal.metrics.instance_file import InstanceRow, instance_rows, read_instances
 from mal.metrics.instance_table import InstanceTable, concatenate_tables, instance_row
 from mal.metrics.predictions import read_predictions
 from mal.metrics.summary import ClassNumbers
@@ -62,7 +62,7 @@ class MeasuredRun:
     truth: str
     images: str
     settings: dict[str, Any]
-    instances: list[Instance]
+    instances: list[InstanceRow]
     missing: int
     masks: Masks
     reading: Reading = AS_STORED
@@ -123,7 +123,9 @@ def label_run(name: str, path: Path, source: AnnotatedImages, *, images: str) ->
     truth = GroundTruth(source.coco)
     table = _measured(name, labels, source.coco, truth, boxes, found, classes)
     if not len(table) and len(truth.notes) == len(boxes):
-        raise UserError(f"{source.coco.path}: no mask is left to compare with{why_none(source.coco, truth)}")
+        raise UserError(
+            f"{source.coco.path}: no mask is left to compare with{explain_missing_masks(source.coco, truth)}"
+        )
     for reason in reasons(truth.notes.values()):
         console.print(f"{source.coco.path}: in no figure: {reason}")
     return MeasuredRun(
@@ -133,7 +135,7 @@ def label_run(name: str, path: Path, source: AnnotatedImages, *, images: str) ->
         images=images,
         reading=source.coco.images.reading,
         settings={},
-        instances=list(instances(source.coco, table, classes)),
+        instances=list(instance_rows(source.coco, table, classes)),
         missing=len(boxes) - len(truth.notes) - len(table),
         masks=masks,
     )

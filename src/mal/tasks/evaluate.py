@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mal.coco.ground_truth import GroundTruth, reasons, why_none
+from mal.coco.ground_truth import GroundTruth, explain_missing_masks, reasons
 from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec
 from mal.console import console, tell
@@ -18,7 +18,7 @@ from mal.labeler import MaskAutoLabeler
 from mal.labeling.pipeline import load_networks, make_labeler
 from mal.metrics.bootstrap import cluster_quality
 from mal.metrics.box_noise import BoxNoise
-from mal.metrics.instance_file import instances, write_classes, write_instances
+from mal.metrics.instance_file import instance_rows, write_classes, write_instances
 from mal.metrics.results import Clustering, EvaluationFigures
 from mal.metrics.summary import ClassNumbers, evaluation_figures, summarize
 from mal.runtime.process_group import ProcessGroup, start_processes
@@ -99,7 +99,9 @@ def _annotations_with_masks(spec: ExperimentSpec) -> AnnotatedImages:
         raise UserError(f"{source.coco.path}: no annotation has a mask to compare with")
     truth = GroundTruth(source.coco)
     if not truth.has_any(source.boxes_to_label):
-        raise UserError(f"{source.coco.path}: no mask is left to compare with{why_none(source.coco, truth)}")
+        raise UserError(
+            f"{source.coco.path}: no mask is left to compare with{explain_missing_masks(source.coco, truth)}"
+        )
     tell(source.turned_line)
     tell(source.dim_line)
     return source
@@ -155,7 +157,7 @@ def _write_results(
         clustering=_clustering(found),
         no_truth=sum(bool(has_mask[note.position]) for note in found.notes if note.position is not None),
     )
-    write_instances(instances(source.coco, found.table, classes), folder / INSTANCES)
+    write_instances(instance_rows(source.coco, found.table, classes), folder / INSTANCES)
     write_classes(figures, classes, folder / CLASSES)
     write_json(figures.as_json(), folder / METRICS)
     write_json(_timing(found, time.monotonic() - start), folder / TIMING)

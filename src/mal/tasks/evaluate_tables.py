@@ -7,7 +7,7 @@ from rich.table import Table
 
 from mal.console import console
 from mal.metrics.box_noise import KINDS, BoxNoise
-from mal.metrics.results import ClassFigures, Difference, EvaluationFigures, Interval, MethodFigures
+from mal.metrics.results import ClassFigures, DifferenceFigures, EvaluationFigures, Interval, MethodFigures
 from mal.size_bins import SIZE_NAMES
 
 CLASSES_SHOWN = 12
@@ -108,7 +108,7 @@ def _with_interval(method: MethodFigures, name: str) -> str:
     return "-" if value is None else _text(value, getattr(method.intervals, name) if method.intervals else None)
 
 
-def _difference(found: Difference) -> str:
+def _difference(found: DifferenceFigures) -> str:
     return _text(found.mean, found.interval, "+")
 
 

@@ -17,7 +17,7 @@ from mal.config.schema import ExperimentSpec
 from mal.console import console
 from mal.data.array_inputs import checked_boxes, visible_boxes
 from mal.data.images import opened_picture, read_image
-from mal.data.orientation import orientation_of
+from mal.data.orientation import read_orientation
 from mal.data.picture_file import Pixels
 from mal.data.picture_remarks import OPTION, is_deep, is_dim, marked_upright
 from mal.errors import BoxWarning, UserError
@@ -119,7 +119,7 @@ def _labeled(photo: Photo, labeler: MaskAutoLabeler, spec: ExperimentSpec, *, se
 
 def _warn_of_header(path: Path, image: Pixels, reading: Reading) -> None:
     with opened_picture(path) as picture:
-        orientation, deep = orientation_of(picture), is_deep(picture)
+        orientation, deep = read_orientation(picture), is_deep(picture)
     if deep and is_dim(image, reading):
         console.print(f"warning: {path} uses less than a tenth of its 16 bits of grey and is nearly black; {OPTION}")
     if orientation == 1:

@@ -8,7 +8,7 @@ from typing import Any
 from lightning import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 
-from mal.checkpoint.load import TrainingPlace
+from mal.checkpoint.load import TrainingPosition
 from mal.config.schema import ExperimentSpec
 from mal.data.label_dataset import CropBatch
 from mal.data.loaders import crop_loader, train_loader
@@ -26,7 +26,7 @@ class TrainingData(LightningDataModule):
         place: position in the run at which training resumes.
     """
 
-    def __init__(self, inputs: TrainingInputs, spec: ExperimentSpec, place: TrainingPlace) -> None:
+    def __init__(self, inputs: TrainingInputs, spec: ExperimentSpec, place: TrainingPosition) -> None:
         super().__init__()
         self.inputs = inputs
         self.spec = spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mal.checkpoint.load import Checkpoint, TrainingPlace, load_checkpoint
+from mal.checkpoint.load import Checkpoint, TrainingPosition, load_checkpoint
 from mal.checkpoint.matching import load_matching, require_numbers
 from mal.checkpoint.recognition import complete_spec_from_checkpoint
 from mal.config.schema import ExperimentSpec, resolve_encryption_key
@@ -17,7 +17,7 @@ from mal.models.hub import fetch_hub_weights
 from mal.models.network import MaskNetwork
 from mal.training.checkpoint_files import LATEST_NAME
 
-FROM_THE_START = TrainingPlace(epoch=0, num_batches=0)
+FROM_THE_START = TrainingPosition(epoch=0, num_batches=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class StartingPoint:
     student: MaskNetwork
     teacher: MaskNetwork
     resume_from: Path | None
-    place: TrainingPlace
+    place: TrainingPosition
     steps_done: int
     warning: str | None = None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from mal.checkpoint.encryption import require_cryptography
 from mal.coco.boxes import Box
 from mal.coco.coco_file import CocoFile
-from mal.coco.ground_truth import GroundTruth, why_none
+from mal.coco.ground_truth import GroundTruth, explain_missing_masks
 from mal.coco.notes import RecordNote
 from mal.coco.statistics import absent_categories
 from mal.config.schema import ExperimentSpec, resolve_encryption_key
@@ -20,7 +20,7 @@ from mal.data.train_dataset import BoxCropDataset
 from mal.errors import UserError
 from mal.metrics.evaluator import Evaluator
 from mal.models.from_spec import postprocess_options
-from mal.paths import place
+from mal.paths import to_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _validation(spec: ExperimentSpec) -> AnnotatedImages | None:
         for make_line in (source.turned_line, source.dim_line):
             tell(partial(_line_of_validation, make_line))
         return source
-    why = why_none(source.coco, truth)
+    why = explain_missing_masks(source.coco, truth)
     console.print(f"no validation: {source.coco.path} holds no masks to compare with{why}")
     return None
 
@@ -161,7 +161,7 @@ def _same_file(spec: ExperimentSpec) -> str | None:
     dataset = spec.dataset
     if not dataset.train_ann_path or not dataset.val_ann_path:
         return None
-    if place(dataset.train_ann_path).resolve() != place(dataset.val_ann_path).resolve():
+    if to_path(dataset.train_ann_path).resolve() != to_path(dataset.val_ann_path).resolve():
         return None
     return (
         f"dataset.train_ann_path and dataset.val_ann_path are one file ({dataset.train_ann_path}): the validation tells"

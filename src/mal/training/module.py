@@ -20,7 +20,7 @@ from mal.data.label_dataset import CropBatch
 from mal.data.train_dataset import TrainBatch
 from mal.losses import batch_losses, warm_up_factor
 from mal.metrics.evaluator import Evaluator
-from mal.models.activation_checkpointing import recompute_blocks
+from mal.models.activation_checkpointing import checkpoint_activations
 from mal.models.ema import update_teacher
 from mal.models.from_spec import mean_field_settings, prediction_mode
 from mal.models.network import MaskNetwork
@@ -104,7 +104,7 @@ class MalModule(LightningModule):
         self._mode = prediction_mode(spec, spec.evaluate)
         self.last_scores: dict[str, float] = {}
         if spec.model.activation_checkpoint:
-            recompute_blocks(student.backbone)
+            checkpoint_activations(student.backbone)
 
     def train(self, mode: bool = True) -> MalModule:
         """Switch the student to training mode; the teacher always stays in eval mode."""

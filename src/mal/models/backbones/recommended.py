@@ -83,12 +83,12 @@ TIMM = (
 def recommended_tables() -> str:
     """Both lists as Markdown, the end of docs/backbones.md."""
     return (
-        f"## The public names\n\n{_table(PUBLIC)}\n"
-        f"## From timm\n\nEach of these has weights on the hub (`pretrained`).\n\n{_table(TIMM)}"
+        f"## The public names\n\n{_markdown_table(PUBLIC)}\n"
+        f"## From timm\n\nEach of these has weights on the hub (`pretrained`).\n\n{_markdown_table(TIMM)}"
     )
 
 
-def _table(backbones: tuple[Recommended, ...]) -> str:
+def _markdown_table(backbones: tuple[Recommended, ...]) -> str:
     rows = [
         f"| `{one.arch}` | {one.stride} | {one.width} | {one.parameters:.1f} M | {one.license} | {one.needs or '–'} |"
         for one in backbones
