@@ -350,8 +350,8 @@ def _check_export(network: OnnxNetwork, crop: CropSettings, mode: PredictionMode
         )
     if mode.network != network.network_name:
         raise UserError(
-            f"{network.path}: holds the {network.network_name} network, but the {mode.network} is asked for; export that"
-            f" one, or ask for the {network.network_name} (--network, use_teacher_test, use_mixed_model_test)"
+            f"{network.path}: holds the {network.network_name} network, but the {mode.network} is asked for; export"
+            f" that one, or ask for the {network.network_name} (--network, use_teacher_test, use_mixed_model_test)"
         )
     if crop.crop_size != network.crop_size:
         raise UserError(

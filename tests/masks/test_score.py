@@ -60,7 +60,7 @@ def test_every_part_lies_between_0_and_1(prob, pixels, inside):
     assert 0 < combine_features(ScoreFeatures(*parts)) < 1
 
 
-@given(shares, shares, shares, st.sampled_from(["belief", "edges", "colours"]), shares)
+@given(shares, shares, shares, st.sampled_from(["confidence", "edges", "colors"]), shares)
 def test_the_score_rises_with_each_part(confidence, edges, colors, name, more):
     parts = ScoreFeatures(confidence, edges, colors)
     better = replace(parts, **{name: max(more, getattr(parts, name))})
