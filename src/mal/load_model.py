@@ -68,14 +68,14 @@ def load_model(path: Path, spec: ExperimentSpec, *, encryption_key: str | None =
     return LoadedModel(found, *build_networks(found.spec, checkpoint), settings)
 
 
-def _export_settings(network_name: Network) -> dict[str, Any]:
+def _export_settings(name: Network) -> dict[str, Any]:
     """The settings that are fixed in an exported graph, which is a single network."""
     choices = {
-        "use_mixed_model_test": network_name == "mixed",
-        "use_teacher_test": network_name == "teacher",
+        "use_mixed_model_test": name == "mixed",
+        "use_teacher_test": name == "teacher",
         "profile": "exact",
     }
-    return {f"{task}.{name}": value for task in ("evaluate", "inference") for name, value in choices.items()}
+    return {f"{task}.{key}": value for task in ("evaluate", "inference") for key, value in choices.items()}
 
 
 def build_networks(spec: ExperimentSpec, checkpoint: Checkpoint) -> tuple[MaskNetwork, MaskNetwork]:

@@ -1,4 +1,4 @@
-"""The training losses: MIL from boxes (dice of projections) and CRF from the mean field's targets."""
+"""Training losses: multiple-instance (MIL) loss of box projections, and CRF loss."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class MeanFieldSettings:
 
 @torch.no_grad()
 def refined_mask(image: Tensor, prob: Tensor, box_mask: Tensor, settings: MeanFieldSettings) -> Tensor:
-    """Refine soft probabilities to a mask by mean field.
+    """Refine probabilities with the mean field and threshold them to a mask.
 
     Args:
         image: (B, 3, H, W) float, normalized colors.
@@ -112,7 +112,7 @@ def batch_losses(
     *,
     crf_size_ratio: int = 1,
 ) -> BatchLosses:
-    """Losses of a batch from the logits of both networks.
+    """Compute both losses of a batch from the logits of student and teacher.
 
     Args:
         student_logits: (B, 1, h, w), with gradient.

@@ -1,1 +1,1 @@
-"""Checkpoint files: written whole or not at all, read without executing anything in them."""
+"""Checkpoint files: written atomically, read without executing anything in them."""

@@ -30,7 +30,7 @@ def write_converted(
         checkpoint: as read.
         spec: saved with them, so that the file explains itself.
         path: its suffix decides the format.
-        networks: which of the two to write; a file that holds only one gives that one under the name asked for.
+        networks: which of the two to write; if the file has only one, it is written under the requested name.
         half: round floats to 16 bit.
         encryption_key: with one a ``.pth`` file is encrypted.
 

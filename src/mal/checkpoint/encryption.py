@@ -1,12 +1,12 @@
 """Encrypted files: AES-256-GCM in chunks, the key made from a password by scrypt.
 
-header   magic and version, cost of scrypt, bytes in a block, salt, nonce prefix, key check, checksum
+    header   magic and version, cost of scrypt, bytes in a block, salt, nonce prefix, key check, checksum
     blocks   each as long as its content and 16 bytes more; the last one may be shorter
 
-Each block is sealed under a nonce of the file's prefix, its number and whether it is the last, with the whole header as
+The nonce of a block is made of the file's prefix, the block's number and whether it is the last; the whole header is
 associated data: the STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizár, "Online Authenticated-Encryption and its
-Nonce-Reuse Misuse-Resistance", 2015). So blocks that are changed, swapped, left out or added are found. The key check
-tells a wrong password from a damaged file; the checksum tells a damaged header from a wrong password.
+Nonce-Reuse Misuse-Resistance", 2015). So changed, swapped, missing and added blocks are detected. The key check
+distinguishes a wrong password from a damaged file, the checksum a damaged header from a wrong password.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LARGEST_LOG2_COST, _LARGEST_BLOCK = 20, 2**26  # a gibibyte, and 64 mebibytes: 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """What a file says in clear, and what follows from it and the password.
+    """The unencrypted header of a file, and the cipher derived from it and the password.
 
     Attributes:
         raw: its bytes.
@@ -62,12 +62,12 @@ class _Header:
 
 
 class EncryptingWriter:
-    """Encrypts what is written to it and passes it on to a file, block by block.
+    """A writer that encrypts its input block by block into a file.
 
     Args:
         file: open for writing.
         password: any text.
-        block_bytes: content of a block; that many bytes are held back at most.
+        block_bytes: content of a block; at most so many bytes are buffered.
         log2_cost: binary logarithm of scrypt's cost.
     """
 
@@ -107,7 +107,7 @@ class EncryptingWriter:
 
 
 class DecryptingReader(io.RawIOBase):
-    """The content of an encrypted file, for reading and seeking; one block of it is held at a time.
+    """A seekable reader of an encrypted file; buffers one decrypted block.
 
     Args:
         file: open for reading; may be closed only after this reader.
@@ -163,7 +163,7 @@ class DecryptingReader(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Buffer) -> int:
-        """Fill a buffer, all of it unless the content ends before; returns the number of bytes."""
+        """Fill a buffer, completely unless the content ends; returns the number of bytes."""
         view = memoryview(buffer).cast("B")
         filled = 0
         while filled < len(view) and self._position < self._size:
@@ -223,7 +223,7 @@ def require_cryptography(path: Path | None = None) -> None:
 
 
 def is_encrypted(file: IO[bytes]) -> bool:
-    """Whether a file begins as ours do; it is left at its beginning."""
+    """Whether a file is encrypted by this module; rewinds the file."""
     file.seek(0)
     start = file.read(len(_FAMILY))
     file.seek(0)
@@ -265,7 +265,7 @@ def _cipher(key: bytes) -> AESGCM:
 
 
 def _keys(password: str, salt: bytes, log2_cost: int) -> tuple[bytes, bytes]:
-    """The key of the blocks and that of the key check."""
+    """Derive the keys for the blocks and for the key check."""
     from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
     scrypt = Scrypt(salt=salt, length=2 * _KEY_BYTES, n=2**log2_cost, r=_SCRYPT_R, p=_SCRYPT_P)

@@ -1,7 +1,7 @@
-"""A checkpoint's bytes, checked by digest or by decryption before anything in them is used.
+"""Verify checkpoint files, by digest or by decryption, before anything in them is used.
 
-PyTorch's checkpoints are zip archives. Every reader of them skips the comment, so a file with a digest is as readable
-for other programs as one without.
+PyTorch's checkpoints are zip archives. The digest lies in the zip comment, which every reader skips, so other programs
+can read the file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _READ_BYTES = 2**20
 
 
 class DigestWriter:
-    """Passes an archive on to a file while it is written, and ends it with its digest.
+    """A writer that passes an archive on to a file and appends its digest.
 
     Args:
         file: open for writing.
@@ -78,9 +78,9 @@ def has_digest(file: IO[bytes]) -> bool:
 
 
 def digest_is_wrong(file: IO[bytes]) -> bool:
-    """Whether a file is another than the one that its digest was made of; False where it has none.
+    """Whether the content of a file does not match its digest; False without a digest.
 
-    The file is read once, in pieces, and left at its beginning.
+    Reads the file once, in pieces, and rewinds it.
     """
     stated = _stated(file)
     if stated is None:
@@ -105,14 +105,14 @@ def _stated(file: IO[bytes]) -> str | None:
 
 
 Seal = Literal["sha256", "aes-256-gcm"]
-"""How a file shows that it is as it was written."""
+"""How the integrity of a file is verified."""
 
 
 @contextmanager
 def sealed_writing(file: IO[bytes], encryption_key: str | None) -> Iterator[IO[bytes]]:
     """Write a zip archive to a file: encrypted where there is a key, else with its digest.
 
-    It is complete only where the block ends without an error.
+    The file is complete only if the block ends without an error.
     """
     writer = EncryptingWriter(file, encryption_key) if encryption_key else DigestWriter(file)
     yield cast("IO[bytes]", writer)
@@ -121,9 +121,9 @@ def sealed_writing(file: IO[bytes], encryption_key: str | None) -> Iterator[IO[b
 
 @contextmanager
 def checked_reading(path: Path, encryption_key: str | None) -> Iterator[IO[bytes]]:
-    """Open a file that is encrypted, carries a digest, or neither, for reading what was written to it.
+    """Verify a file and open it for reading, whether it is encrypted, has a digest, or neither.
 
-    It is read once for the check, in pieces; nothing in clear is written anywhere.
+    Verification reads the file once, in pieces; no decrypted data is written anywhere.
 
     Raises:
         UserError: it cannot be opened.
@@ -138,7 +138,7 @@ def checked_reading(path: Path, encryption_key: str | None) -> Iterator[IO[bytes
 
 
 def read_seal(path: Path) -> Seal | None:
-    """What a file carries to be checked by; whether that is right, reading it tells."""
+    """Read how a file can be verified, without verifying it; None if it cannot."""
     if path.suffix == SUFFIX:
         return "sha256" if has_safetensors_digest(path) else None
     with path.open("rb") as file:

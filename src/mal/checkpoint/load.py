@@ -1,4 +1,4 @@
-"""Read a checkpoint of any known origin, once and completely."""
+"""Load a checkpoint of any known origin: spec, networks, training state."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _WRAPPERS = ("module.", "model.", "_orig_mod.")  # what parallel training and co
 
 @dataclass(frozen=True, slots=True)
 class TrainingPosition:
-    """Where a training run goes on.
+    """Where a training run resumes.
 
     Attributes:
-        epoch: the epoch to go on with, 0 for the first.
-        num_batches: batches of it that each process has done.
+        epoch: the epoch to resume in, from 0.
+        num_batches: batches of it that each rank has done.
     """
 
     epoch: int
@@ -38,13 +38,13 @@ class TrainingPosition:
 
 @dataclass(frozen=True, slots=True)
 class TrainingState:
-    """What a file says about the run that wrote it; all may be absent.
+    """State of the run that wrote a file; each field may be absent.
 
     Attributes:
         epoch: the epoch that it was written in, from 0.
-        global_step: optimiser steps done.
-        place: where the run goes on; None for files that no run can go on from.
-        metrics: what the last validation before it found, by name.
+        global_step: optimizer steps done.
+        place: where the run resumes; None if no run can resume from the file.
+        metrics: of the last validation before it was written, by name.
     """
 
     epoch: int | None
@@ -55,17 +55,16 @@ class TrainingState:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a file holds.
+    """A loaded checkpoint.
 
     Attributes:
         path: the file.
-        spec: ours holds the one that it was trained with. Of another program's file those fields of the section
-            ``model`` are set that names and shapes of its tensors tell; a released backbone tells its ``arch`` alone,
-            and a file that is not recognised nothing.
-        student, teacher: tensors of the networks by name; both are the one that a file has, where it has one only, and
-            those of a released backbone lie under ``backbone.``.
-        holds: ``student``, ``teacher`` or both; else ``network`` or ``backbone``.
-        origin: who made it.
+        spec: the training spec of our own files. For files of other programs, the ``model`` fields that follow from
+            names and shapes of tensors; for a released backbone ``arch`` only; empty if the file is not recognized.
+        student, teacher: tensors of the networks by name; the same for both if the file has only one network. Tensors
+            of a released backbone lie under ``backbone.``.
+        network_names: ``student``, ``teacher`` or both; else ``network`` or ``backbone``.
+        origin: the program or release that wrote it.
         training: the state of its run.
     """
 
@@ -79,7 +78,7 @@ class Checkpoint:
 
     @property
     def stem(self) -> Literal["patch", "conv"] | None:
-        """Which stem the weights have; None when they hold none."""
+        """The stem of the weights; None if they have none."""
         names = [name for name in self.student if ".patch_embed.proj." in f".{name}"]
         if not names:
             return None
@@ -87,16 +86,16 @@ class Checkpoint:
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors, those of student and teacher under these names."""
+        """All tensors of the file, with the name of their network as prefix."""
         networks = {"student": self.student, "teacher": self.teacher}
         named = {f"{name}.{key}": value for name in self.network_names for key, value in networks.get(name, {}).items()}
         return named or self.student
 
     def network_spec(self) -> ExperimentSpec:
-        """The spec of a file that says which network it holds.
+        """The spec, if it determines the network.
 
         Raises:
-            UserError: it does not, or holds a backbone only.
+            UserError: it does not, or the file has a backbone only.
         """
         is_known = "arch" in self.spec.model.model_fields_set and has_heads(self.student)
         if self.origin != OURS and not is_known:
@@ -129,7 +128,7 @@ def load_checkpoint(path: Path, encryption_key: str | None = None) -> Checkpoint
 
 
 def has_heads(network: Mapping[str, Tensor]) -> bool:
-    """Whether these tensors make masks, rather than a backbone's features alone."""
+    """Whether the tensors include the mask heads, not only a backbone."""
     return any(name.startswith(HEADS) for name in network)
 
 
@@ -165,14 +164,14 @@ def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _with_last_norm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A fine-tuned MAE has its last norm behind the mean of the tokens, under a name of its own."""
+    """Rename the last norm of a fine-tuned MAE, which lies after the mean of the tokens under another name."""
     if "backbone.norm.weight" in tensors:
         return tensors
     return {name.replace("backbone.fc_norm.", "backbone.norm."): value for name, value in tensors.items()}
 
 
 def _settings(content: dict[str, Any]) -> dict[str, Any]:
-    """Lightning's key, or that of training scripts which save their arguments."""
+    """Settings under Lightning's key, or under that of scripts that save their arguments."""
     for key in ("hyper_parameters", "args"):
         if isinstance(content.get(key), dict):
             return content[key]
@@ -184,7 +183,7 @@ def _count(content: dict[str, Any], key: str) -> int | None:
 
 
 def _metrics(content: dict[str, Any]) -> dict[str, float]:
-    """Our own, or the scores that Lightning's checkpoint callbacks watched."""
+    """Our own metrics, or the scores monitored by Lightning's checkpoint callbacks."""
     found = content.get("metrics")
     metrics = dict(found) if isinstance(found, dict) else {}
     callbacks = content.get("callbacks")
@@ -201,7 +200,7 @@ def _finite_number(value: Any) -> float | None:
 
 
 def _read_training_position(content: dict[str, Any]) -> TrainingPosition | None:
-    """What the trainer's own counters say; "epoch" alone does not tell an epoch's middle from its end."""
+    """Read the trainer's own counters; "epoch" alone does not distinguish the middle of an epoch from its end."""
     try:
         return TrainingPosition(*epochs_and_batches_done(content))
     except (KeyError, TypeError):

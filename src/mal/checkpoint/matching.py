@@ -1,4 +1,4 @@
-"""Load tensors into a network, all of them or those that fit; refuse those that are not finite numbers."""
+"""Load tensors into a network, exactly or where they match; refuse NaN and infinite weights."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _WEIGHTS = ("weight", "bias")
 
 
 def find_fault(tensor: Tensor, wanted: torch.dtype = torch.float32) -> str | None:
-    """What is wrong with a weight, as the end of a sentence about it; None where nothing is.
+    """Find out why a tensor cannot be a weight; the end of a sentence about it, None if it can.
 
     Args:
         tensor: of a file, of any shape.
-        wanted: what a network will hold it as.
+        wanted: dtype in the network.
     """
     if tensor.is_complex():
         return f"holds complex numbers ({_dtype(tensor)})"
@@ -40,13 +40,12 @@ def find_fault(tensor: Tensor, wanted: torch.dtype = torch.float32) -> str | Non
 
 
 def require_numbers(tensors: Mapping[str, Tensor], path: Path, own: Mapping[str, Tensor] | None = None) -> None:
-    """Nothing, where every tensor can be a weight.
+    """Check that every tensor can be a weight.
 
     Args:
         tensors: of a file, by name.
         path: the file.
-        own: what a network has under the same names, which decides what is wanted; None wants what
-            `find_tensor_faults` does.
+        own: the network's tensors of the same names, which give the dtypes; None checks as `find_tensor_faults` does.
 
     Raises:
         UserError: one cannot; the file and the tensor are named.
@@ -63,7 +62,7 @@ def require_numbers(tensors: Mapping[str, Tensor], path: Path, own: Mapping[str,
 
 
 def find_tensor_faults(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """What is wrong with the tensors of a file, by name."""
+    """Find the tensors that cannot be weights: name and reason."""
     found = {
         name: find_fault(value)
         for name, value in tensors.items()
@@ -76,13 +75,13 @@ def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-# Of a released backbone, what no feature map depends on: classifiers, MAE's decoder, DeiT's second token.
+# Tensors of released backbones that no feature map uses: classifiers, MAE's decoder, DeiT's second token.
 _UNUSED = ("backbone.head", "backbone.decoder", "backbone.mask_token", "backbone.dist_token", "backbone.fc_norm.")
 
 
 @dataclass(frozen=True, slots=True)
 class MatchReport:
-    """What of a file came into a network, by tensor names."""
+    """Which tensors of a file were loaded into a network, by name."""
 
     matched: list[str]
     missing: list[str]
@@ -115,7 +114,7 @@ def load_exactly(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> 
 
 
 def load_matching(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> MatchReport:
-    """Fill what fits, keep the rest as it is; a position embedding of another grid is resized.
+    """Load the tensors that match by name and shape, keep the rest; resizes position embeddings.
 
     Raises:
         UserError: nothing of the backbone fits, or what fits holds what are no finite numbers.

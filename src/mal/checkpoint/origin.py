@@ -17,7 +17,7 @@ class CheckpointOrigin:
 
     Attributes:
         name: the program or release.
-        licence: one sentence; a hint, for the terms that came with the file decide.
+        license: one sentence; a hint only, the terms that came with the file decide.
     """
 
     name: str
@@ -44,11 +44,11 @@ UNKNOWN = CheckpointOrigin("unknown", "see the terms that came with it")
 def recognize_origin(
     network: Mapping[str, Tensor], model: ModelConfig, settings: Mapping[str, Any], *, whole: bool
 ) -> CheckpointOrigin:
-    """The most likely origin of a file that is not ours, by what is in it.
+    """Recognize the most likely origin of a file of another program by its content.
 
     Args:
         network: tensors by name, a backbone's under ``backbone.``.
-        model: what was recognised of it is set.
+        model: with the recognized fields set.
         settings: what the program saved as the settings of its run.
         whole: whether the network has heads.
     """

@@ -21,7 +21,7 @@ SCALE_FIELDS = ("not_adjust_scale", "mask_scale_ratio_pre", "mask_scale_ratio")
 
 
 def recognized_spec(tensors: Mapping[str, Tensor], settings: Mapping[str, Any], *, whole: bool) -> ExperimentSpec:
-    """A spec in which only those fields of the network are set that a file of another program tells.
+    """Make a spec with only the ``model`` fields that can be recognized in a file of another program.
 
     Args:
         tensors: of one network, the backbone's under ``backbone.``.
@@ -38,7 +38,7 @@ def recognized_spec(tensors: Mapping[str, Tensor], settings: Mapping[str, Any], 
 
 
 def recognized_arch(tensors: Mapping[str, Tensor]) -> str | None:
-    """The backbone, by the name that ``model.arch`` gives it; None for one that has no such name.
+    """Recognize the backbone; returns its name in ``model.arch``, None if it has none.
 
     Args:
         tensors: of one network, the backbone's under ``backbone.``.
@@ -60,7 +60,7 @@ def recognized_arch(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def recognized_model(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The fields of the ``model`` section that names and shapes tell; none of a backbone without a name.
+    """Recognize the ``model`` fields from names and shapes of tensors; empty for an unknown backbone.
 
     Args:
         tensors: of one network, heads included.
@@ -84,7 +84,7 @@ def recognized_model(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _stated_scales(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The public programs keep these beside their other settings, in a section, or in one more namespace."""
+    """Read the scale fields; public programs keep them at the top, in a section, or in a nested namespace."""
     fields = ModelConfig.model_fields
     places = [settings, *(value for value in settings.values() if isinstance(value, dict))]
     stated = {key: place[key] for place in places for key in SCALE_FIELDS if key in place}
@@ -92,13 +92,13 @@ def _stated_scales(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _count(names: Iterable[str], prefix: str) -> int:
-    """How many modules a list holds."""
+    """Number of modules in a module list."""
     found = (re.match(r"\d+", name.removeprefix(prefix)) for name in names if name.startswith(prefix))
     return max((int(index[0]) + 1 for index in found if index), default=0)
 
 
 def _is_plain_vit(tensors: Mapping[str, Tensor]) -> bool:
-    """Without what later ones add: scaled branches, register tokens."""
+    """Whether it is a plain ViT, without scaled branches and register tokens."""
     return "backbone.blocks.0.attn.qkv.bias" in tensors and "backbone.blocks.0.ls1.gamma" not in tensors
 
 
@@ -120,13 +120,13 @@ SHAPE_FIELDS = (
 def complete_spec_from_checkpoint(
     spec: ExperimentSpec, own: ExperimentSpec, path: Path, *, must_agree: Collection[str] = SHAPE_FIELDS
 ) -> ExperimentSpec:
-    """The spec with the checkpoint's values in the ``model`` fields that were not given.
+    """Fill in the ``model`` fields that the user did not set from the checkpoint.
 
     Args:
         spec: as the user gave it.
         own: of the checkpoint, see `mal.checkpoint.load.Checkpoint`.
         path: its file.
-        must_agree: fields that may not contradict the checkpoint where they are given.
+        must_agree: fields that may not contradict the checkpoint if set.
 
     Raises:
         UserError: one does.
@@ -144,7 +144,7 @@ def complete_spec_from_checkpoint(
 
 
 def read_model_fields(held: ExperimentSpec) -> dict[str, Any]:
-    """The ``model`` fields that a checkpoint's spec tells about its network."""
+    """Read the ``model`` fields that are set in a checkpoint's spec."""
     known = held.model.model_fields_set
     return {key: getattr(held.model, key) for key in (*SHAPE_FIELDS, *SCALE_FIELDS) if key in known}
 

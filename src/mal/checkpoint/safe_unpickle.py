@@ -1,7 +1,7 @@
-"""Foreign objects inside a checkpoint, read as plain values without running their code.
+"""Unpickle foreign objects in checkpoints as plain data, without running their code.
 
-A pickle names a class and says how to rebuild an object of it. Here each name on a short list is answered with an empty
-class of our own, which keeps what it is given and does nothing; torch's reader refuses every other name.
+A pickle names classes to instantiate. Each name on an allow-list is replaced by a stub class that stores its arguments
+and does nothing else; torch's weights-only reader refuses every other name.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LEGACY_PICKLES = 5  # magic number, protocol, machine, content, storage keys
 
 
 class PickleStub:
-    """An object of a foreign class: what it was made with, and the state that it was given.
+    """Stub for an object of a foreign class: stores its arguments and state.
 
     Attributes:
         origin: full name of the foreign class.
@@ -63,10 +63,9 @@ class PickleStub:
 
 
 def allowed_globals(file: IO[bytes]) -> list[Any]:
-    """What each listed name that a file asks for is answered with, for :class:`torch.serialization.safe_globals`.
+    """Make stubs for the allowed names in a file, for :class:`torch.serialization.safe_globals`.
 
-    Names that are not on the list are left to torch's own reader, which refuses them. The file is
-    left at its beginning.
+    Other names are left to torch's reader, which refuses them. Rewinds the file.
     """
     names = _list_globals_needed(file)
     file.seek(0)
@@ -74,15 +73,15 @@ def allowed_globals(file: IO[bytes]) -> list[Any]:
 
 
 def to_plain_data(value: Any) -> Any:
-    """The value with foreign containers as dicts and lists, paths as texts, and other foreign objects as None.
+    """Convert foreign containers to dicts and lists, paths to strings, other foreign objects to None.
 
-    Each object is visited once, however often it is in others: a small file can hold one 2^40 times.
+    Each object is visited once, however often it is shared: a small file can refer to one 2^40 times.
     """
     return _convert(value, {})
 
 
 def _convert(value: Any, seen: dict[int, tuple[Any, Any]]) -> Any:
-    """As `plain`; ``seen`` holds by its id what was visited, and what it became."""
+    """As `to_plain_data`; ``seen`` maps the id of a visited object to the object and its result."""
     if id(value) in seen:  # containers may contain each other
         return seen[id(value)][1]
     if isinstance(value, PickleStub):
@@ -105,7 +104,7 @@ def _convert(value: Any, seen: dict[int, tuple[Any, Any]]) -> Any:
 
 
 def _content(value: PickleStub) -> Any:
-    """What of a foreign object is worth keeping."""
+    """The part of a foreign object that is kept."""
     if value.origin.startswith("pathlib."):
         return str(PurePosixPath(*map(str, value.args)))
     state = value.state if isinstance(value.state, dict) else {}
@@ -162,7 +161,7 @@ def _list_globals_needed(file: IO[bytes]) -> set[str]:
 
 
 def _names_in_pickle(file: IO[bytes]) -> Iterator[str]:
-    """Reads to the pickle's end and executes none of it."""
+    """Scan one pickle to its end without executing it."""
     for opcode, argument, _ in pickletools.genops(file):
         if opcode.name == "GLOBAL":
             module, name = str(argument).split(" ", 1)

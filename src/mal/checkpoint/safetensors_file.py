@@ -22,7 +22,7 @@ DIGEST_KEY = "mal_sha256"
 
 
 def write_safetensors(tensors: dict[str, Tensor], about: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint whole or not at all, with a digest of everything in it.
+    """Write a checkpoint atomically, with a digest of its content.
 
     Args:
         tensors: by full name.
@@ -42,10 +42,10 @@ def write_safetensors(tensors: dict[str, Tensor], about: dict[str, Any], path: P
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
-    """The tensors of a file by name; of one that `write_safetensors` made, the whole checkpoint.
+    """Read the tensors of a file by name; for files of `write_safetensors`, the whole checkpoint.
 
     Raises:
-        DamagedFile: the file carries a digest, and it is that of something else.
+        DamagedFile: the content does not match the digest.
     """
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- not a dict
@@ -78,7 +78,7 @@ def _digest(tensors: Mapping[str, Tensor], about: str) -> str:
 
 
 def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors that share memory, as those of student and teacher may, get their own: the format asks for it."""
+    """Copy tensors that share memory, as student and teacher may; the format requires it."""
     owners: dict[int, str] = {}
     return {
         name: tensor.contiguous() if owners.setdefault(tensor.data_ptr(), name) == name else tensor.clone()

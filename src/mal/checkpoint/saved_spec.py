@@ -1,4 +1,4 @@
-"""The spec inside a checkpoint."""
+"""Save the spec in a checkpoint, and read it back."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _FREE_TO_CHANGE = ("teacher_momentum", "vit_dpr", "pretrained", "activation_chec
 
 
 def saved_spec(spec: ExperimentSpec, stem: str | None) -> dict[str, Any]:
-    """The spec as plain values, secrets left out; where the stem is a choice, it is the one that was built.
+    """Convert a spec to plain values without secrets; an automatic stem becomes the one that was built.
 
-    A text that came from the environment is saved as its reference; numbers and choices are saved, and what names the
-    network, since a reference would not be one of them when the checkpoint is read.
+    Text from environment variables is saved as a reference. Numbers, choices and the fields that define the network are
+    saved as values, because a reference would not be valid when the checkpoint is read.
     """
     values = stored_values(spec, is_stored=_is_free_text)
     if stem is not None:
@@ -53,7 +53,7 @@ def spec_from_saved(values: Mapping[str, Any], path: Path) -> ExperimentSpec:
 
 
 def require_same_model(saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
-    """Check that a checkpoint belongs to the network that is about to take it.
+    """Check that a checkpoint matches the network that loads it.
 
     Raises:
         UserError: a field of the ``model`` section differs that decides the network's shape.

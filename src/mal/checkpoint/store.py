@@ -19,7 +19,7 @@ from mal.files import atomic_file, cannot_write, disk_error, sync_folder
 
 
 def link_atomically(source: Path, target: Path) -> None:
-    """Make ``target`` another name of the file ``source``; a copy where the file system has no links.
+    """Hard-link ``target`` to ``source``, atomically; copies if the file system has no hard links.
 
     Raises:
         UserError: neither can be written.
@@ -40,11 +40,11 @@ def link_atomically(source: Path, target: Path) -> None:
 
 
 def read_tensors(path: Path, encryption_key: str | None = None) -> dict[str, Any]:
-    """The content of a ``.pth``, ``.ckpt``, ``.pt`` or ``.safetensors`` file, on the CPU.
+    """Read a ``.pth``, ``.ckpt``, ``.pt`` or ``.safetensors`` file on the CPU.
 
-    Only tensors and plain values are read. What Lightning, argparse and OmegaConf leave in a file comes as plain values
-    too; a file that asks for anything else is refused, and nothing in any file is executed. What `write_checkpoint`
-    wrote is checked before it is used.
+    Reads tensors and plain values only. Objects of Lightning, argparse and OmegaConf are converted to plain values;
+    files with other objects are refused, and nothing in a file is executed. Files of `write_checkpoint` are verified
+    before they are used.
 
     Args:
         path: the file.
@@ -85,9 +85,9 @@ def _read_pickle(file: IO[bytes]) -> Any:
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path, encryption_key: str | None = None) -> None:
-    """Write a checkpoint whole or not at all: with its digest, or encrypted where there is a key.
+    """Write a checkpoint atomically, with its digest; with a key, encrypted.
 
-    Nothing in clear is written where there is a key, not even for a moment.
+    With a key, no unencrypted data is ever written.
 
     Raises:
         UserError: the file cannot be written.

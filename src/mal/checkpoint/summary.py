@@ -1,4 +1,4 @@
-"""What a checkpoint holds, for people: origin, license, network, metrics."""
+"""Summarize a checkpoint: origin, license, network, metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch
 
 
 def checkpoint_summary(path: Path, encryption_key: str | None = None) -> dict[str, Any]:
-    """The facts about a file, as plain values; those that it does not tell are None.
+    """Summarize a checkpoint as plain values; unknown ones are None.
 
     Returns:
         ``file``, ``file_bytes``, ``origin``, ``licence``, ``holds`` (names of networks, or ``backbone``), ``arch``,

@@ -1,1 +1,1 @@
-"""COCO files: read in parts, checked record by record, turned into boxes; every record ends as a box or in a note."""
+"""Read and check COCO files; each annotation becomes a box or gets a note."""

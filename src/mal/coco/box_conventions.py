@@ -1,6 +1,6 @@
-"""Whether the boxes of a file look like something else than x, y, width and height in pixels.
+"""Detect boxes that do not look like x, y, width, height in pixels: corners, shares or per cent.
 
-Nothing is converted: honest files of small boxes exist. What is told is what a person would count by hand.
+Nothing is converted, because valid files of small boxes exist. The warning gives counts that a person can check.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy.typing as npt
 Convention = Literal["corners", "shares", "percent"]
 Floats = npt.NDArray[np.float64]
 
-_REACH = 0.05  # of a side, out of the image: a careless hand draws over the border, but not so far
+_REACH = 0.05  # of a side, out of the image: annotators draw over the border, but not so far
 _DECISIVE_SHARE = 0.1
 _SHARE_OF_ODD = 0.02  # boxes that are damaged, in a file of another convention
 _ROUNDING = 1e-3  # writers round shares to three decimals or more
 _HUNDRED = 100.5
-_LARGE_SIDE = 200  # pixels: an honest box in the middle of so large an image reaches beyond 100
+_LARGE_SIDE = 200  # pixels: a valid box in the middle of so large an image reaches beyond 100
 _LARGE_SIDE_OF_CORNERS = 300  # pixels: likewise, its x is above its width if that is up to 100
 _LEAST_BOXES = 5
 _SPREAD = 50.0  # per cent that boxes reach at least; those of one corner of a picture do not
@@ -28,13 +28,13 @@ _MAX_CHANCE = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class BoxSuspicion:
-    """What boxes look like.
+    """The convention that boxes seem to follow, with the counts.
 
     Attributes:
         convention: x0 y0 x1 y1 in pixels; shares of the image's sides, 0..1; or per cent of them.
-        boxes: how many boxes say so.
-        against: how many boxes say the contrary.
-        of: how many boxes there are.
+        boxes: number of boxes that fit it.
+        against: number of boxes that contradict it.
+        of: number of all boxes.
     """
 
     convention: Convention
@@ -62,13 +62,13 @@ class BoxSuspicion:
 
 
 def suspicion(xywh: Floats, sizes: Floats | npt.NDArray[np.int64]) -> BoxSuspicion | None:
-    """What boxes look like if not like x, y, width and height in pixels; None where they are beyond suspicion.
+    """Detect another convention than x, y, width, height in pixels; None if the boxes look right.
 
     - Shares: more than a tenth of the boxes have four numbers within 0..1.
     - Corners: more than a tenth of the boxes reach out of their image by more than a twentieth of its side, while at
       most one in fifty is no box within its image as two corners.
     - Per cent: at most one in fifty boxes of large images reaches beyond 100, as x, y, width, height or as two corners;
-      some reach beyond 50 each way; and that so many honest boxes, at least five, lie there by chance is less probable
+      some reach beyond 50 each way; and that so many valid boxes, at least five, lie there by chance is less probable
       than one in ten thousand.
 
     Args:

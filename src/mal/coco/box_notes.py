@@ -1,4 +1,4 @@
-"""Why an annotation is not labeled, or what is odd about its box."""
+"""Check single annotations: notes on boxes that are skipped, failed, passed, clipped or suspect."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from mal.coco.coco_file import CocoFile, category_is_known, is_id, show
 from mal.coco.notes import Action, RecordNote
 from mal.coco.tables import ImageRecord
 
-# Writers round coordinates to two decimals: an overhang below that is no news to the user.
+# Writers round coordinates to two decimals: a smaller overhang is not worth a note.
 ROUNDING = 0.01
 
 
 class _UnusableError(Exception):
-    """Why an annotation cannot be labelled, and whether its image is at fault or the annotation itself."""
+    """An annotation cannot be labeled; says why, and whether the image or the annotation is at fault."""
 
     def __init__(self, reason: str, action: Action = "skipped") -> None:
         super().__init__(reason)
@@ -21,7 +21,7 @@ class _UnusableError(Exception):
 
 
 def find_box_notes(coco: CocoFile, position: int, *, first_position: int) -> list[RecordNote]:
-    """The notes on an annotation, none if it is a sound box.
+    """Find the notes on one annotation; a valid box has none.
 
     Args:
         coco: the file.
@@ -50,7 +50,7 @@ def _note(record: dict[str, Any], position: int, action: Action, reason: str) ->
 
 
 def _oddities(coco: CocoFile, record: dict[str, Any], position: int, first_position: int) -> list[str]:
-    """What is worth a look, although the annotation is used as it is."""
+    """Reasons for "warned" notes; the annotation is still used unchanged."""
     reasons = []
     annotation_id = record.get("id")
     if not is_id(annotation_id):
@@ -71,7 +71,7 @@ def _oddities(coco: CocoFile, record: dict[str, Any], position: int, first_posit
 
 
 def _clipping(record: dict[str, Any], image: ImageRecord) -> str | None:
-    """What is cut off from the box, if it is worth a note."""
+    """Describe what clipping to the image removes; None if it is within rounding."""
     x, y, w, h = _xywh(record)
     if min(x + w, image.width) <= max(x, 0) or min(y + h, image.height) <= max(y, 0):
         raise _UnusableError(f"bbox {show(record['bbox'])} lies outside its image of {_size(image)}")
@@ -97,7 +97,7 @@ def _image(coco: CocoFile, image_id: Any) -> ImageRecord:
 
 
 def _other_type(coco: CocoFile, image_id: int | float | str) -> str:
-    """A hint where the image exists with the other type of id."""
+    """Hint that the image exists under an id of the other type (number or string)."""
     if isinstance(image_id, str):
         twin: Any = int(image_id) if image_id.isdecimal() else None
     else:

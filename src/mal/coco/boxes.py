@@ -1,4 +1,4 @@
-"""From annotations to boxes that can be labeled; every annotation is a box or is named in a note."""
+"""Select the boxes to label or to train on; every other annotation gets a note."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ class Box:
 
     @property
     def area(self) -> float:
-        """Area of the clipped box in pixels of the image, which the size bins go by."""
+        """Area of the clipped box in image pixels; decides its size bin."""
         width, height = self.visible_size
         return width * height
 
 
 class Boxes(Sequence[Box]):
-    """Boxes in arrays; a `Box` is made when it is asked for.
+    """Boxes stored in arrays; a `Box` is created on access.
 
-    A worker process that is forked reads the arrays of its parent, since nobody writes to them.
+    Forked workers share the arrays with the parent process, because they are never written to.
 
     Args:
         annotations: all of the file.
@@ -138,7 +138,7 @@ SizeRule = Literal["thin", "small", "large"]
 
 
 def select_boxes(coco: CocoFile) -> tuple[Boxes, list[RecordNote]]:
-    """Choose what can be labelled.
+    """Select the boxes that can be labeled.
 
     Returns:
         Boxes sorted by image, then by position; and notes: that of `box_suspicion`, then those on records in file
@@ -165,7 +165,7 @@ def select_boxes(coco: CocoFile) -> tuple[Boxes, list[RecordNote]]:
 
 
 def box_suspicion(coco: CocoFile) -> BoxSuspicion | None:
-    """What the boxes of a file look like if not like x, y, width and height in pixels."""
+    """The convention that the boxes seem to follow, if not x, y, width, height in pixels; else None."""
     return suspicion(coco.table.xywh, _image_sizes(coco))
 
 
@@ -206,7 +206,7 @@ def _is_plain_class(category_ids: JsonColumn, coco: CocoFile) -> npt.NDArray[np.
 
 
 def training_boxes(coco: CocoFile, *, min_obj_size: float, max_obj_size: float) -> tuple[Boxes, list[RecordNote]]:
-    """Choose what to train on: `select_boxes`, and only boxes whose visible part is of a sensible size.
+    """Select the boxes to train on: those of `select_boxes` whose visible area is within limits.
 
     Args:
         min_obj_size, max_obj_size: both excluded; square pixels of the visible part, w * h where nothing is cut off.
@@ -234,7 +234,7 @@ def broken_size_rules(boxes: Boxes, *, min_obj_size: float, max_obj_size: float)
 
 
 def size_rules(*, min_obj_size: float, max_obj_size: float) -> dict[SizeRule, str]:
-    """What is wrong with boxes that are not trained on for their size, as the end of a sentence about "they"."""
+    """Rules that exclude boxes by size, each with its text: the end of a sentence about "they"."""
     return {
         "thin": "are at most 2 pixels wide or high",
         "small": f"have an area of at most min_obj_size = {min_obj_size:g} square pixels",

@@ -1,4 +1,4 @@
-"""Read and check a COCO file; problems of single records become notes, never errors."""
+"""Read and check a COCO file; problems in single records become notes, not errors."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Records = JsonRecords | list
 
 
 def parse_document_in_parts(file: JsonFile) -> Any:
-    """The value of a file of any size, in which lists of objects directly below the top level are `JsonRecords`.
+    """Parse a file of any size; lists of objects directly below the top level become `JsonRecords`.
 
-    The records are not parsed yet: who needs to know that they are sound must iterate over them.
+    Records are parsed on access. Iterate over them to find damage.
 
     Raises:
-        UnparsedError: the rest is no JSON.
+        UnparsedError: the rest is not valid JSON.
     """
     found = index_json(file)
     pieces, end = [], file.start
@@ -53,7 +53,7 @@ def _value(file: JsonFile, found: JsonIndex, index: int) -> Any:
 
 
 def parse_whole_document(path: Path) -> tuple[Any, bool]:
-    """The value of a file, parsed at once; and whether it is strict JSON, without NaN and Infinity.
+    """Parse a whole file at once; also return whether it is strict JSON, without NaN and Infinity.
 
     Raises:
         UserError: the file is missing, empty or not JSON (with line and column); or a key is twice in an object.
@@ -79,12 +79,12 @@ def parsed_document(raw: bytes, path: Path) -> tuple[Any, bool]:
 
 
 def no_memory(path: Path) -> UserError:
-    """The user's error for a sound file that is too large for this machine."""
+    """Make the error for a valid file that does not fit into memory."""
     return UserError(f"{path}: there is not enough memory to read it")
 
 
 def _damage(raw: bytes, path: Path, error: UnicodeDecodeError | json.JSONDecodeError) -> UserError:
-    """Where a JSON file is damaged."""
+    """Make the error that names where a JSON file is damaged."""
     if isinstance(error, UnicodeDecodeError):
         return UserError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8 JSON")
     where = f"line {error.lineno}, column {error.colno}"
@@ -164,7 +164,7 @@ def read_coco(path: Path) -> CocoFile:
         except MemoryError as error:
             raise no_memory(path) from error
         except (UnparsedError, OSError):
-            pass  # as a whole it is either taken, or named with the place of the damage
+            pass  # parsed as a whole below, which names the position of any damage
     return _as_a_whole(path, *parse_whole_document(path))
 
 
@@ -195,7 +195,7 @@ def _as_a_whole(path: Path, document: Any, strict_json: bool) -> CocoFile:
 
 
 def indexed(path: Path, document: Any) -> CocoFile:
-    """The file of a document whose records have all been parsed once, so that damage is found now and not later.
+    """Index a parsed document; parses every record once, so that damage is found before the run.
 
     Raises:
         UserError: the document is no COCO file; ``path`` is named.
@@ -236,7 +236,7 @@ def show(value: Any, limit: int = 60) -> str:
 
 
 def _encodable(text: str) -> str:
-    """The text with escapes for lone surrogates, on which printing it would fail."""
+    """Escape lone surrogates, which cannot be printed."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

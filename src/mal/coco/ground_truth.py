@@ -1,4 +1,4 @@
-"""The true masks of an annotation file, where it has them."""
+"""Read the ground-truth masks of an annotation file."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class GroundTruth:
         coco: the annotation file.
 
     Attributes:
-        notes: the boxes that were asked for and have no mask that says anything about them, each named once.
-        unreadable: which of them have a mask that cannot be read.
+        notes: one for each requested box without a usable mask.
+        unreadable: those of them whose mask cannot be read.
     """
 
     def __init__(self, coco: CocoFile) -> None:
@@ -42,8 +42,7 @@ class GroundTruth:
     def rle(self, box: Box) -> Rle | None:
         """The true mask of a box at full image size.
 
-        None, and a note, where the file has none, where it cannot be read or has no pixel, and where it hardly touches
-        the box that the file has for it.
+        Returns None and adds a note if the mask is missing, unreadable or empty, or hardly overlaps its box.
         """
         segmentation = self._annotations[box.position].get("segmentation")
         if not segmentation:
@@ -61,7 +60,7 @@ class GroundTruth:
         return None if fault else rle
 
     def has_any(self, boxes: Boxes) -> bool:
-        """Whether some box has a true mask; looks for the first, and notes those before it that have none."""
+        """Whether any box has a true mask; stops at the first and adds notes for the boxes before it."""
         return any(self.rle(box) is not None for box in boxes.take(np.flatnonzero(boxes.has_mask)))
 
     def _note(self, box: Box, reason: str) -> None:
@@ -69,21 +68,21 @@ class GroundTruth:
 
 
 def reasons(notes: Iterable[RecordNote]) -> list[str]:
-    """Notes of `GroundTruth` in few lines: of each kind how many there are, and the first."""
+    """Summarize notes of `GroundTruth`: one line for each kind, with its count and its first example."""
     return [
         f"{group.count} boxes like annotation {show(group.example_id)}: {group.example}" for group in note_groups(notes)
     ]
 
 
 def explain_missing_masks(coco: CocoFile, truth: GroundTruth) -> str:
-    """Why a file has no mask to compare with, in brackets as the end of a line."""
+    """Explain why a file has no mask to compare with; in brackets, to end a line."""
     suspected = box_suspicion(coco)
     why = [*([str(suspected)] if suspected else []), *reasons(truth.notes.values())]
     return f" ({'; '.join(why)})" if why else ""
 
 
 def _fault(rle: Rle, box: Box) -> str:
-    """Why a mask is no truth for its box; empty where it is one."""
+    """Why a mask cannot be the ground truth of its box; empty if it can."""
     if not rle_area(rle):
         return f"its mask has no pixel in its image of {box.image.width} x {box.image.height}: {_NO_PART}"
     size = (box.image.width, box.image.height)

@@ -1,4 +1,4 @@
-"""Large JSON files: found in parts, left on the disk, and parsed record by record."""
+"""Lazy JSON: index a large file, keep it on disk, parse records on access."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 
 
 class DoubledKeyError(ValueError):
-    """An object has a key twice: all but the last value would be lost."""
+    """A JSON object has a duplicate key, so a value would be lost."""
 
 
 def loads(text: bytes) -> tuple[Any, bool]:
-    """The value, and whether all its numbers are finite, as in strict JSON.
+    """Parse JSON; also return whether all numbers are finite, as strict JSON requires.
 
     Raises:
         DoubledKeyError: a key is twice in an object.
@@ -50,7 +50,7 @@ def _parsed(text: bytes) -> tuple[Any, bool]:
         try:
             return orjson.loads(text), True
         except orjson.JSONDecodeError:
-            pass  # not strict, or no JSON: the standard library tells
+            pass  # not strict, or not JSON: the standard library decides
     not_finite: list[str] = []
 
     def number(token: str) -> float:
@@ -69,7 +69,7 @@ def _has_long_integer(text: bytes) -> bool:
 
 
 def _has_single_keys(text: bytes, value: Any) -> bool:
-    """Whether counting alone shows that no key is doubled: a colon stands behind each, and not much elsewhere."""
+    """Whether the number of colons proves that no key is duplicate: each key has one, few are elsewhere."""
     keys = _num_keys(text, value)
     if text.count(b":") == keys:
         return True
@@ -110,7 +110,7 @@ def _refuse_doubled_keys(text: bytes) -> None:
 
 
 def _named(owner: dict[str, Any], value: Any) -> str:
-    """An object in words: by the id of what is around it, if there is one."""
+    """Name an object in messages by the id of the record around it, if there is one."""
     stack: list[tuple[Any, str | None]] = [(value, None)]
     while stack:
         item, name = stack.pop()
@@ -125,13 +125,13 @@ def _named(owner: dict[str, Any], value: Any) -> str:
 
 
 class UnparsedError(Exception):
-    """A part of the file is not what reading in parts takes: damaged, or of another form."""
+    """The file is damaged, or has a structure that cannot be read in parts."""
 
 
 class JsonFile:
-    """Bytes of a file and the values in them.
+    """An open JSON file: reads and parses parts of it.
 
-    The file stays open, so that nobody can take it away during a long run.
+    The file stays open, so that it stays readable for a whole run even if it is deleted.
 
     Args:
         path: a file in UTF-8; for messages alone where a descriptor is given.
@@ -161,7 +161,7 @@ class JsonFile:
         """The bytes from ``start`` to ``stop``.
 
         Raises:
-            UserError: the file is not the one that was opened any more.
+            UserError: the file has changed since it was opened.
         """
         if self._state_now() != self._state:
             raise UserError(f"{self.path} was changed while it was in use: run the command again")
@@ -172,7 +172,7 @@ class JsonFile:
         return b"".join(pieces)
 
     def parse(self, text: bytes) -> Any:
-        """The value of a text that was read here.
+        """Parse text that was read from this file.
 
         Raises:
             UnparsedError: it is no JSON.
@@ -201,7 +201,7 @@ _KINDS = bytes({'"': _QUOTE, "{": _OPEN, "[": _OPEN, "}": _CLOSE, "]": _CLOSE}.g
 
 @dataclass(frozen=True)
 class JsonIndex:
-    """Spans of lists and objects as bytes of the file, first and one behind the last, (N, 2) int64 in file order.
+    """Byte spans of lists and objects, end exclusive, (N, 2) int64 in file order.
 
     Attributes:
         values: those directly in the outermost object or list.
@@ -220,8 +220,8 @@ class JsonIndex:
 def index_json(file: JsonFile) -> JsonIndex:
     """Find the values of the outermost container and the records in them.
 
-    Only quotes and brackets are looked at. Nothing says that the text between them is JSON, or that a bracket is closed
-    by one of its own kind: parsing the parts will.
+    Looks at quotes and brackets only. Whether the text between them is valid JSON, and whether brackets match in kind,
+    is checked when the parts are parsed.
 
     Raises:
         UnparsedError: quotes or brackets do not pair up.
@@ -247,7 +247,7 @@ def index_json(file: JsonFile) -> JsonIndex:
 
 
 def _chunks(file: JsonFile) -> Iterator[tuple[int, bytes]]:
-    """Positions and pieces of the file, cut where no escape is torn apart."""
+    """Yield (position, bytes) chunks of the file that never split an escape sequence."""
     start = file.start
     while start < file.size:
         chunk = file.read(start, start + _CHUNK)
@@ -259,7 +259,7 @@ def _chunks(file: JsonFile) -> Iterator[tuple[int, bytes]]:
 
 
 def _without_escapes(chunk: bytes) -> bytes:
-    """The chunk with neutral bytes for escaped backslashes and quotes."""
+    """Replace escaped backslashes and quotes by neutral bytes."""
     return chunk.replace(rb"\\", b"__").replace(rb"\"", b"__") if b"\\" in chunk else chunk
 
 
@@ -275,7 +275,7 @@ _BLANKS = b" \t\r\n"
 
 
 class JsonRecords:
-    """A list of objects (or lists) in a file; each access parses anew, so that nothing is kept in memory.
+    """A list of objects (or lists) in a file; each access parses again, so nothing is kept in memory.
 
     Args:
         file: the file.
@@ -296,7 +296,7 @@ class JsonRecords:
         return self._file.parse(self._file.read(start, stop))
 
     def __iter__(self) -> Iterator[Any]:
-        """All records, in blocks, which is several times faster than one by one.
+        """Iterate over all records; they are parsed in blocks, several times faster than one by one.
 
         Raises:
             UnparsedError: a record is no JSON, or the list holds more than objects and lists.

@@ -1,4 +1,4 @@
-"""Notes: what was done with a record that is not plainly labeled."""
+"""Notes on records that were skipped, failed, changed or are suspect."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ Action = Literal["clipped", "skipped", "passed", "failed", "doubtful", "warned"]
 
 @dataclass(frozen=True, slots=True)
 class RecordNote:
-    """One line of the report.
+    """One note of the report.
 
     Attributes:
         position: index in the file's ``annotations`` list; None for a note on an image, a category or the file.
         annotation_id: the record's id as the file has it (any JSON value), None where there is none.
         image_id: likewise for the image.
-        action: "clipped" (labelled, box limited to the image), "skipped" (no mask: the record is at fault),
+        action: "clipped" (labeled, box limited to the image), "skipped" (no mask: the record is at fault),
             "failed" (no mask: its image or the network is at fault), "passed" (copied unchanged),
-            "doubtful" (labelled, the mask is empty or probably poor),
-            "warned" (used as it is, yet worth a look).
+            "doubtful" (labeled, the mask is empty or probably poor),
+            "warned" (used unchanged, but suspect).
         reason: one line that names the value at fault.
     """
 

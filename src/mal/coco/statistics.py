@@ -15,14 +15,14 @@ from mal.coco.notes import Action, RecordNote
 from mal.size_bins import SIZE_NAMES, size_bin
 
 NO_CLASS = "no class"
-# What tells two reasons of one kind apart: files, lists, objects, texts, names in brackets, numbers.
+# What differs between reasons of one kind: files, lists, objects, texts, names in brackets, numbers.
 _FILES = re.compile(r"(?<=image )\S.*?(?= (?:is|does not|cannot) )")
 _VALUES = re.compile(r'\[.*?\]|\{.*?\}|"[^"]*"|\(.*?\)|-?\d[\d.e+-]*')
 
 
 @dataclass(frozen=True, slots=True)
 class NoteGroup:
-    """Notes that say the same of different records.
+    """Notes on different records with the same action and kind of reason.
 
     Attributes:
         action: what was done to the records.
@@ -55,7 +55,7 @@ class ClassCount:
 
 
 def note_groups(notes: Iterable[RecordNote]) -> list[NoteGroup]:
-    """Notes with the same action and the same reason, whatever its numbers and names; most frequent first."""
+    """Group notes by action and reason, ignoring numbers and names; most frequent first."""
     counts: Counter[tuple[Action, str]] = Counter()
     first: dict[tuple[Action, str], RecordNote] = {}
     for note in notes:
@@ -68,12 +68,12 @@ def note_groups(notes: Iterable[RecordNote]) -> list[NoteGroup]:
 
 
 def strip_details(reason: str) -> str:
-    """A reason without its numbers and names, the same for the same kind."""
+    """Remove numbers and names from a reason, so that reasons of one kind compare equal."""
     return _VALUES.sub("", _FILES.sub("", reason))
 
 
 def left_out_records(notes: Iterable[RecordNote]) -> list[NoteGroup]:
-    """Why annotations have no box that could be labelled; the counts add up to their number."""
+    """Why annotations have no box that could be labeled; the counts add up to their number."""
     return note_groups(note for note in notes if note.position is not None and note.action in ("skipped", "passed"))
 
 
@@ -83,7 +83,7 @@ def left_out_groups(
     """Why annotations are not trained on; the counts add up to their number.
 
     Args:
-        boxes: all that could be labelled, of `mal.coco.boxes.select_boxes`.
+        boxes: all that could be labeled, of `mal.coco.boxes.select_boxes`.
         notes: its notes.
         min_obj_size, max_obj_size: as of `mal.coco.boxes.training_boxes`.
     """
@@ -155,11 +155,11 @@ REASONS_SHOWN = 3
 def explain_empty_training_set(
     coco: CocoFile, boxes: Boxes, notes: Sequence[RecordNote], *, min_obj_size: float, max_obj_size: float
 ) -> str:
-    """One line for the user.
+    """Explain in one line why no box is left to train on.
 
     Args:
         coco: the training file.
-        boxes: all that could be labelled, of `mal.coco.boxes.select_boxes`; each breaks a rule of size.
+        boxes: all that could be labeled, of `mal.coco.boxes.select_boxes`; each breaks a rule of size.
         notes: its notes.
         min_obj_size, max_obj_size: as of `mal.coco.boxes.training_boxes`.
     """
@@ -186,7 +186,7 @@ def explain_empty_training_set(
 
 
 def _advice(small: list[float], large: list[float]) -> str:
-    """A value of the field that leaves most boxes out, with which at least half of those would be kept."""
+    """Suggest a value for the size limit that excludes most boxes: one that keeps at least half of them."""
     if not small and not large:
         return "a box needs more than 2 pixels of its image on each side"
     if len(small) >= len(large):

@@ -1,4 +1,4 @@
-"""Images and annotations in columns: compact, and shared between processes."""
+"""Columnar tables of images and annotations; compact, and shared with forked workers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mal.plain_files import AS_STORED, Exif, Reading
 
 
 class JsonColumn:
-    """Values of any JSON type: 64-bit integers lie in an array, anything else in a dict beside it.
+    """A column of JSON values: 64-bit integers in an array, all others in a dict.
 
     Attributes:
         others: by row, the values that are no 64-bit integers.
@@ -75,7 +75,7 @@ class ImageRecord:
 
 
 class ImageTable(Mapping[int | str, ImageRecord]):
-    """Image records by id. A record is made when it is asked for; what is kept is a dict of row numbers and arrays.
+    """Image records by id, created on access from arrays and a dict of row numbers.
 
     Args:
         records: at most one for each id; rows are numbered in their order.
@@ -100,7 +100,7 @@ class ImageTable(Mapping[int | str, ImageRecord]):
 
     @property
     def exif(self) -> Exif:
-        """What sizes, boxes and masks of every record go by."""
+        """The orientation that sizes, boxes and masks of all records refer to: stored or upright."""
         return self.reading.exif
 
     @exif.setter
@@ -133,7 +133,7 @@ class ImageTable(Mapping[int | str, ImageRecord]):
         return ImageRecord(self._ids[row], name, width, height, int(self.positions[row]), self.reading)
 
     def set_size(self, image_id: int | str, width: int, height: int) -> None:
-        """Give a record the size in pixels that the file lacks."""
+        """Set the size in pixels of a record for which the file has none."""
         self.sizes[self._rows[image_id]] = width, height
 
 
@@ -143,7 +143,7 @@ _LARGEST = 1e300  # sums of two coordinates stay finite
 
 
 class AnnotationTable:
-    """The columns, N rows in file order; some 60 bytes a row. A worker process that is forked shares them.
+    """All annotations in columns: N rows in file order, about 60 bytes a row, shared with forked workers.
 
     Args:
         annotations: the records, and whatever else the list holds; read once from start to end.

@@ -1,4 +1,4 @@
-"""Images and boxes handed over as arrays, checked like those from files."""
+"""Check images and boxes that are passed as arrays, like those from files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ImageLike = str | Path | Image.Image | npt.NDArray[np.uint8]
 
 
 def image_pixels(image: ImageLike, exif: Exif = "stored") -> npt.NDArray[np.uint8]:
-    """The colours of an image, (H, W, 3) uint8.
+    """The colors of an image, (H, W, 3) uint8.
 
     Args:
         image: a file path, a PIL image, or an (H, W, 3) or (H, W) uint8 array in RGB order.
@@ -61,7 +61,7 @@ def checked_boxes(boxes_xyxy: ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def describe_suspicion(boxes_xyxy: npt.NDArray[np.float64], *, width: int, height: int) -> str:
-    """One line on boxes that do not look like corners in pixels of the image; empty where there is nothing to say."""
+    """Describe in one line boxes that do not look like corners in image pixels; empty if they do."""
     xywh = np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
     found = suspicion(xywh, np.broadcast_to([width, height], (len(xywh), 2)))
     if found is None:
@@ -80,7 +80,7 @@ def describe_suspicion(boxes_xyxy: npt.NDArray[np.float64], *, width: int, heigh
 
 
 def visible_boxes(boxes_xyxy: npt.NDArray[np.float64], *, width: int, height: int) -> list[Box]:
-    """The boxes that touch an image, clipped to it; ``position`` is the index among all."""
+    """Clip boxes to the image and drop those outside it; ``position`` is the index among all boxes."""
     image = ImageRecord(id=0, file_name="", width=width, height=height, position=0)
     clipped = np.clip(boxes_xyxy, 0, [width, height, width, height])
     touching = (clipped[:, 0] < clipped[:, 2]) & (clipped[:, 1] < clipped[:, 3])

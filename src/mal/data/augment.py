@@ -19,12 +19,12 @@ BLUR_PASSES = 3  # of Pillow's: box filters that add up to nearly a Gaussian
 
 
 def apply_changes(image: np.ndarray, changes: Sequence[Change]) -> np.ndarray:
-    """Make some changes in turn.
+    """Apply color changes in order.
 
     Args:
         image: (3, H, W) uint8.
         changes: each a kind with its amount. Of brightness, contrast and saturation it is a factor, of hue a part of
-            the circle in -0.5..0.5, of blur a radius up to 2 pixels; greyscale has none.
+            the circle in -0.5..0.5, of blur a radius up to 2 pixels; grayscale has none.
 
     Returns:
         (3, H, W) uint8, another array.
@@ -71,13 +71,13 @@ def _changed_by_numba(fast: ModuleType, image: np.ndarray, changes: Sequence[Cha
 
 
 def _blend_table(gray: int, factor: float) -> np.ndarray:
-    """For each byte the one that lies ``factor`` times as far from ``grey``, (256,) uint8."""
+    """Look-up table, (256,) uint8, that scales the distance of each byte from ``gray`` by ``factor``."""
     mixed = np.float32(gray) + np.float32(factor) * np.arange(-gray, 256 - gray, dtype=np.float32)
     return mixed.clip(0, 255).astype(np.uint8)
 
 
 def _blur_weights(radius: float) -> tuple[np.uint32, np.uint32, np.uint32]:
-    """Weights of a box filter in 24 fractional bits: of a pixel, its neighbours and theirs.
+    """Weights of a box filter in 24 fractional bits: of a pixel, its neighbors and theirs.
 
     Source: Gwosdek et al., Theoretical foundations of Gaussian convolution by extended box filtering (SSVM 2011), in
     Pillow's single precision.
@@ -99,13 +99,13 @@ BLUR_RADIUS = (0.1, 2.0)  # Pillow's, in pixels of the crop
 
 
 def change_colors(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Colour jitter, greyscale and blur, each with its probability.
+    """Color jitter, grayscale and blur, each with its probability.
 
     Source: MAL (arXiv 2301.03992), section 4.1.
 
     Args:
         crop: (3, H, W) uint8.
-        rng: every random number comes from here, so that a sample can be made again.
+        rng: source of all random numbers, so that a sample is reproducible.
 
     Returns:
         (3, H, W) uint8, another array.

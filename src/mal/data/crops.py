@@ -47,18 +47,18 @@ def expand_box(bbox_xyxy: Sequence[float], share: float) -> FloatBox:
 
 
 def label_margins(test_margin_rate: Sequence[float]) -> FloatBox:
-    """Margins of a crop for labelling: the same on all sides, half the rate each (only the first number counts)."""
+    """Margins of a crop for labeling: the same on all sides, half the rate each (only the first number counts)."""
     margin = test_margin_rate[0] / 2
     return margin, margin, margin, margin
 
 
 def random_margins(rng: np.random.Generator, margin_rate: Sequence[float]) -> FloatBox:
-    """Margins of a training crop: random, and shared out between opposite sides so that the box is off centre."""
+    """Random margins of a training crop, split unevenly between opposite sides so that the box is off center."""
     return margins_from_draws(rng.random(4), rng.random(2), margin_rate)
 
 
 def margins_from_draws(margin_draws: np.ndarray, gate_draws: np.ndarray, margin_rate: Sequence[float]) -> FloatBox:
-    """The rule of :func:`random_margins` for given uniform numbers.
+    """Compute the margins of :func:`random_margins` from given uniform numbers.
 
     Args:
         margin_draws: (4,) in 0..1, for left, top, right and bottom.
@@ -79,7 +79,7 @@ _PILLOW = int(PIL.__version__.partition(".")[0])
 def crop_image(image: np.ndarray, frame: IntBox, size: int, border: Border = "wrap") -> np.ndarray:
     """Cut a frame out of an image and resize it to a square.
 
-    A constant colour outside the image would mislead the colour affinities of the CRF loss, so the outside is filled
+    A constant color outside the image would mislead the color affinities of the CRF loss, so the outside is filled
     with pixels of the image: from the opposite side (``wrap``, what public checkpoints saw) or mirrored (``reflect``).
 
     Args:

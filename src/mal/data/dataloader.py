@@ -24,22 +24,22 @@ NOTHING = -1
 
 
 class WorkerStatus:
-    """Shared memory in which every loader process shows the position of the image that it is at work on.
+    """Shared record of the image each DataLoader worker is reading, used to report crashes.
 
     Args:
-        num_workers: processes that write on it.
+        num_workers: number of processes that write to it.
     """
 
     def __init__(self, num_workers: int) -> None:
         self._positions = multiprocessing.RawArray("q", [NOTHING] * num_workers)
 
     def position(self, worker: int) -> int | None:
-        """Position of the image that a worker is, or was when it died, at work on; None between two images."""
+        """Position of the image that a worker is reading, or was reading when it died; None between images."""
         position = self._positions[worker]
         return None if position == NOTHING else position
 
     def write(self, worker: int, position: int) -> None:
-        """Show a position, or `NOTHING`."""
+        """Record a position, or `NOTHING`."""
         self._positions[worker] = position
 
 
@@ -47,14 +47,14 @@ _worker_slot: tuple[WorkerStatus, int] | None = None  # of this process, as torc
 
 
 def set_worker_slot(board: WorkerStatus, worker: int) -> None:
-    """Let `reading_image` of this process write on a board."""
+    """Register this process as a worker; `reading_image` then writes to its slot."""
     global _worker_slot
     _worker_slot = (board, worker)
 
 
 @contextmanager
 def reading_image(position: int) -> Iterator[None]:
-    """Show on the board what the block works on; a process without a place on a board shows nothing."""
+    """Record which image the block reads; does nothing in a process without a slot."""
     if _worker_slot is None:
         yield
         return
@@ -68,10 +68,10 @@ def reading_image(position: int) -> Iterator[None]:
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
-# A terminal and a cluster send these to every process of a run. The main one decides what becomes of it: it may finish
-# its step and save, for which it needs its workers.
+# Terminals and clusters send these to every process of a run. The main process decides what to do: it may finish its
+# step and save, for which it needs its workers.
 RUN_SIGNALS = {signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
-if sys.platform == "linux":  # elsewhere nobody can tell who sent it, and PyTorch ends its workers with it
+if sys.platform == "linux":  # elsewhere the sender is unknown, and PyTorch ends its workers with it
     RUN_SIGNALS.add(signal.SIGTERM)
 
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE)
@@ -81,12 +81,12 @@ def start_worker(board: WorkerStatus, main_process: int, worker: int) -> None:
     """Set up a loader process, as its ``worker_init_fn``.
 
     Args:
-        board: where it shows what it is at work on.
-        main_process: id of the process that it serves.
-        worker: its number.
+        board: where it records the image that it is reading.
+        main_process: id of the main process.
+        worker: number of this worker.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, RUN_SIGNALS)
-    for crash in CRASHES:  # the main process says it better than PyTorch's handlers
+    for crash in CRASHES:  # the main process reports it better than PyTorch's handlers
         signal.signal(crash, signal.SIG_DFL)
     set_worker_slot(board, worker)
     gc.freeze()  # a collection would touch, and so copy, all that is shared with the main process
@@ -95,7 +95,7 @@ def start_worker(board: WorkerStatus, main_process: int, worker: int) -> None:
 
 
 def _exit_on_sigterm_or_orphaned(main_process: int) -> None:
-    """End this process when its main process says so with SIGTERM, or is no more."""
+    """End this process on SIGTERM from its main process, or when the main process has ended."""
     if sys.platform == "linux":
         while os.getppid() == main_process:
             received = signal.sigtimedwait({signal.SIGTERM}, SECONDS_BETWEEN_LOOKS)
@@ -125,15 +125,15 @@ MEANINGS = {
 
 
 class FailFastDataLoader(DataLoader[T_co]):
-    """A `torch.utils.data.DataLoader` whose failures are a `UserError`, raised where the next batch is asked for.
+    """A `torch.utils.data.DataLoader` that raises a `UserError` as soon as a worker fails or dies.
 
-    An item that is a `UserError` is raised instead of given out: an error that is raised in a loader process would
-    arrive with its traceback as its text. A process that dies is named with the image that it was at work on.
+    Datasets return a `UserError` as an item, and it is raised here; raised in the worker, it would arrive with its
+    traceback as text. If a worker dies, the error names the image that it was reading.
 
     Args:
-        dataset: as of the base class; its code wraps the work on an image in `mal.data.dataloader.reading_image`.
-        num_workers: loader processes; they stay from epoch to epoch.
-        image_name: what to call the image of a position on the board.
+        dataset: as in the base class; it reads each image inside `mal.data.dataloader.reading_image`.
+        num_workers: worker processes; they persist between epochs.
+        image_name: gives the name of the image at a position, for messages.
         options: further arguments of the base class.
     """
 
@@ -197,7 +197,7 @@ class FailFastDataLoader(DataLoader[T_co]):
 
 
 def _find_exited_workers(workers: list[BaseProcess]) -> list[int]:
-    """Numbers of the workers that have ended; after an error it may take a moment until one has."""
+    """Find the workers that have exited, by number; waits a moment, because an error arrives before the exit."""
     if not workers:
         return []
     ended = multiprocessing.connection.wait([worker.sentinel for worker in workers], timeout=SECONDS_TO_DIE)
@@ -209,11 +209,10 @@ def _find_exited_workers(workers: list[BaseProcess]) -> list[int]:
 
 @contextmanager
 def _starting_workers() -> Iterator[None]:
-    """Lets no signal catch a new process before it knows which ones are not for it.
+    """Block signals while workers start, until each has installed its own handlers.
 
-    PyTorch's own handler, which raises wherever the main thread happens to be, is taken out: amid a step of the
-    optimiser there is no state worth saving. Nor may the end of a child be ignored, as some parents leave it: its exit
-    code would be lost.
+    PyTorch's SIGCHLD handler is removed: it raises anywhere in the main thread, even within an optimizer step, where no
+    state can be saved. Ignoring SIGCHLD, as some parent processes do, is undone: exit codes would be lost.
     """
     is_main_thread = threading.current_thread() is threading.main_thread()
     child_handler = signal.getsignal(signal.SIGCHLD)
@@ -228,7 +227,7 @@ def _starting_workers() -> Iterator[None]:
 
 @contextmanager
 def _raise_on_worker_exit(workers: list[BaseProcess]) -> Iterator[None]:
-    """Raises at once where a worker is dead or dies: amid a message it would leave its reader waiting for ever."""
+    """Raise as soon as a worker exits; otherwise a half-written message blocks the main process."""
 
     def look(*_: object) -> None:
         if any(worker.exitcode is not None for worker in workers):

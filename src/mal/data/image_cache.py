@@ -9,7 +9,7 @@ import numpy as np
 
 
 class ImageCache:
-    """Keeps the most recently used images, up to a number of bytes.
+    """Cache the most recently used images, up to a number of bytes.
 
     Args:
         max_bytes: what the kept images may take together.
@@ -21,7 +21,7 @@ class ImageCache:
         self._images: OrderedDict[int, np.ndarray] = OrderedDict()
 
     def get(self, key: int, read: Callable[[], np.ndarray]) -> np.ndarray:
-        """The image of a key, (H, W, 3) uint8; read-only, since others get the same one.
+        """Return the image of a key, (H, W, 3) uint8, read on a miss; read-only, because callers share it.
 
         Args:
             key: names the image.

@@ -33,7 +33,7 @@ _CONVERTED = {
 
 @dataclass(frozen=True, slots=True)
 class ImageIssue:
-    """A picture that is not a plain one.
+    """An image that is unreadable, turned by EXIF, or suspect.
 
     Attributes:
         row: of the image in its table.
@@ -52,7 +52,7 @@ class ImageIssue:
 
 
 def check_images(images: ImageTable, img_dir: Path, *, deep: bool = False) -> Iterator[tuple[int, list[ImageIssue]]]:
-    """Look at every picture, several at a time.
+    """Check every image, several in parallel.
 
     Args:
         images: records of the pictures.
@@ -60,7 +60,7 @@ def check_images(images: ImageTable, img_dir: Path, *, deep: bool = False) -> It
         deep: decode them completely, which finds damage behind the header; else only headers are read.
 
     Yields:
-        A number of pictures that were looked at, and what was found of those; in the order of the table.
+        The number of images checked, and the issues found in them; in the order of the table.
     """
     blocks = [
         range(start, min(start + _IMAGES_AT_A_TIME, len(images))) for start in range(0, len(images), _IMAGES_AT_A_TIME)
@@ -70,7 +70,7 @@ def check_images(images: ImageTable, img_dir: Path, *, deep: bool = False) -> It
         found = (_check_image(row, images.at(row), img_dir, deep=deep) for row in rows)
         return len(rows), [issue for issue in found if issue is not None]
 
-    # A decoded picture may be large, so that no more are in memory than processors work on.
+    # A decoded picture may be large: keep no more in memory than there are processors.
     with ThreadPoolExecutor((os.cpu_count() or 1) if deep else HEADER_THREADS) as threads:
         yield from threads.map(check_block, blocks)
 
@@ -96,7 +96,7 @@ def _check_image(row: int, image: ImageRecord, img_dir: Path, *, deep: bool) -> 
 
 
 def _may_be_cut_off(picture: Image.Image) -> bool:
-    """Whether the mark that ends a JPEG or PNG is not where it nearly always is; only decoding can tell."""
+    """Whether the end marker of a JPEG or PNG is not at its usual position; only decoding can decide."""
     mark = _END_MARKS.get(picture.format or "")
     if mark is None:
         return False

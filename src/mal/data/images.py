@@ -1,7 +1,4 @@
-"""Decode images to RGB arrays; damaged files are errors, never gray filler.
-
-Damaged files are errors, never grey filler.
-"""
+"""Decode images to RGB arrays; damaged files are errors, never gray filler."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ from mal.limits import MAX_PICTURE_BYTES
 from mal.paths import is_url, path_below
 from mal.plain_files import AS_STORED, Reading, read_up_to
 
-# Reading headers is waiting for a disk, and more so where the disk is somewhere else.
+# Reading headers mostly waits for the disk or the network.
 HEADER_THREADS = 8
 _JPEG_FORMATS = ("JPEG", "MPO")
 
@@ -59,7 +56,7 @@ def read_image(path: Path, reading: Reading = AS_STORED) -> Pixels:
     """Decode one picture.
 
     Args:
-        path: a file in one of `mal.data.picture_file.FORMATS`, whatever its name ends with. Grey,
+        path: a file in one of `mal.data.picture_file.FORMATS`, whatever its name ends with. Gray,
             palette, CMYK and 16-bit pictures are converted, alpha is dropped.
         reading: how.
 
@@ -111,7 +108,7 @@ def read_record_image(img_dir: Path, record: ImageRecord) -> Pixels:
 
 
 def require_size(record: ImageRecord, path: Path, picture: Image.Image) -> None:
-    """Nothing, where a picture has the size in pixels that its record says, or the record has none.
+    """Check that an image has the size of its record, if the record has one.
 
     Args:
         record: of the picture.
@@ -138,7 +135,7 @@ def require_size(record: ImageRecord, path: Path, picture: Image.Image) -> None:
 
 
 def fill_missing_sizes(coco: CocoFile, img_dir: Path) -> list[RecordNote]:
-    """Take the size of images whose record has none from the picture files (their headers only).
+    """Fill in missing image sizes from the headers of the image files.
 
     Changes ``coco.images`` in place; the document stays as it is. Call it before `mal.coco.boxes.select_boxes`.
 
@@ -162,14 +159,14 @@ def fill_missing_sizes(coco: CocoFile, img_dir: Path) -> list[RecordNote]:
 
 @contextmanager
 def opened_picture(path: Path, max_pixels: int | None = None) -> Iterator[Image.Image]:
-    """A picture of which only the header is read, so that its size, mode and format are known.
+    """Open an image and read its header only: size, mode and format.
 
     Args:
         path: of the picture.
-        max_pixels: how many it may have, for whoever will decode it; None takes any number.
+        max_pixels: largest allowed number of pixels; None for no limit.
 
     Raises:
-        UserError: as of `read_image`, as far as the header tells.
+        UserError: as in `read_image`, for errors that the header shows.
     """
     with opened_file(path) as file, picture_in(file, f"image {path}", max_pixels) as image:
         yield image

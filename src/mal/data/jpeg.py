@@ -1,4 +1,4 @@
-"""Look whether JPEG data inside a TIFF is whole: the library that decodes TIFF keeps the warnings to itself."""
+"""Decode JPEG strictly and detect truncated data, also inside TIFF, where libtiff hides warnings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLORS: dict[int, Colors] = {1: "GRAY", 3: "GRAY", 4: "CMYK"}  # by number of s
 
 
 def require_whole_jpeg_inside(picture: Image.Image, content: bytes) -> None:
-    """Nothing, where a picture is no TIFF with JPEG data, or this data is whole.
+    """Check that the JPEG data inside a TIFF is complete; other files pass.
 
     Args:
         picture: opened, maybe not decoded.
@@ -40,7 +40,7 @@ def require_whole_jpeg_inside(picture: Image.Image, content: bytes) -> None:
 
 
 def _streams(tags: Any, content: bytes) -> Iterator[bytes]:
-    """Each strip or tile as a JPEG file of its own, with the tables that all share."""
+    """Yield each strip or tile as a JPEG file of its own, with the shared tables."""
     tables = cast(bytes, tags.get(_TABLES, b"\xff\xd8")).removesuffix(b"\xff\xd9")
     starts, lengths = (tags.get(tag, ()) for tag in (_TILES if _TILES[0] in tags else _STRIPS))
     for start, length in zip(starts, lengths, strict=False):
@@ -65,7 +65,7 @@ _READ_AHEAD = 8  # bytes that the decoder has taken from the data before it find
 
 
 class DamagedJpegError(ValueError):
-    """Some of the picture is missing or was changed."""
+    """A JPEG is truncated or damaged."""
 
 
 class Segment(NamedTuple):
@@ -78,11 +78,11 @@ class Segment(NamedTuple):
 
 
 def decode_jpeg(content: bytes, colors: Colors = "RGB") -> npt.NDArray[np.uint8] | None:
-    """Decode a JPEG, or the first of several in a file, to the very pixels that Pillow decodes.
+    """Decode a JPEG, or the first of several in a file, to exactly the pixels that Pillow gives.
 
     Args:
         content: the file.
-        colours: of the result; ``CMYK`` for files that have four inks, as these are stored, and for no others.
+        colors: of the result; ``CMYK`` for files that have four inks, as these are stored, and for no others.
 
     Returns:
         (H, W, channels) uint8; None for a file with factors of subsampling that only Pillow decodes.
@@ -104,14 +104,14 @@ def decode_jpeg(content: bytes, colors: Colors = "RGB") -> npt.NDArray[np.uint8]
         sound = _with_sound_header(content) if _HEADER_FAULT.search(said) else _without_padding(content, said)
         if sound == content:
             raise DamagedJpegError(said) from error
-        return decode_jpeg(sound, colors)  # only the first fault of a file is told
+        return decode_jpeg(sound, colors)  # the decoder reports only the first fault of a file
     if not _has_all_scans(content):
         raise DamagedJpegError("some of its scans are missing")
     return pixels
 
 
 def is_out_of_memory(said: str) -> bool:
-    """Whether a decoder's error is not about the file."""
+    """Whether a decoder's error means too little memory, not a damaged file."""
     return bool(re.search(r"out of memory|insufficient memory|memory allocation", said, re.IGNORECASE))
 
 
@@ -123,7 +123,7 @@ def _decode(content: bytes, colors: Colors) -> npt.NDArray[np.uint8]:
 
 
 def _segments(content: bytes) -> Iterator[Segment]:
-    """The segments of the first picture in a file, as a decoder finds them: what lies between them is passed over."""
+    """Yield the segments of the first image in a file as a decoder finds them, skipping bytes between."""
     position = 2
     while found := _MARKER.search(content, position):
         marker, start = found[1][0], found.end()
@@ -135,7 +135,7 @@ def _segments(content: bytes) -> Iterator[Segment]:
 
 
 def _without_padding(content: bytes, said: str) -> bytes:
-    """The same picture without bytes of one value in front of its end, where these are what the decoder complains of.
+    """Remove padding before the end marker, if that is what the decoder reports.
 
     Zeros that took the place of a part of the picture are decoded, up to where they are too many: those stay.
     """
@@ -172,7 +172,7 @@ def _has_all_scans(content: bytes) -> bool:
 
 
 def _with_sound_header(content: bytes) -> bytes:
-    """The same picture without what decoders only grumble about, so that they tell what else there is."""
+    """Remove header faults that decoders only warn about, so that they report real damage."""
     segments = list(_segments(content))
     scan = next((index for index, segment in enumerate(segments) if segment.marker == _SCAN), None)
     if scan is None:

@@ -1,8 +1,8 @@
 """The labeling dataset: chunks of images, each decoded once, as batches of crops.
 
-What a network says of a box depends, in its last digits, on the boxes beside it in the batch. So batches are planned
-from the annotation file and the batch size alone: whatever the number of processes, however often a run was stopped,
-the same boxes share a batch, and the masks are the same bit by bit.
+The last digits of a prediction depend on the other boxes in the batch. So batches are planned from the annotation file
+and the batch size alone: for any number of processes, and after any interruption, the same boxes share a batch, and
+masks are bit-identical.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BATCHES_IN_A_CHUNK = 16  # many batches of one size for each that is mixed, and 
 
 
 class BoxChunks:
-    """Boxes cut into chunks: runs of whole images with at least 16 batches of boxes; the last may have fewer.
+    """Split boxes into chunks of whole images with at least 16 batches each; the last may have fewer.
 
     Args:
         boxes: the boxes of an image next to each other.
@@ -70,7 +70,7 @@ class BoxChunks:
 
 
 def plan_batches(sizes: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Which boxes of a chunk share a batch: those of one size, as the network treats them alike.
+    """Plan the batches of a chunk: boxes of one size bin share a batch.
 
     Args:
         sizes: the size bin of each box, see `mal.size_bins.size_bin`.
@@ -94,7 +94,7 @@ def plan_batches(sizes: Sequence[int], batch_size: int) -> list[list[int]]:
 
 @dataclass(frozen=True, slots=True)
 class CropBatch:
-    """Crops around boxes, with what is needed to put their masks back into the images.
+    """A batch of crops, with what is needed to paste their masks into the images.
 
     Attributes:
         images: (B, 3, S, S) uint8.
@@ -113,7 +113,7 @@ class CropBatch:
     failures: tuple[tuple[Box, str], ...] = field(default=())
 
     def to(self, *args: Any, **kwargs: Any) -> CropBatch:
-        """The same batch elsewhere; arguments as of :meth:`torch.Tensor.to`."""
+        """Move the batch; arguments as in :meth:`torch.Tensor.to`."""
         return replace(
             self,
             images=self.images.to(*args, **kwargs),
@@ -122,7 +122,7 @@ class CropBatch:
         )
 
     def pin_memory(self) -> CropBatch:
-        """The same batch in memory that a GPU copies from while the process goes on."""
+        """Copy the batch to page-locked memory, for asynchronous copies to a GPU."""
         return replace(
             self,
             images=self.images.pin_memory(),
@@ -136,7 +136,7 @@ class CropBatch:
 
 @dataclass(frozen=True, slots=True)
 class CropSettings:
-    """How a box is cut out for labelling.
+    """Crop options for labeling.
 
     Attributes:
         crop_size: side of the crops in pixels.
@@ -152,7 +152,7 @@ class CropSettings:
 
 
 def crop_boxes(image: np.ndarray, boxes: Sequence[Box], settings: CropSettings) -> CropBatch:
-    """Cut several boxes out of one image.
+    """Crop several boxes of one image.
 
     Args:
         image: (H, W, 3) uint8.
@@ -219,7 +219,7 @@ class BoxCropIterable(IterableDataset[CropBatch]):
 
     @property
     def num_chunks(self) -> int:
-        """How many chunks all processes together will work on."""
+        """Number of chunks of all processes together."""
         return len(self._chunks)
 
     def __iter__(self) -> Iterator[CropBatch]:
@@ -258,7 +258,7 @@ class BoxCropIterable(IterableDataset[CropBatch]):
         return str(image_path(self.img_dir, record.file_name))
 
     def _image_crops(self, boxes: Sequence[Box]) -> Iterator[CropBatch]:
-        """Some boxes of an image, one at a time, or their failures."""
+        """Yield the crops of an image's boxes one at a time, or their failures."""
         if not boxes:
             return
         record = boxes[0].image

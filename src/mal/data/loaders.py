@@ -1,4 +1,4 @@
-"""The annotation files of a run, checked, and the loaders over their boxes."""
+"""Load and check the annotation file of a run; build loaders over its boxes."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ class AnnotatedImages:
         ]
 
     def turned_line(self, option: str = "dataset.exif=upright") -> str | None:
-        """How many pictures viewers turn, as of `mal.data.picture_remarks.turned_line`; None where there are none."""
+        """One line on images with an EXIF orientation, see `mal.data.picture_remarks.turned_line`; None without any."""
         return turned_line(self.coco.images, turned_pictures(self.coco.images, self.img_dir), option)
 
     def dim_line(self) -> str | None:
-        """How many pictures are nearly black for what is taken as their range; None where none is."""
+        """One line on 16-bit images that are nearly black over the full range; None without any."""
         return dim_line(self.coco.images, self.img_dir)
 
     @cached_property
     def boxes_to_label(self) -> Boxes:
-        """All boxes that can be labelled; the others are in ``notes``."""
+        """All boxes that can be labeled; the others are in ``notes``."""
         boxes, notes = select_boxes(self.coco)
         self.notes += notes
         return boxes
@@ -122,7 +122,7 @@ def crop_loader(
     done: npt.NDArray[np.bool_] | None = None,
     chunks: Collection[int] | None = None,
 ) -> FailFastDataLoader[CropBatch]:
-    """Loader of crops for labelling; see :class:`BoxCropIterable`."""
+    """Loader of crops for labeling; see :class:`BoxCropIterable`."""
     stream = BoxCropIterable(
         boxes,
         img_dir,

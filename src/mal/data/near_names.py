@@ -1,4 +1,4 @@
-"""Find the file that was probably meant where one does not exist: names change on their way between systems."""
+"""Suggest the file that was probably meant when one does not exist."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Parts = tuple[str, ...]
 
 
 def near_hint(path: Path) -> str:
-    """The end of a sentence about a file that does not exist: which one is there; empty where none is like it.
+    """Name a similar file, as the end of a sentence about one that does not exist; empty if there is none.
 
     Names are alike that differ in case, in the Unicode form of letters (NFC, NFD), in backslashes for slashes, in
     percent signs for characters, or in folders in front of them. The nearest folder that exists is listed, once.
@@ -38,7 +38,7 @@ def near_hint(path: Path) -> str:
 
 
 def near_hint_in(folder: Path, file_name: str) -> str:
-    """`near_hint` of a name that cannot be in a folder, as the path of another machine."""
+    """`near_hint` for a name that cannot lie in a folder, such as a path of another machine."""
     near = None if is_url(folder) or "\0" in file_name else _near_name(folder, file_name)
     return "" if near is None else f"; {_printable(near)} is there"
 
@@ -82,7 +82,7 @@ def _plain_parts(name: str) -> Parts:
 
 
 def _printable(name: str | Path) -> str:
-    """A name of the disk, whose bytes may be no text."""
+    """Make a file name printable; its bytes may not be text."""
     return str(name).encode("utf-8", "backslashreplace").decode("utf-8")
 
 

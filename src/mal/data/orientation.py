@@ -1,4 +1,4 @@
-"""Which way viewers turn a picture (its EXIF orientation), and arrays and sizes turned the same way."""
+"""EXIF orientation: read it from the header, and turn sizes and arrays by it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TURNS = {
 
 
 def read_orientation(picture: Image.Image) -> int:
-    """1 to 8, by the header of a picture that is not decoded yet; 1, upright, where that says nothing."""
+    """Read the orientation, 1 to 8, from the header of an image that is not decoded yet; 1 (upright) by default."""
     if picture.format == "TIFF":
         return _checked(picture.tag_v2.get(_TAG, 1))  # type: ignore[attr-defined]
     content = picture.info.get("exif")
@@ -44,7 +44,7 @@ def read_orientation(picture: Image.Image) -> int:
 
 
 def picture_size(picture: Image.Image, exif: Exif = "stored") -> tuple[int, int]:
-    """Width and height in pixels, by the header of a picture that is not decoded yet."""
+    """Read width and height in pixels from the header of an image that is not decoded yet."""
     size = picture.size
     if picture.format == "TIFF":  # whose size Pillow turns, from version 11 on
         tags = picture.tag_v2  # type: ignore[attr-defined]
@@ -53,7 +53,7 @@ def picture_size(picture: Image.Image, exif: Exif = "stored") -> tuple[int, int]
 
 
 def turn_after_decoding(picture: Image.Image, exif: Exif) -> int:
-    """The orientation by which the decoded pixels are still to be turned; ask before they are decoded."""
+    """The orientation still to be applied to the decoded pixels; call it before decoding."""
     orientation = read_orientation(picture)
     if picture.format == "TIFF":  # which Pillow turns by itself, and no other format
         return 1 if exif == "upright" else turned_back(orientation)
@@ -61,17 +61,17 @@ def turn_after_decoding(picture: Image.Image, exif: Exif) -> int:
 
 
 def turned_back(orientation: int) -> int:
-    """The orientation that undoes another."""
+    """Invert an orientation."""
     return {6: 8, 8: 6}.get(orientation, orientation)
 
 
 def turned_size(width: NumberT, height: NumberT, orientation: int) -> tuple[NumberT, NumberT]:
-    """A size after turning."""
+    """Turn a size."""
     return (height, width) if TURNS[orientation][0] else (width, height)
 
 
 def turned_pixels(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """An array (H, W, ...) as viewers turn it, in memory of its own unless it is upright already."""
+    """Turn an array (H, W, ...) upright; a copy unless it is upright already."""
     if orientation == 1:
         return pixels
     transposed, mirrored, upside_down = TURNS[orientation]

@@ -1,4 +1,4 @@
-"""The pixels of pictures in any mode that Pillow has, as RGB of 8 bits."""
+"""Open image files and convert any Pillow mode to 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _SIGNED = 2
 
 
 class UnusablePixelsError(ValueError):
-    """A picture was decoded, but its numbers are no colours that are known."""
+    """An image was decoded, but its values cannot be converted to colors."""
 
 
 def to_rgb_pixels(image: Image.Image, gray_range: GrayRange = "full") -> Pixels:
-    """Colours of a picture in any mode, (H, W, 3) uint8.
+    """Convert an image of any mode to RGB, (H, W, 3) uint8.
 
     Args:
         image: any picture.
-        gray_range: of grey with more than 8 bits, see `mal.plain_files.Reading`.
+        gray_range: of gray with more than 8 bits, see `mal.plain_files.Reading`.
 
     Raises:
-        UnusablePixelsError: the mode has no known range of values, or no known colours.
+        UnusablePixelsError: the mode has no known range of values, or no known colors.
     """
     if image.mode.startswith("I") or image.mode == "F":
         gray = np.asarray(image)
@@ -53,7 +53,7 @@ def to_rgb_pixels(image: Image.Image, gray_range: GrayRange = "full") -> Pixels:
 
 
 def _from_full_range(values: npt.NDArray[Any], image: Image.Image) -> Pixels:
-    """16-bit grey to 8 bits over the full range: 65535 becomes 255 (Pillow's own conversion clips at 255)."""
+    """16-bit gray to 8 bits over the full range: 65535 becomes 255 (Pillow's own conversion clips at 255)."""
     low, high = values.min(), values.max()
     if image.mode == "F" or low < 0 or high > LARGEST_16_BIT:
         raise UnusablePixelsError(
@@ -64,7 +64,7 @@ def _from_full_range(values: npt.NDArray[Any], image: Image.Image) -> Pixels:
 
 
 def _from_used_range(values: npt.NDArray[Any]) -> Pixels:
-    """Grey to 8 bits over the range from its smallest to its largest value; black where that is one value."""
+    """Gray to 8 bits over the range from its smallest to its largest value; black where that is one value."""
     exact = values.astype(np.float64)
     low, high = float(exact.min()), float(exact.max())
     if not math.isfinite(high - low):
@@ -85,7 +85,7 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
 
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
-"""Pillow's names of the formats that are read; others of its readers start programs, or are hardly looked after."""
+"""Pillow's names of the formats that are read; some other readers start programs or are hardly maintained."""
 
 _PILLOW_REFUSES = 2  # times its MAX_IMAGE_PIXELS
 
@@ -115,7 +115,7 @@ def opened_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def not_enough_memory(path: Path) -> UserError:
-    """The user's error for a picture about which nothing is wrong."""
+    """Make the error for a valid image that does not fit into memory."""
     return UserError(
         f"there is not enough memory to read image {path}: use fewer processes (--workers, in a spec num_workers), or a"
         " machine with more memory"
@@ -123,15 +123,15 @@ def not_enough_memory(path: Path) -> UserError:
 
 
 def picture_in(file: BinaryIO, called: str, max_pixels: int | None) -> Image.Image:
-    """The picture in a file, of which only the header is read.
+    """Open the image in a file and read its header.
 
-    Pillow tells formats by their content, and some of its readers start other programs: so its `Image.open`, which asks
-    all of them and warns of large pictures, is not used.
+    `Image.open` is not used: it tries all of Pillow's readers, some of which start other programs, and it warns of
+    large images.
 
     Args:
         file: must stay open as long as the picture is used.
         called: what the picture is called in errors.
-        max_pixels: how many it may have; None takes any number, for whoever does not decode it.
+        max_pixels: largest allowed number of pixels; None for no limit.
 
     Raises:
         UserError: it is no picture of a format that is read, its header is damaged, or it has more pixels.

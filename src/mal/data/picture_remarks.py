@@ -1,4 +1,4 @@
-"""Pictures with 16 bits of grey that hardly use them, as 12 bits of a camera: with 8 bits they are nearly black."""
+"""Warn about dim 16-bit images and images with an EXIF orientation; choose how images are read."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ _HEADERS, _PICTURES = 64, 16  # that are looked at: pictures of a set are alike
 
 
 def is_deep(picture: Image.Image) -> bool:
-    """Whether a picture has grey of more than 8 bits, by its header."""
+    """Whether a picture has gray of more than 8 bits, by its header."""
     return picture.mode.startswith("I")
 
 
 def is_dim(pixels: Pixels, reading: Reading) -> bool:
-    """Whether a picture with 16 bits of grey, as it was read, has less than a tenth of the full range."""
+    """Whether a picture with 16 bits of gray, as it was read, has less than a tenth of the full range."""
     return reading.gray_range == "full" and float(pixels.max()) < _DIM * 255
 
 
 def dim_line(images: ImageTable, img_dir: Path) -> str | None:
-    """How many pictures with 16 bits of grey are dim, of some all over the file; None where none is."""
+    """One line on how many sampled 16-bit images are dim; None if none is."""
     looked_at, dim = 0, []
     for name in _some_deep_pictures(images, img_dir):
         try:
             pixels = read_image(image_path(img_dir, name), images.reading)
-        except UserError:  # whoever needs its pixels names it
+        except UserError:  # reported when its pixels are read
             continue
         looked_at += 1
         if is_dim(pixels, images.reading):
@@ -84,9 +84,9 @@ class TurnedPicture:
 
 
 def turned_pictures(images: ImageTable, img_dir: Path) -> dict[int, TurnedPicture]:
-    """The pictures that viewers turn, by their rows; headers are read, several at a time.
+    """Find the images with an EXIF orientation, by row; reads headers, several in parallel.
 
-    A picture that cannot be opened is none of them: whoever reads its pixels names it.
+    An image that cannot be opened is skipped here and reported when its pixels are read.
     """
 
     def turned(row: int) -> TurnedPicture | None:
@@ -103,12 +103,12 @@ def turned_pictures(images: ImageTable, img_dir: Path) -> dict[int, TurnedPictur
 
 
 def turned_line(images: ImageTable, turned: Mapping[int, TurnedPicture], option: str) -> str | None:
-    """How many pictures viewers turn and what becomes of them; None where there are none.
+    """One line on how many images have an EXIF orientation and how they are read; None without any.
 
     Args:
         images: all pictures.
         turned: those of them, by their rows.
-        option: what to write to have boxes and masks as of the turned pictures.
+        option: the setting that makes boxes and masks refer to the turned images.
     """
     if not turned:
         return None
@@ -120,7 +120,7 @@ def turned_line(images: ImageTable, turned: Mapping[int, TurnedPicture], option:
 
 
 def upright_sizes(coco: CocoFile, turned: Mapping[int, TurnedPicture]) -> list[RecordNote]:
-    """Give records the size of the turned picture that have that of the stored one; changes ``coco.images``.
+    """Swap width and height in records that have the stored size of a turned image; changes ``coco.images``.
 
     Returns:
         One "warned" note for each such image.
@@ -140,9 +140,9 @@ def upright_sizes(coco: CocoFile, turned: Mapping[int, TurnedPicture]) -> list[R
 
 
 def choose_reading(coco: CocoFile, img_dir: Path, reading: Reading) -> list[RecordNote]:
-    """Say for a whole file how its pictures are read, and what boxes and masks go by; before sizes are filled in.
+    """Set how all images of a file are read, and which orientation its boxes use; call it before sizes are filled.
 
-    A file that `marked_upright` has marked goes by the turned pictures whatever is said.
+    A file that `marked_upright` has marked always uses the turned images.
 
     Returns:
         Notes on records whose size had to change.
@@ -161,6 +161,6 @@ def is_marked_upright(document: Mapping[str, Any]) -> bool:
 
 
 def marked_upright(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document of a COCO file with a mark that its boxes and masks are on the pictures as viewers turn them."""
+    """Mark the document of a COCO file: its boxes and masks refer to the images turned upright."""
     mark = document.get(MARK)
     return {**document, MARK: {**(mark if isinstance(mark, dict) else {}), "exif": "upright"}}

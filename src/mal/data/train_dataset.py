@@ -32,7 +32,7 @@ class TrainBatch:
     """A batch of training crops.
 
     Attributes:
-        student_images: (B, 3, S, S) uint8, with colour changes.
+        student_images: (B, 3, S, S) uint8, with color changes.
         teacher_images: (B, 3, S, S) uint8, the same crops without.
         box_mask: (B, 1, S, S) uint8, 0 or 1.
         box_area: (B,) float32, pixels of the full image.
@@ -46,11 +46,11 @@ class TrainBatch:
     positions: Tensor
 
     def to(self, *args: Any, **kwargs: Any) -> TrainBatch:
-        """The same batch elsewhere; arguments as of :meth:`torch.Tensor.to`."""
+        """Move the batch; arguments as in :meth:`torch.Tensor.to`."""
         return TrainBatch(*(getattr(self, field.name).to(*args, **kwargs) for field in fields(self)))
 
     def pin_memory(self) -> TrainBatch:
-        """The same batch in page-locked memory."""
+        """Copy the batch to page-locked memory."""
         return TrainBatch(*(getattr(self, field.name).pin_memory() for field in fields(self)))
 
     def __len__(self) -> int:
@@ -58,10 +58,10 @@ class TrainBatch:
 
 
 class BoxCropDataset(Dataset[TrainBatch]):
-    """One sample a box.
+    """A map-style dataset with one sample per box.
 
-    The random numbers of a sample follow from (seed, epoch, box) alone, so neither the number of workers nor an
-    interruption changes them.
+    The random numbers of a sample depend on (seed, epoch, box) alone, so that neither the number of workers nor a
+    resume changes them.
 
     Args:
         boxes: what to train on.
@@ -106,7 +106,7 @@ class BoxCropDataset(Dataset[TrainBatch]):
             return self._sample(epoch, index)
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[TrainBatch | UserError]:
-        """Several samples; in place of one whose image is missing or damaged the error, for a loader to raise."""
+        """Several samples; a missing or damaged image gives its error as an item, for the loader to raise."""
         return [self._sample_or_error(key) for key in keys]
 
     def image_name(self, position: int) -> str:
@@ -145,7 +145,7 @@ class BoxCropDataset(Dataset[TrainBatch]):
 
 
 def collate(samples: Sequence[TrainBatch | UserError]) -> TrainBatch | UserError:
-    """Join batches into one; an error among them is returned in its place."""
+    """Join batches into one; if one is an error, return the error."""
     batches: list[TrainBatch] = []
     for sample in samples:
         if isinstance(sample, UserError):
@@ -156,7 +156,7 @@ def collate(samples: Sequence[TrainBatch | UserError]) -> TrainBatch | UserError
 
 
 class EpochSampler(Sampler[SampleKey]):
-    """A new order of the boxes every epoch, shared out between processes.
+    """Shuffle the boxes each epoch and split them between ranks.
 
     The order follows from (seed, epoch). When the boxes do not divide evenly, the first ones of the order are drawn
     twice, so that every process takes the same number of steps and no box is left out.
@@ -175,7 +175,7 @@ class EpochSampler(Sampler[SampleKey]):
         self.epoch = epoch
 
     def resume_at(self, epoch: int, num_drawn: int) -> None:
-        """Go on with an epoch of which this process has drawn some boxes already."""
+        """Resume an epoch after ``num_drawn`` boxes of this rank."""
         self.epoch = epoch
         self._resumed = (epoch, num_drawn)
 

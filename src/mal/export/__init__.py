@@ -1,1 +1,1 @@
-"""Networks as files for other runtimes, and those files as networks."""
+"""ONNX export: write networks as ONNX files, load and check them."""

@@ -1,4 +1,4 @@
-"""Check that an exported file computes what the network does."""
+"""Check that an exported file gives the same masks as the network."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SCENE_SIZES = ((80, 60), (256, 192), (512, 384))
 
 @dataclass(frozen=True, slots=True)
 class ExportCheck:
-    """How two labelers compare on generated scenes.
+    """Differences between two labelers on generated scenes.
 
     Attributes:
-        logit_difference: largest absolute one.
-        mask_iou: least one of the masks of a box.
-        num_boxes: how many boxes were compared.
+        logit_difference: largest absolute difference of logits.
+        mask_iou: lowest IoU between the two masks of a box.
+        num_boxes: number of boxes compared.
     """
 
     logit_difference: float
@@ -38,7 +38,7 @@ class ExportCheck:
 
 
 def compare_labelers(one: MaskAutoLabeler, other: MaskAutoLabeler) -> ExportCheck:
-    """Let two labelers of the same crops label the same generated scenes."""
+    """Compare two labelers with the same crop settings on generated scenes."""
     differences: list[float] = []
     ious: list[float] = []
     for batch in scene_crops(one):

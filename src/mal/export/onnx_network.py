@@ -1,4 +1,4 @@
-"""An ONNX file as a network."""
+"""Load an exported ONNX file as a network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mal.models.predict import Network
 
 
 def import_onnx_package(name: str) -> Any:
-    """One of the packages of the extra ``onnx``.
+    """Import a package of the extra ``onnx``.
 
     Raises:
         UserError: it is not installed.
@@ -41,7 +41,7 @@ class OnnxNetwork(nn.Module):
     Args:
         session: an ``onnxruntime.InferenceSession`` of a file that ``mal export onnx`` wrote.
         path: that file.
-        holds: which network is in it.
+        network_name: which network is in it.
         crop_size: side in pixels of the crops that it takes.
     """
 
@@ -53,7 +53,7 @@ class OnnxNetwork(nn.Module):
         self.crop_size = crop_size
 
     def forward(self, images: Tensor, box_area: Tensor) -> Tensor:
-        """Mask logits (B, 1, h, w) of normalised crops (B, 3, S, S) and box areas (B,), float32 on the CPU."""
+        """Mask logits (B, 1, h, w) of normalized crops (B, 3, S, S) and box areas (B,), float32 on the CPU."""
         logits: list[Tensor] = []
         rows: list[Tensor] = []
         bins = bin_areas(box_area)
@@ -82,7 +82,7 @@ def read_onnx(path: Path) -> OnnxModel:
     """Load a file that ``mal export onnx`` wrote.
 
     Raises:
-        UserError: no such file, no ONNX file of ours, damaged, with weights that are not numbers (told where the
+        UserError: no such file, no ONNX file of ours, damaged, with weights that are not numbers (checked if the
             package onnx is installed), or the extra is not installed.
     """
     onnxruntime = import_onnx_package("onnxruntime")
@@ -93,7 +93,7 @@ def read_onnx(path: Path) -> OnnxModel:
     options.log_severity_level = 3  # errors
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    # onnxruntime makes its exception types anew in C++, without a common one.
+    # onnxruntime defines its exception types in C++, without a common base class.
     except Exception as error:
         said = describe_file_kind(path, "an ONNX file")
         raise UserError(f"{path}: {said or f'not an ONNX file, or damaged ({type(error).__name__})'}") from error
@@ -109,7 +109,7 @@ def read_onnx(path: Path) -> OnnxModel:
 
 
 def _require_numbers(path: Path) -> None:
-    """Look at the weights in a graph; infinite ones may be meant, as the constants of a graph can be."""
+    """Check the weights in a graph for NaN; infinities are allowed, constants of a graph may be infinite."""
     if find_spec("onnx") is None:
         return  # a session does not show them: each box of such a network fails
     import onnx
@@ -117,7 +117,7 @@ def _require_numbers(path: Path) -> None:
 
     try:
         weights = [(each.name, numpy_helper.to_array(each)) for each in onnx.load(path).graph.initializer]
-    # Damage is told by the session, in one way for all.
+    # Damage is reported when the session loads, in one way for all.
     except Exception:  # noqa: BLE001
         return
     for name, values in weights:

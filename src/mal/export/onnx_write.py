@@ -1,4 +1,4 @@
-"""Write a network as an ONNX file."""
+"""Export a network as an ONNX file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mal.models.predict import Network
 
 
 class ExportGraph(nn.Module):
-    """Crops and box areas to mask logits; the mean of several networks' logits where there are several.
+    """The module that is exported: crops and box areas to mask logits, averaged over the networks.
 
     :class:`MaskNetwork` picks the rows of each size bin, so that its shapes depend on the values of its input. Here
     each bin is a branch that computes its scale for the whole batch and keeps its own rows, and that is skipped when
@@ -40,7 +40,7 @@ class ExportGraph(nn.Module):
                 setattr(module, "fused_attn", False)  # noqa: B010 -- not an attribute of every module
 
     def forward(self, images: Tensor, box_area: Tensor) -> Tensor:
-        """Images (B, 3, S, S), normalised, and box areas (B,) to logits, as :meth:`MaskNetwork.forward`."""
+        """Images (B, 3, S, S), normalized, and box areas (B,) to logits, as :meth:`MaskNetwork.forward`."""
         logits = [_logits(network, images, box_area) for network in self.networks]
         return torch.stack(logits).mean(0) if len(logits) > 1 else logits[0]
 
@@ -82,7 +82,7 @@ def write_onnx(
 ) -> None:
     """Write networks as one ONNX graph; weights of more than 2 GB lie in ``<path>.data`` beside it.
 
-    Inputs of the graph: ``images`` (batch, 3, S, S) float32, normalised by ImageNet's mean and deviation, and
+    Inputs of the graph: ``images`` (batch, 3, S, S) float32, normalized by ImageNet's mean and deviation, and
     ``box_area`` (batch,) float32, pixels of the full image. Output: ``logits`` (batch, 1, h, w) float32. Batch is free.
 
     Args:
@@ -123,7 +123,7 @@ def write_onnx(
 
 
 def _metadata(spec: ExperimentSpec, stem: str | None, network: Network) -> Mapping[str, str]:
-    """What a user of the file needs to know, each as JSON."""
+    """Metadata that a user of the file needs, each value as JSON."""
     facts = {
         "network": network,
         "crop_size": spec.dataset.crop_size,
@@ -139,7 +139,7 @@ def _metadata(spec: ExperimentSpec, stem: str | None, network: Network) -> Mappi
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Without what the exporter says about itself; it reports its failures by raising."""
+    """Silence the exporter's own messages; failures still raise."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -154,7 +154,7 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def _first_cause(error: BaseException) -> str:
-    """The first line of the innermost cause; the exporter wraps it in advice."""
+    """First line of the root cause of an exporter error."""
     while error.__cause__ is not None:
         error = error.__cause__
     return first_line(error)

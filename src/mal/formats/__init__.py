@@ -1,1 +1,1 @@
-"""Annotation formats beside COCO, each read into a COCO file and written from one."""
+"""Annotation formats: convert each to COCO, and from COCO."""

@@ -1,4 +1,4 @@
-"""Put a COCO document together from records of another format, which may lack ids or have them twice."""
+"""Build a COCO document from records of another format; assigns missing and duplicate ids."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Image:
 
 
 class CocoBuilder:
-    """Collects images with their annotations; ids that records bring along are kept.
+    """Collect images and annotations, then build the file; unique ids of the records are kept.
 
     Args:
         names: class names that are known from the start, in their order.
@@ -59,12 +59,12 @@ class CocoBuilder:
         self._images[-1].annotations.append((category, record | {"bbox": list(xywh)}))
 
     def categories(self, records: Iterable[Json]) -> None:
-        """Class records to be kept as they are; each has a ``name``."""
+        """Add class records, kept unchanged; each has a ``name``."""
         for record in records:
             self._categories.setdefault(str(record["name"]), dict(record))
 
     def build(self, path: Path, tally: Tally, document: Json | None = None) -> CocoFile:
-        """The file, as if it had been read from ``path``.
+        """Build the file, as if it had been read from ``path``.
 
         Args:
             path: for messages.
@@ -87,7 +87,7 @@ class CocoBuilder:
 
 
 def _give_ids(records: list[Json], kind: str, tally: Tally) -> None:
-    """Keep ids that are there once; number the other records on from the largest."""
+    """Keep unique ids; give the other records new ids after the largest."""
     taken: set[Any] = set()
     without: list[Json] = []
     for record in records:
@@ -107,7 +107,7 @@ CARRIED = "mal"  # the key under which a shape or region carries its record
 
 
 def carried(annotation: Annotation, rle: Rle | None) -> Json:
-    """What a tool carries along: the record without its mask, and what it takes to tell an edit.
+    """The data that a shape carries through another tool: its record without the mask, and a hash to detect edits.
 
     Args:
         annotation: the one that is written.
@@ -119,7 +119,7 @@ def carried(annotation: Annotation, rle: Rle | None) -> Json:
 
 
 def restored(carrier: Any, rle: Rle, where: str, tally: Tally, category: str | None = None) -> tuple[list[float], Json]:
-    """The box and the other keys of an annotation with a mask.
+    """Restore the box and the other keys of an annotation with a mask.
 
     Args:
         carrier: as of `carried`, or anything else where the shape is a new one.
@@ -145,7 +145,7 @@ def restored(carrier: Any, rle: Rle, where: str, tally: Tally, category: str | N
 def restored_box(
     carrier: Any, box: list[float], where: str, tally: Tally, category: str, tolerance: float
 ) -> tuple[list[float], Json]:
-    """As `restored`, of an annotation that is a box alone; a side within ``tolerance`` pixels is an unedited one."""
+    """As `restored`, for an annotation with a box only; sides within ``tolerance`` pixels count as unedited."""
     record = _record(carrier, category, where, tally)
     if record is None:
         return box, {}
@@ -161,7 +161,7 @@ def _is_box(value: Any) -> bool:
 
 
 def _record(carrier: Any, category: str | None, where: str, tally: Tally) -> Json | None:
-    """The record that a shape carries; None of a new one."""
+    """The record that a shape carries; None for a new shape."""
     if not isinstance(carrier, dict) or not isinstance(carrier.get("record"), dict):
         return None
     record = dict(carrier["record"])

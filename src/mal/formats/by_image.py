@@ -1,4 +1,4 @@
-"""The annotations of a COCO file image by image, checked for formats that need whole records."""
+"""Iterate over a COCO file image by image, with checked annotations, for the writers."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ NO_CLASSES = "object"  # the class of all annotations where a file has no list o
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One sound annotation.
+    """One valid annotation.
 
     Attributes:
         record: as in the file.
         class_row: its class, counted from 0 in the file's order.
         category: its name.
         xywh: its box in pixels; that of the mask where the file has none.
-        rle: its mask, maybe without a pixel; None where it has none.
+        rle: its mask, possibly empty; None if it has none.
         name: for messages.
     """
 
@@ -56,7 +56,7 @@ class Annotation:
 
     @property
     def has_pixels(self) -> bool:
-        """Whether there is a mask with a pixel, that is, something to see."""
+        """Whether there is a mask that is not empty."""
         return self.rle is not None and rle_area(self.rle) > 0
 
 
@@ -67,7 +67,7 @@ class AnnotatedImage:
     Attributes:
         image, record: as in the file.
         file_name: of its picture, below the folder of the pictures: the name to make names of output from.
-        annotations: the sound ones.
+        annotations: the valid ones.
         where: file and image, for messages.
     """
 
@@ -103,7 +103,7 @@ def category_records(coco: CocoFile) -> list[Json]:
 
 
 def strict(value: Any, coco: CocoFile, tally: Tally) -> Any:
-    """A JSON value of the file as strict JSON has it: null for NaN and infinite numbers, which the tally counts."""
+    """Make a JSON value strict: null for NaN and infinite numbers, which the tally counts."""
     if coco.strict_json:
         return value
     finite, count = without_non_finite(value)
@@ -115,7 +115,7 @@ def strict(value: Any, coco: CocoFile, tally: Tally) -> Any:
 def by_image(
     coco: CocoFile, tally: Tally, images: Path | None = None, *, max_pixels: int | None = None
 ) -> Iterator[AnnotatedImage]:
-    """Every usable image, in the order of the file; those without annotations too. `written` counts them.
+    """Yield every usable image in file order, also those without annotations. `written` counts them.
 
     Args:
         coco: the file.
@@ -154,7 +154,7 @@ def by_image(
 
 @contextmanager
 def written(item: AnnotatedImage, tally: Tally) -> Iterator[None]:
-    """Around the writing of an image: count it, or leave it out where one of its names is refused.
+    """Wrap the writing of an image: count it, or leave it out if one of its file names is refused.
 
     Raises:
         UserError: a name is refused, unless the tally may skip the image.
@@ -175,7 +175,7 @@ def _leave_out(where: str, annotations: list[str], reason: str, tally: Tally) ->
 
 
 def _require_size(image: ImageRecord, coco: CocoFile, max_pixels: int | None) -> None:
-    """Nothing, where an image has a size that files can be made for.
+    """Check that an image has a size that files can be made for.
 
     Raises:
         RefusedName: it has none.
@@ -189,7 +189,7 @@ def _require_size(image: ImageRecord, coco: CocoFile, max_pixels: int | None) ->
 
 
 def annotation_name(coco: CocoFile, position: int) -> str:
-    """An annotation in the words of messages."""
+    """Name an annotation in messages."""
     return f"annotation {show(coco.table.ids[position])}"
 
 
@@ -219,7 +219,7 @@ def _annotation(
 
 
 def decode_mask(record: Json, image: ImageRecord) -> Rle | None:
-    """The mask of a record; None where it has none.
+    """Decode the mask of a record; None if it has none.
 
     Raises:
         ValueError: it cannot be read.

@@ -1,4 +1,4 @@
-"""Write COCO files: masks as run-length codes or as polygons, everything else as it was."""
+"""Write COCO files: masks as RLE or polygons, everything else unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read plain tables of boxes: one line for each box, the columns named in the first line."""
+"""Read CSV tables of boxes: one line per box, column names in the first line."""
 
 from __future__ import annotations
 

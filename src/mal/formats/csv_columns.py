@@ -1,4 +1,4 @@
-"""Which column of a table of boxes says what, by the names that tools and data sets give them."""
+"""Recognize the columns of a CSV table by the names that tools and data sets use."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NOTHING = ("", "nan", "none", "null", "na")
 
 
 class Columns:
-    """Which column says what.
+    """The recognized columns of a table.
 
     Args:
         header: the names of the columns, in small letters.

@@ -1,4 +1,4 @@
-"""COCO 1.0 archives as CVAT imports and exports them: ``annotations/instances_default.json`` in a zip."""
+"""Write zip archives for CVAT's "COCO 1.0" import (``annotations/instances_default.json``)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def write_cvat(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -
 
     CVAT (by way of Datumaro) takes ids as whole numbers only, an annotation id of 0 as "belongs to nothing" and a
     category id of 0 as "no class", and asks for ``iscrowd`` and ``bbox`` in every record. Ids that do not fit are
-    replaced and said; an old annotation id stays under ``attributes``. CVAT shows ``bbox`` where there is no mask, so
-    that empty masks are left away.
+    replaced and reported; an old annotation id stays under ``attributes``. CVAT shows ``bbox`` where there is no mask,
+    so empty masks are left out.
 
     Raises:
         UserError: as of `mal.formats.coco_out.write_coco`, or a picture is missing.
@@ -102,7 +102,7 @@ def _is_empty(segmentation: Any) -> bool:
 
 
 class _IdNumbers:
-    """Whole numbers from 1 on for ids: those that fit stay, the others get the next free one.
+    """Assign integer ids from 1: valid ids are kept, the others get the next free one.
 
     Args:
         kind: what is numbered, for the tally.
@@ -116,7 +116,7 @@ class _IdNumbers:
         self._changed = tally.changed[f"the {kind} id does not fit CVAT"]
 
     def assign(self, value: Any, *, once: bool = False) -> int:
-        """The number for an id; with ``once`` a number is given to one record only."""
+        """Return the number for an id; with ``once`` each number is given to one record only."""
         if type(value) is int and value > 0 and not (once and value in self._seen):
             self._seen.add(value)
             return value

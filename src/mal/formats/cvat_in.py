@@ -1,4 +1,4 @@
-"""Read CVAT's own XML, "CVAT for images 1.1": boxes, polygons, ellipses and masks."""
+"""Read CVAT's XML format "CVAT for images 1.1": boxes, polygons, ellipses and masks."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def _mask(shape: Element, size: tuple[int, int]) -> Rle:
 
 
 def _turn(shape: Element) -> float:
-    """Degrees by which a shape is turned clockwise."""
+    """Clockwise rotation of a shape in degrees."""
     return _read_number(shape, "rotation") if shape.get("rotation") else 0.0
 
 
@@ -176,7 +176,7 @@ def _read_number(element: Element, key: str) -> float:
 
 
 def _attributes(shape: Element) -> dict[str, str]:
-    """What is said of a shape: attributes of its label, and those of XML that are not its place."""
+    """Attributes of a shape: those of its label, and XML attributes other than coordinates."""
     place = {"label", *_GEOMETRY[shape.tag].split()}
     found = {name: value for name, value in own_attributes(shape).items() if name not in place}
     return found | {child.get("name", ""): (child.text or "").strip() for child in shape.iterfind("attribute")}

@@ -1,4 +1,4 @@
-"""What a person can choose about reading and writing formats."""
+"""Options for reading and writing formats, image folders, and atomic output folders."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Pictures = Literal["no", "copy", "link"]
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How a format is read.
+    """Read options of a format.
 
     Attributes:
         images: folder of the pictures; None looks where the format has them.
@@ -45,11 +45,11 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """How a format is written.
+    """Write options of a format.
 
     Attributes:
         shapes: of masks, where a format has both.
-        tolerance: how far in pixels a corner of a mask's outline may lie beside its polygon.
+        tolerance: largest distance in pixels between a corner of a mask's contour and its polygon.
         images: folder of the pictures; None where it is not known.
         pictures: whether they go into the output too, as files or as links.
         split: the part of a YOLO data set that is written; None writes "train" and "val".
@@ -80,7 +80,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def named_picture(folder: Path, name: str) -> str:
-    """The name of a picture in a folder; of one without an ending, that of the picture that has this stem."""
+    """The file name of an image in a folder; a name without extension is matched by its stem."""
     if Path(name).suffix.lower() in SUFFIXES or (folder / name).is_file() or not folder.is_dir():
         return name
     found = [path.name for path in pictures_with_stem(folder, name)]
@@ -104,7 +104,7 @@ def picture_size(path: Path, exif: Exif) -> tuple[int, int]:
 
 
 def source_picture(file_name: PurePosixPath, options: WriteOptions) -> Path | None:
-    """The picture that goes into the output; None where none was asked for.
+    """Find the image to put into the output; None if images were not requested.
 
     Args:
         file_name: as of `mal.formats.output_names.relative_name`.
@@ -163,7 +163,7 @@ def bring(source: Path, target: Path, options: WriteOptions) -> None:
 
 
 def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
-    """Refuse to write where something is.
+    """Check that the target does not exist yet, or may be overwritten.
 
     Raises:
         UserError: ``target`` is the input, or is there (a folder: with something in it) and ``overwrite`` is not set.
@@ -181,9 +181,9 @@ def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """A folder to write into that takes its name, or gives its files to the folder of that name, in the end.
+    """Write a folder atomically: a temporary folder that is renamed to, or merged into, the target at the end.
 
-    After an error nothing of it is left.
+    After an error it is removed.
 
     Raises:
         UserError: it cannot be written.
@@ -220,7 +220,7 @@ def _move(draft: Path, target: Path) -> None:
 
 
 def _require_room(path: Path, place: Path) -> None:
-    """Nothing, where a file of the draft can take the place of what is there, or a folder be put together with it.
+    """Check that a file of the draft can replace the target, or a folder can be merged into it.
 
     Raises:
         UserError: a folder is a file or a link there, through which files would be written elsewhere; or the other way

@@ -1,4 +1,4 @@
-"""The formats by name: how each is read and written."""
+"""Registry of formats by name: the reader and writer of each."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def read(path: Path, name: str, options: ReadOptions, tally: Tally) -> tuple[Coc
 
 
 def output_format(path: Path) -> str:
-    """The format to write by the ending of the name.
+    """Choose the output format by the extension of the file name.
 
     Raises:
         UserError: the ending says nothing.

@@ -1,4 +1,4 @@
-"""Values of JSON records, checked where they are taken: what has another form is named in words of the format."""
+"""Read typed values from JSON records; errors name the key and the expected type."""
 
 from __future__ import annotations
 

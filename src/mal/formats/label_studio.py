@@ -1,4 +1,4 @@
-"""Write Label Studio: tasks in JSON, with brush masks or polygons in them, and the labelling config that fits."""
+"""Write Label Studio tasks as JSON, with brush masks or polygons, and the matching labeling config."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LOCAL_FILES = "/data/local-files/?d="  # where Label Studio serves the files be
 def write_label_studio(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -> None:
     """Write a JSON file of tasks, streamed, and ``<name>.label_config.xml`` beside it, for the project's settings.
 
-    Masks become brush strokes, exact; or polygons in per cent of the image, one for each part, holes joined by bridges.
+    Masks become brush strokes, exact; or polygons in per cent of the image, one per component, holes joined by bridges.
     Annotations without a mask become rectangles. Each region carries its record under ``meta``, each task that of its
     image under ``data``. ``mask_score``, where there is one, becomes the region's score.
 
@@ -56,7 +56,7 @@ def _image_prefix(options: WriteOptions) -> str:
 
 
 def _pictures_note(options: WriteOptions) -> str:
-    """How Label Studio comes to show the pictures; docs/formats.md says more."""
+    """Explain how to make Label Studio show the images; see docs/formats.md."""
     if options.images is None:
         return (
             "Label Studio shows no picture whose address has no folder: --images DIR puts the name of DIR before the"

@@ -1,4 +1,4 @@
-"""The labelling settings of a Label Studio project: its tags and classes, in a file beside the tasks."""
+"""Write and read the labeling config of a Label Studio project: tags and classes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def config_file(tasks: Path) -> Path:
-    """The file of the settings beside a file of tasks."""
+    """Path of the labeling config for a file of tasks."""
     return tasks.with_name(tasks.stem + _SUFFIX)
 
 
 def config_text(coco: CocoFile, tally: Tally) -> str:
-    """The settings for the classes of a file; a comment holds their records, for `classes_beside`.
+    """Make the labeling config for the classes of a file; a comment stores their records for `classes_beside`.
 
     Args:
         coco: the file.
@@ -46,7 +46,7 @@ def config_text(coco: CocoFile, tally: Tally) -> str:
 
 
 def classes_beside(tasks: Path, tally: Tally) -> list[Json]:
-    """The records of all classes, from the settings beside a file of tasks.
+    """Read the records of all classes from the labeling config next to a file of tasks.
 
     Args:
         tasks: the file.

@@ -1,4 +1,4 @@
-"""Read Label Studio: tasks in JSON, exported or for import."""
+"""Read Label Studio tasks from JSON, exported or for import."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def read_label_studio(path: Path, options: ReadOptions, tally: Tally) -> CocoFil
     """Read exported or imported tasks: of each the first annotation that was not cancelled, else the first prediction.
 
     A region is all that has one id: its shape, and its labels where those come in a part of their own. Brush strokes,
-    polygons, ellipses and turned rectangles become masks, upright rectangles boxes. What else is said of a region is
-    kept under ``attributes``.
+    polygons, ellipses and turned rectangles become masks, upright rectangles boxes. Other data of a region is kept
+    under ``attributes``.
 
     Args:
         path: the file.
@@ -81,7 +81,7 @@ def _read_task(task: Json, where: str, options: ReadOptions, builder: CocoBuilde
 
 
 def _regions(task: Json, where: str, tally: Tally) -> list[Json]:
-    """The regions of the answer that counts."""
+    """Regions of the chosen annotation or prediction of a task."""
     answers = _answers(task, "annotations") or _answers(task, "completions")
     results = [answer for answer in answers if not answer.get("was_cancelled")] or _answers(task, "predictions")
     if len(results) > 1:
@@ -109,7 +109,7 @@ def _of_one_image(regions: list[Json], data: Json, where: str, tally: Tally) -> 
 
 
 def _size(regions: list[Json], record: Json) -> tuple[int, int] | None:
-    """Width and height in pixels, where somebody says them."""
+    """Width and height in pixels, from a region or the record; None if unknown."""
     said = (pixels_or_none(region, "original_width", "original_height") for region in regions)
     return next((size for size in said if size is not None), None) or pixels_or_none(record, "width", "height")
 
@@ -132,7 +132,7 @@ def _groups(regions: list[Json]) -> dict[str, list[Json]]:
 
 
 def _record_name(region: Json) -> str | None:
-    """What the parts of an annotation of polygons have in common; None of other regions."""
+    """Key that the polygons of one annotation share; None for other regions."""
     carrier = _carrier(region)
     record = carrier.get("record") if isinstance(carrier, dict) else None
     is_part = classify_region(region) is RegionShape.POLYGON and isinstance(record, dict)
@@ -205,7 +205,7 @@ def _box_record(value: Json, size: tuple[int, int]) -> list[float]:
 
 
 def _score_and_answers(group: list[Json], shape: Json) -> Json:
-    """What else is said of a region: its score, and the answers to questions about it, by the names of those."""
+    """The score of a region, and the answers to per-region questions by their names."""
     words = {str(region.get("from_name")): value for region in group if (value := _answer(region)) is not None}
     score = shape.get("score")
     is_score = isinstance(score, (int, float)) and not isinstance(score, bool)

@@ -1,4 +1,4 @@
-"""The run-length code of Label Studio's brush, a string of bits in bytes.
+"""Encode and decode the run-length code of Label Studio's brush, a bit string in bytes.
 
 Its layout is that of the JavaScript package rle-pack: 32 bits for the number of values, 5 for the width of a value less
 1, four times 4 for widths of lengths less 1; then pieces: 1 bit (a run, or single values), 2 bits (which of the four
@@ -19,7 +19,7 @@ _LARGEST_RUN = 2 ** _LENGTH_BITS[-1]
 
 
 def encode(mask: npt.NDArray[np.bool_]) -> list[int]:
-    """Bytes of a mask.
+    """Encode a mask to bytes.
 
     Args:
         mask: (H, W) bool.
@@ -39,7 +39,7 @@ def encode(mask: npt.NDArray[np.bool_]) -> list[int]:
 
 
 def decode(code: Sequence[int], height: int, width: int) -> npt.NDArray[np.bool_]:
-    """The mask of a code, (H, W) bool: where the picture is not transparent.
+    """Decode to a mask, (H, W) bool: where the image is not transparent.
 
     Raises:
         ValueError: the code is cut off, or that of a picture of another size.
@@ -69,14 +69,14 @@ def _run(length: int, *, is_set: bool) -> str:
 
 
 class _Bits:
-    """Whole numbers taken from the front of a string of bits."""
+    """A reader of unsigned integers from a bit string."""
 
     def __init__(self, content: bytes) -> None:
         self._text = f"{int.from_bytes(content, 'big'):0{len(content) * 8}b}" if content else ""
         self._at = 0
 
     def take(self, count: int) -> int:
-        """The number that the next bits are.
+        """Read the next bits as a number.
 
         Raises:
             ValueError: there are not as many.

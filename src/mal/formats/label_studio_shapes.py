@@ -1,4 +1,4 @@
-"""Which picture a task of Label Studio is about."""
+"""Convert Label Studio regions to masks and polygons; find the image of a task."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _file_name(address: str) -> str:
 
 
 class RegionShape(Enum):
-    """What a region is, whatever tag drew it."""
+    """Shape of a region, independent of its tag."""
 
     RECTANGLE = "rectangle"
     ELLIPSE = "ellipse"
@@ -70,7 +70,7 @@ class RegionShape(Enum):
 
 
 def classify_region(region: Json) -> RegionShape | None:
-    """By what a region's value holds, since ``type`` also says by which tag it was labelled; None without an area."""
+    """Determine the shape from the keys of a region's value, not from its ``type``; None without an area."""
     value = region.get("value")
     if not isinstance(value, dict) or region.get("type") in ("choices", "taxonomy", "textarea", "number", "rating"):
         return None

@@ -1,4 +1,4 @@
-"""Write LabelMe: a JSON file beside each picture, as the tool of that name does."""
+"""Write LabelMe: one JSON file per image."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _VERSION = "5.5.0"  # the first that has masks has 5.2; LabelMe keeps keys that 
 def write_labelme(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -> None:
     """Write a folder with a JSON file for each image, and ``labels.txt`` with the class names.
 
-    Masks become shapes of the type "mask", exact in holes and parts; or polygons, all of one annotation with the same
-    ``group_id``, holes joined by bridges. Annotations without a mask become rectangles. Each shape carries its record
-    under the key "mal", which LabelMe keeps.
+    Masks become shapes of the type "mask", with exact components and holes; or polygons, all of one annotation with the
+    same ``group_id``, holes joined by bridges. Annotations without a mask become rectangles. Each shape carries its
+    record under the key "mal", which LabelMe keeps.
 
     Raises:
         UserError: a record is broken and the tally may not skip it, two images would share a file, or the folder

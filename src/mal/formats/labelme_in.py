@@ -1,4 +1,4 @@
-"""Read LabelMe, and X-AnyLabeling and AnyLabeling, which write the same files: a JSON file beside each picture."""
+"""Read LabelMe, X-AnyLabeling and AnyLabeling: one JSON file per image."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _read_file(file: Path, folder: Path, options: ReadOptions, builder: CocoBuil
 
 
 def _size(document: Json, beside: Path, name: str, options: ReadOptions) -> tuple[int, int]:
-    """As the file says, or of the picture in ``--images``, or of the one beside the file."""
+    """Image size from the file, else from the image in ``--images``, else from the one next to the file."""
     size = pixels_or_none(document, "imageWidth", "imageHeight")
     if size is None and options.images is None and beside.is_file():
         size = picture_size(beside, "upright")
@@ -179,7 +179,7 @@ def _decoded(text: str, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
 
 
 def _circle(points: list[tuple[float, float]], size: tuple[int, int]) -> Rle:
-    """LabelMe's circle: its centre, and a point on its line."""
+    """The mask of a LabelMe circle, given by its center and a point on it."""
     if len(points) != 2:
         raise ValueError(f"a circle has two points, this one has {len(points)}")
     (x, y), on_line = points
@@ -198,7 +198,7 @@ def _circle(points: list[tuple[float, float]], size: tuple[int, int]) -> Rle:
 
 
 def _score_and_attributes(shape: Json) -> Json:
-    """What people and models say of a shape beyond its label."""
+    """The score and the attributes of a shape."""
     words = {key: shape[key] for key in _WORDS if shape.get(key)}
     score = shape.get("score")
     is_score = isinstance(score, (int, float)) and not isinstance(score, bool)

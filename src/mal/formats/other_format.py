@@ -1,4 +1,4 @@
-"""For commands that read COCO alone: what another annotation format is called, and how it becomes COCO."""
+"""Recognize other formats in commands that read COCO only, and suggest the conversion."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAMES = {
 
 
 def other_format(path: str | Path, shown: str | None = None) -> str | None:
-    """What annotations are that are not in COCO, and the line to type.
+    """Name the format of annotations that are not COCO, and the command that converts them.
 
     Args:
         path: a file or folder; one that is not there, and URLs, are left to the reader.
@@ -64,7 +64,7 @@ def require_coco(path: str | Path, option: str = "") -> None:
 
 
 def _is_plainly_coco(path: Path) -> bool:
-    """Whether the beginning of a file says it, so that a large one is not gone through; an empty list too."""
+    """Whether the beginning of a file shows that it is COCO (or an empty list), without reading all of it."""
     if path.suffix.lower() != ".json" or not path.is_file():
         return False
     try:

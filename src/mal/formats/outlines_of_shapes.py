@@ -1,4 +1,4 @@
-"""Outlines of shapes that COCO does not know: turned rectangles and ellipses."""
+"""Polygons for shapes that COCO lacks: rotated rectangles and ellipses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ELLIPSE_CORNERS = 72  # the area is then right to 0.2 %
 
 
 def turned(points: Sequence[tuple[float, float]], around: tuple[float, float], degrees: float) -> list[float]:
-    """Points turned clockwise, as people see an image, around another: x1, y1, x2, y2 ..., in pixels."""
+    """Rotate points clockwise (as seen in the image) around a point: x1, y1, x2, y2 ..., in pixels."""
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     found: list[float] = []
     for x, y in points:
@@ -28,7 +28,7 @@ def rectangle_corners(x: float, y: float, width: float, height: float) -> list[t
 
 
 def ellipse_points(x: float, y: float, radius_x: float, radius_y: float) -> list[tuple[float, float]]:
-    """Points of an upright ellipse around a centre."""
+    """Points of an upright ellipse around a center."""
     angles = np.arange(_ELLIPSE_CORNERS) * (2 * math.pi / _ELLIPSE_CORNERS)
     pairs = np.stack([x + radius_x * np.cos(angles), y + radius_y * np.sin(angles)], axis=1)
     return [(float(across), float(down)) for across, down in pairs]

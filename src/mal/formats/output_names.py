@@ -1,4 +1,4 @@
-"""Names of output files that records give: inside the folder of output, each for one record, never through a link."""
+"""Safe output file names: inside the output folder, unique per record, never through a link."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST_PART = 255  # bytes of a name, without its folders, on nearly all file 
 
 
 class RefusedName(ValueError):  # noqa: N818 -- the record is at fault, not the program
-    """A record names a file that is not written; the text says why."""
+    """The file name of a record is unsafe or taken; the text says why."""
 
 
 def relative_name(file_name: str, images: Path | None) -> PurePosixPath:
@@ -41,7 +41,7 @@ def relative_name(file_name: str, images: Path | None) -> PurePosixPath:
 
 
 class OutputNames:
-    """Gives each file of the output to one record. Every path that a record's text is part of is made here.
+    """Reserve each output file for one record; all paths made from record text are made here.
 
     Args:
         folder: of the output; None for an archive, whose names lie nowhere.
@@ -55,7 +55,7 @@ class OutputNames:
         self._files: set[PurePosixPath] = set()
 
     def take(self, name: PurePosixPath, owner: str) -> PurePosixPath:
-        """Keep a name for one record.
+        """Reserve a name for one record.
 
         Args:
             name: relative, as of `relative_name`, maybe with another ending and below further folders.

@@ -1,4 +1,4 @@
-"""Masks as PNG pictures: one for each instance, and one for each image in which values stand for instances."""
+"""Read and write PNG masks: one binary PNG per instance, one indexed PNG per image."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _file_stem(annotation: Annotation, number: int) -> str:
 
 
 def _check_indexed(item: Json, folder: Path, tally: Tally) -> None:
-    """Say so where the picture of all instances, which is not read, was edited."""
+    """Warn if the indexed PNG, which is not read, was edited."""
     path = image_path(folder, item["indexed"])
     if not path.is_file():
         return

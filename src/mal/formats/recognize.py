@@ -1,4 +1,4 @@
-"""Which format a file or folder is in, and by what name people know those that are not read."""
+"""Recognize the format of a file or folder, and name formats that are not supported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LIST_OF_UNKNOWN = "a list of records of a kind that is not known"
 
 
 class JsonKind(NamedTuple):
-    """What a JSON file holds.
+    """The format of a JSON file.
 
     Attributes:
         format: its name for --from; None for one that is not read.
@@ -49,7 +49,7 @@ _SCALABEL = JsonKind(None, "Scalabel's JSON (BDD100K)", "export the data set as 
 
 
 def input_format(path: Path) -> str:
-    """The format that a path is in, by its ending, its content, or what lies in the folder.
+    """Recognize the format of a path by its extension, its content, or the files in the folder.
 
     Raises:
         UserError: it is not there, may be in several formats, or is in one that is not read; that is named.
@@ -78,7 +78,7 @@ def coco_file_in(folder: Path) -> Path:
 
 
 def json_kind(path: Path) -> JsonKind:
-    """What a JSON file holds; a COCO file where that cannot be told, whose reader says what is missing.
+    """Recognize the format of a JSON file; COCO if unknown, because its reader reports what is missing.
 
     Raises:
         UserError: it is no JSON at all, but a file of another kind.
@@ -136,7 +136,7 @@ def _may_be_yolo(path: Path) -> bool:
 
 
 def _has_labels(path: Path) -> bool:
-    """Whether a folder says where the labels of YOLO are, or has them."""
+    """Whether a folder has YOLO labels, or a description of where they are."""
     is_described = any(any(path.glob(pattern)) for pattern in ("*.yaml", "*.yml", "*.data"))
     return is_described or (path / "labels").is_dir()
 
@@ -147,7 +147,7 @@ def _json_files(folder: Path) -> list[Path]:
 
 
 def _kind_or_none(path: Path) -> JsonKind | None:
-    """What a JSON file beside others holds; None where it is something else."""
+    """Recognize one JSON file of a folder; None if it is something else."""
     try:
         kind = json_kind(path)
         is_whole = kind != _COCO or {"images", "annotations"} <= set(parse_document_in_parts(JsonFile(path)))

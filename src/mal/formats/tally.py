@@ -1,4 +1,4 @@
-"""What a conversion did, and what the new format has no place for: nothing is lost without a word."""
+"""Count what a conversion wrote, changed, lost and left out, for its report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAMED = 3  # records a line on the terminal names
 
 
 class Tally:
-    """Counts what was written, and notes what was not.
+    """Counters and notes of a conversion.
 
     Args:
         skip_broken: broken records are left out and named; else the first one is an error.

@@ -1,4 +1,4 @@
-"""Boxes and masks turned together with the pictures that viewers turn, for tools that show pictures so."""
+"""Turn boxes and masks with their images, for tools that show images by their EXIF orientation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""XML files of annotations, parsed without what an XML file can do beyond holding data."""
+"""Parse annotation XML safely: no entity definitions; keeps line numbers."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _to_parser_encoding(raw: bytes, path: Path) -> tuple[bytes, str | None]:
-    """The bytes, and their encoding if it is not the one that they declare: the parser knows few of those."""
+    """Prepare bytes for the parser: the bytes, and their encoding if it differs from the declared one."""
     declared = _DECLARED.match(raw)
     name = declared[1].decode("ascii").lower() if declared else "utf-8"
     if name in _OF_THE_PARSER:

@@ -1,4 +1,4 @@
-"""What a YOLO data set says of itself: classes and splits, in ``data.yaml``, ``obj.data`` or by folders."""
+"""Read the description of a YOLO data set: classes and splits, from ``data.yaml``, ``obj.data`` or folders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAMELESS = "a YOLO data set has its class names under the key names (or their n
 
 @dataclass(frozen=True)
 class YoloDescription:
-    """What is known about a data set before its pictures are looked for.
+    """Description of a data set: classes, splits, root folders.
 
     Attributes:
         source: the file or folder that says it, for messages.
@@ -41,7 +41,7 @@ class YoloDescription:
     key_points: int = 0
 
     def located(self, entry: str) -> Path | None:
-        """Where something lies that the data set names; None where it is nowhere.
+        """Locate a file or folder that the data set names; None if it does not exist.
 
         Data sets are moved, and written for the folder that a tool starts in: Roboflow's ``../train/images``, CVAT's
         ``data/obj_train_data``, absolute paths of another machine.
@@ -62,7 +62,7 @@ class YoloDescription:
 
 
 def read_description(path: Path) -> YoloDescription:
-    """What a data set says of itself.
+    """Read the description of a data set.
 
     Args:
         path: ``data.yaml``, darknet's ``obj.data``, or a folder with one of them or with names in ``classes.txt``.

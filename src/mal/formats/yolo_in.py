@@ -1,4 +1,4 @@
-"""Read YOLO data sets: boxes, polygons, or boxes with key points, in text files beside the pictures."""
+"""Read YOLO data sets: text files of boxes, polygons, or boxes with key points."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _in_folder(folder: Path, tally: Tally) -> list[_Picture]:
 
 
 def _listed(file: Path, described: YoloDescription) -> Iterator[Path]:
-    """The pictures that a text file names one a line; of those that are not there, the place beside their labels."""
+    """Yield the images listed in a text file; for missing ones, the path next to their labels."""
     for line in read_text_file(file).splitlines():
         entry = line.strip()
         if not entry:
@@ -168,13 +168,13 @@ def _labels_folders(images: Path, described: YoloDescription, splits: list[str])
 
 
 def _moved(path: Path, images: Path) -> Path:
-    """The place in a folder of pictures of one that a list names by a longer path."""
+    """Find an image of a list in another folder, by the end of its path."""
     tails = (images.joinpath(*path.parts[first:]) for first in range(1, len(path.parts)))
     return next((tail for tail in tails if tail.is_file()), images / path.name)
 
 
 def _check_labels(labels: Path, pictures: list[_Picture], images: Path, tally: Tally) -> None:
-    """Name the label files whose pictures are not there."""
+    """Report label files without an image."""
     known = {picture.label for picture in pictures}
     for path in sorted(labels.rglob("*.txt")):
         if path not in known and not is_name_file(path) and _holds_labels(path):
@@ -208,7 +208,7 @@ def _label_path(picture: PathT) -> PathT:
 
 
 def _drop_repeated(pictures: Iterable[_Picture], tally: Tally) -> list[_Picture]:
-    """The pictures, each at its first place; data sets may name one folder for training and validation."""
+    """Drop repeated images; data sets may use one folder for training and validation."""
     found: dict[str, _Picture] = {}
     for picture in pictures:
         if found.setdefault(os.path.normpath(picture.path), picture) is not picture:

@@ -1,4 +1,4 @@
-"""A line of a YOLO label file: a box, a polygon, or a box with key points."""
+"""Parse a line of a YOLO label file: a box, a polygon, or a box with key points."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SLACK = 0.01  # shares beside the image that trainers take too
 
 @dataclass(frozen=True)
 class LabelLine:
-    """What a line says.
+    """A parsed line.
 
     Attributes:
         number: of the class, from 0 on.
@@ -31,7 +31,7 @@ class LabelLine:
 
 
 def read_line(words: list[str], size: tuple[int, int], key_points: int) -> LabelLine:
-    """What the words of a line say.
+    """Parse the words of a line.
 
     Args:
         words: the class and its numbers, shares of the image.

@@ -28,8 +28,9 @@ def write_yolo(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally, k
     """Write a folder with ``data.yaml`` and ``labels/<split>/``; an image without annotations gets an empty file.
 
     Class numbers are places in the list of categories. "yolo" writes boxes, limited to the image; "yolo-seg" one
-    polygon for each mask, whose parts and holes are joined by bridges (`mal.masks.polygons.joined`). All images go into
-    the split of the options, beside the other splits of ``out``; without one a share of them goes into "val".
+    polygon for each mask, whose components and holes are joined by bridges (`mal.masks.polygons.join_polygons`). All
+    images go into the split of the options, beside the other splits of ``out``; without one a share of them goes into
+    "val".
 
     Raises:
         UserError: a record is broken and the tally may not skip it, two images would share a file, ``out`` has other
@@ -68,7 +69,7 @@ def _validation_images(coco: CocoFile, options: WriteOptions) -> set[PurePosixPa
 
 
 def _require_no_other(item: AnnotatedImage, out: Path, split: str, options: WriteOptions) -> None:
-    """Nothing, unless an earlier conversion put the image into the other split, and both would hold it.
+    """Check that no earlier conversion put the image into the other split.
 
     Raises:
         RefusedName: it did.

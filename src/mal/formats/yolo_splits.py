@@ -1,4 +1,4 @@
-"""Parts of a YOLO data set that is written: which image goes where, and the ``data.yaml`` that names them."""
+"""Split images into train and val, and make the ``data.yaml`` of a YOLO data set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DESCRIPTION = "data.yaml"  # the name that trainers, Roboflow and datumaro look 
 
 
 def validation_images(names: Iterable[PurePosixPath], share: float) -> set[PurePosixPath]:
-    """The images to validate on: chosen by a hash of their names, so that an image stays where it is when others come.
+    """Choose validation images by a hash of their names, so that adding images does not move others.
 
     Args:
         names: of all images, without their endings, since labels go by those.
@@ -32,7 +32,7 @@ def validation_images(names: Iterable[PurePosixPath], share: float) -> set[PureP
 
 
 def description(names: list[str], splits: Iterable[str], out: Path) -> dict[str, Any]:
-    """What ``data.yaml`` says: the folders of pictures by split, seen from the file, and the class names by number.
+    """Make the content of ``data.yaml``: image folders by split, relative to the file, and class names by number.
 
     Trainers ask for ``train`` and ``val``: one that is not there names the pictures of another. There is no ``path``,
     since a relative one is taken from the folder that a trainer starts in.
@@ -55,7 +55,7 @@ def description(names: list[str], splits: Iterable[str], out: Path) -> dict[str,
 
 
 def adds_a_split(out: Path, split: str | None) -> bool:
-    """Whether a split joins those of a data set that `mal` has written, and nothing of it lies there yet."""
+    """Whether the split can be added to a data set that `mal` has written: it does not exist there yet."""
     is_new = split is not None and not any((out / kind / split).exists() for kind in ("images", "labels"))
     return is_new and _own_description(out) is not None
 
@@ -68,7 +68,7 @@ def as_yaml(document: dict[str, Any]) -> bytes:
 
 
 def _own_description(out: Path) -> dict[str, Any] | None:
-    """The ``data.yaml`` of a folder; None where there is none or where it is not one of `mal`."""
+    """The ``data.yaml`` of a folder; None if it is missing or not written by `mal`."""
     file = out / DESCRIPTION
     if not file.is_file():
         return None
@@ -85,5 +85,5 @@ def _picture_folder(split: str) -> str:
 
 
 def _hash(name: PurePosixPath) -> float:
-    """A number 0..1, the same for a name everywhere."""
+    """Hash a name to a number 0..1, the same on every machine."""
     return int.from_bytes(hashlib.sha256(name.as_posix().encode()).digest()[:6], "big") / 2**48

@@ -25,7 +25,7 @@ class PastedMask:
         y0: row of the image where the window starts.
         image_width: width of the image in pixels.
         image_height: height of the image in pixels.
-        score: how good the mask probably is, 0..1, see :mod:`mal.masks.score`; None where nobody asked.
+        score: expected IoU, 0..1, see :mod:`mal.masks.score`; None if not requested.
     """
 
     window: npt.NDArray[np.bool_]
@@ -54,7 +54,7 @@ def paste_mask(
 ) -> PastedMask:
     """Resize a crop's probabilities to its frame, drop what falls outside the image, and threshold.
 
-    The resize is bilinear with pixel centres at halves (``align_corners=False``). Only the part around the box is
+    The resize is bilinear with pixel centers at halves (``align_corners=False``). Only the part around the box is
     computed, some rows at a time, so that a mask on a large image takes little more memory than its window.
 
     Args:
@@ -77,7 +77,7 @@ def paste_mask(
 
 @dataclass(frozen=True, slots=True)
 class _Neighbors:
-    """Along one axis: between which pixels of the crop each pixel of the window lies, where these are not all 0.
+    """Bilinear interpolation along one axis: crop pixels and weights for each window pixel, zeros left out.
 
     Attributes:
         start: the first such pixel of the window.
@@ -94,7 +94,7 @@ class _Neighbors:
     def along(
         cls, filled: npt.NDArray[np.intp], size: int, frame: tuple[int, int], window: tuple[int, int]
     ) -> _Neighbors:
-        """Of a crop of ``size`` pixels, of which ``filled`` are not 0, resized to a frame, for a part of that."""
+        """Compute them for ``size`` crop pixels, of which ``filled`` are not 0, resized to part of a frame."""
         scale = np.float32(size) / np.float32(frame[1] - frame[0])
         pixels = np.arange(window[0] - frame[0], window[1] - frame[0], dtype=np.float32)
         places = np.maximum(scale * (pixels + np.float32(0.5)) - np.float32(0.5), np.float32(0))

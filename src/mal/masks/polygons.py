@@ -15,10 +15,10 @@ Ring = npt.NDArray[np.int64]
 
 @dataclass
 class Contour:
-    """Pixels that share sides; pixels that touch at a corner only are two parts.
+    """Contour of one connected component (4-connected) and of its holes.
 
     Attributes:
-        outer: (N, 2) int64, x and y of the corners of the outline, clockwise as seen; integers are pixel borders, so
+        outer: (N, 2) int64, x and y of the corners of the contour, clockwise as seen; integers are pixel borders, so
             pixel (x, y) reaches from x to x + 1. The last corner is joined to the first.
         holes: the same for each hole, anticlockwise.
     """
@@ -29,7 +29,7 @@ class Contour:
 
 @dataclass(frozen=True)
 class _Corners:
-    """Corners of all outlines; two lie at a point where two pixels touch only there.
+    """Corners of all contours; two coincide where two pixels touch only at that corner.
 
     Attributes:
         x, y: place on the grid of pixel borders.
@@ -46,13 +46,13 @@ class _Corners:
 
 
 def find_contours(mask: npt.NDArray[np.bool_]) -> list[Contour]:
-    """The exact outlines of a mask: filling them (even-odd, holes taken out) gives back its pixels, thin ones too.
+    """Find the exact contours of a mask; filling them (even-odd rule) gives back every pixel.
 
     Args:
         mask: (H, W) bool.
 
     Returns:
-        The parts by their first pixel, row by row.
+        One contour for each component, in the order of its first pixel, row by row.
     """
     corners = _corners(mask)
     rings, ring_of = _rings(corners)
@@ -95,21 +95,21 @@ def _corner_pixels(
     above_or_below: npt.NDArray[np.bool_],
     opposite: npt.NDArray[np.bool_],
 ) -> Ring:
-    """(2, N): rows and columns of the grid points where the outline turns around this one of the four pixels."""
+    """(2, N): rows and columns of the grid points where the contour turns around this one of four pixels."""
     alone = pixel & ~beside & ~above_or_below
     missing = ~pixel & beside & above_or_below & opposite
     return np.stack(np.nonzero(alone | missing))
 
 
 def _partners(order: Ring) -> Ring:
-    """Sorted along a line of the grid, corners are in turn the beginning and the end of a side."""
+    """Pair corners sorted along a grid line: in turn the start and the end of a side."""
     partners = np.empty_like(order)
     partners[order[0::2]], partners[order[1::2]] = order[1::2], order[0::2]
     return partners
 
 
 def _rings(corners: _Corners) -> tuple[list[list[int]], Ring]:
-    """The corners of each ring, from its uppermost left one to the right; and the number of the ring of each corner."""
+    """Corners of each ring, starting at the uppermost left one; and for each corner the number of its ring."""
     across, along = corners.across.tolist(), corners.along.tolist()
     ring_of = [-1] * len(across)
     rings: list[list[int]] = []
@@ -127,7 +127,7 @@ def _rings(corners: _Corners) -> tuple[list[list[int]], Ring]:
 
 
 def _ring_to_the_left(corners: _Corners, ring_of: Ring, start: int) -> int:
-    """The ring that the pixel above the start of a hole sees first to its left: it bounds the same part."""
+    """Find the ring next to the left of the start of a hole; it belongs to the same component."""
     tops, bottoms = corners.in_columns[0::2], corners.in_columns[1::2]
     row = corners.y[start] - 1
     seen = (corners.x[tops] <= corners.x[start]) & (corners.y[tops] <= row) & (corners.y[bottoms] > row)
@@ -140,15 +140,15 @@ _ROWS_AT_ONCE = 256
 
 
 def polygons_from_rle(rle: Rle, tolerance: float = 0.0) -> list[Points]:
-    """One polygon for each part of a mask; the holes of a part are joined to its outline by bridges.
+    """Convert a mask to one polygon per component; bridges join holes to the outer contour.
 
-    A bridge is a line that the polygon goes along twice, there and back. Filled by the even-odd rule, as pycocotools,
-    OpenCV and every browser do, it encloses nothing.
+    A bridge is a line that the polygon follows twice, there and back, so it encloses no area when filled by the
+    even-odd rule, as pycocotools, OpenCV and browsers do.
 
     Args:
         rle: the mask.
-        tolerance: how far in pixels a corner of the exact outline may lie beside the polygon; at 0 pycocotools makes
-            the very mask of the polygons.
+        tolerance: largest distance in pixels between a corner of the exact contour and the polygon; at 0, decoding the
+            polygons with pycocotools gives back exactly the same mask.
 
     Returns:
         (N, 2) int64 arrays of x, y on pixel borders, in pixels of the image; none for the empty mask.
@@ -163,7 +163,7 @@ def polygons_from_rle(rle: Rle, tolerance: float = 0.0) -> list[Points]:
 
 
 def join_polygons(polygons: Sequence[Points]) -> Points:
-    """Several polygons as one, joined by bridges between the corners that are nearest to each other.
+    """Join polygons into one by bridges between their nearest corners.
 
     Args:
         polygons: (N, 2) arrays, at least one.
@@ -176,15 +176,16 @@ def join_polygons(polygons: Sequence[Points]) -> Points:
 
 
 def flat(polygon: Points) -> list[int]:
-    """The list x, y, x, y, ... of COCO."""
+    """Flatten a polygon to COCO's list x, y, x, y, ..."""
     numbers: list[int] = polygon.ravel().tolist()
     return numbers
 
 
 def simplify_ring(ring: Points, tolerance: float) -> Points:
-    """A closed line with fewer corners, none of the old ones farther from it than the tolerance.
+    """Simplify a ring with the Ramer-Douglas-Peucker algorithm.
 
-    The method of Ramer, Douglas and Peucker. A ring that would shrink to a line stays as it is: no part vanishes.
+    No old corner is farther from the new ring than the tolerance. A ring that would shrink to a line is kept unchanged,
+    so that no component vanishes.
 
     Args:
         ring: (N, 2), at least three corners.
@@ -218,7 +219,7 @@ def _polygon(part: Contour, tolerance: float) -> Points:
 def _distances(
     points: npt.NDArray[np.float64], start: npt.NDArray[np.float64], end: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Distances of points to the straight piece between two others."""
+    """Distances of points to the line segment between two others."""
     direction = end - start
     length = float(direction @ direction)
     share = np.clip((points - start) @ direction / length, 0, 1) if length else np.zeros(len(points))

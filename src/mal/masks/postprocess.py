@@ -20,11 +20,11 @@ _EIGHT_NEIGHBORS = np.ones((3, 3), dtype=bool)
 
 
 def remove_small_components(mask: npt.NDArray[np.bool_], min_part: float) -> npt.NDArray[np.bool_]:
-    """A mask without the parts that are smaller than a share of its largest one, which therefore stays.
+    """Remove connected components smaller than a share of the largest one.
 
     Args:
-        mask: (h, w) bool; pixels that touch at a corner belong to one part.
-        min_part: 0..1.
+        mask: (h, w) bool; components are 8-connected.
+        min_part: smallest area as a share of the largest component, 0..1.
     """
     parts, count = ndimage.label(mask, _EIGHT_NEIGHBORS)
     if count < 2:
@@ -37,12 +37,11 @@ def remove_small_components(mask: npt.NDArray[np.bool_], min_part: float) -> npt
 
 
 def fill_small_holes(mask: npt.NDArray[np.bool_], fill_holes: float) -> npt.NDArray[np.bool_]:
-    """A mask with those of its holes filled that are no larger than a share of its area.
+    """Fill holes no larger than a share of the mask's area.
 
     Args:
-        mask: (h, w) bool. What is open to the border of the array, or through a gap between pixels that touch at
-            neither side nor corner, is no hole.
-        fill_holes: at least 0.
+        mask: (h, w) bool. Background that is 4-connected to the border of the array is not a hole.
+        fill_holes: largest area of a hole as a share of the mask's area, at least 0.
     """
     gaps, count = ndimage.label(~np.pad(mask, 1))  # the padding makes one gap of all that is outside
     if count < 2:
@@ -61,8 +60,8 @@ def box_fitting_threshold(prob: npt.NDArray[np.float32], box: Sequence[float]) -
     """The highest threshold up to :data:`HIGHEST` at which the mask still reaches all four sides of its box.
 
     A mask reaches a side where one of its pixels is nearer to it than :data:`TOLERANCE` of the box's extent, or beyond
-    it. So a mask is what is more likely the object than not, and grows only where it falls short of the box; below
-    :data:`LOWEST` only where it would be empty. The largest probabilities of the rows and of the columns tell it all.
+    it. So the threshold falls below 0.5 only if the mask would not fill the box, and below :data:`LOWEST` only if the
+    mask would be empty. It is computed from the largest probability of each row and column.
 
     Args:
         prob: (S, S) float32 in 0..1, the crop's probabilities.
@@ -80,7 +79,7 @@ def box_fitting_threshold(prob: npt.NDArray[np.float32], box: Sequence[float]) -
 
 
 def _reached(line: npt.NDArray[np.float32], start: float, end: float) -> np.float32:
-    """Below which threshold a mask reaches both ends of its box, from the largest probabilities along an axis."""
+    """The threshold below which a mask reaches both ends of its box; takes the maxima along an axis."""
     slack = TOLERANCE * (end - start)
     first = min(max(1, round(start + slack)), len(line))
     last = max(min(len(line) - 1, round(end - slack)), 0)
@@ -88,7 +87,7 @@ def _reached(line: npt.NDArray[np.float32], start: float, end: float) -> np.floa
 
 
 def box_in_crop(box_xyxy: Sequence[float], frame: Sequence[int], side: int) -> tuple[float, float, float, float]:
-    """A box in the pixels of its crop, cut off at the crop's border.
+    """Convert a box to pixels of its crop, clipped to the crop.
 
     Args:
         box_xyxy: x0, y0, x1, y1 in pixels of the image.
@@ -104,7 +103,7 @@ def box_in_crop(box_xyxy: Sequence[float], frame: Sequence[int], side: int) -> t
 
 
 def without_overlap(masks: Sequence[Rle], priorities: Sequence[float]) -> list[Rle]:
-    """Give each pixel that several masks claim to one of them.
+    """Resolve overlaps: give each pixel to the mask with the highest priority.
 
     Args:
         masks: of one image.
@@ -132,7 +131,7 @@ def without_overlap(masks: Sequence[Rle], priorities: Sequence[float]) -> list[R
 
 
 def _find_touching_pixels(masks: Sequence[Rle]) -> np.ndarray:
-    """Numbers of the masks that share a pixel with another one."""
+    """Indices of the masks that share a pixel with another mask."""
     if len(masks) < 2:
         return np.empty(0, dtype=np.intp)
     shared = np.asarray(mask_utils.iou(list(masks), list(masks), [0] * len(masks))) > 0
@@ -146,12 +145,12 @@ Thresholds = Sequence[float] | Literal["box_fit"]
 
 @dataclass(frozen=True, slots=True)
 class PostprocessOptions:
-    """What is done to a mask after the threshold.
+    """Post-processing options.
 
     Attributes:
-        min_part: parts smaller than this share of the largest part are dropped; 0 keeps all.
+        min_part: components smaller than this share of the largest one are removed; 0 keeps all.
         fill_holes: holes up to this share of the mask's area are filled; 0 leaves them.
-        within_box: cut off what the rounding to pixels of the crop has let out of the box.
+        within_box: clip the mask to the box, which rounding to crop pixels may exceed.
     """
 
     min_part: float = 0.0
@@ -161,7 +160,7 @@ class PostprocessOptions:
 
 NO_POSTPROCESSING = PostprocessOptions()
 
-# Of boxes with a side of so many pixels or fewer masks always keep to the box: rounding would be most of the mask.
+# If a side of the box has at most so many pixels, the mask is always clipped to it: rounding would dominate.
 THIN = 2.0
 
 
@@ -175,7 +174,7 @@ def postprocess_mask(
     thresholds: Thresholds,
     cleaning: PostprocessOptions = NO_POSTPROCESSING,
 ) -> PastedMask:
-    """The mask of one box at its place in the image.
+    """Turn the probabilities of a crop into the mask of its box: threshold, paste, clip, clean.
 
     Args:
         prob: (S, S) float32 in 0..1, the crop's probabilities, 0 where no mask may be.
@@ -184,7 +183,7 @@ def postprocess_mask(
         box_xyxy: the box in pixels of the full image.
         box_area: in pixels of the full image; with three thresholds it chooses one.
         thresholds: above which probability a pixel is in the mask.
-        cleaning: what follows; a mask is never made empty by it.
+        cleaning: further steps; they never make a mask empty.
     """
     crop = prob.cpu().numpy() if isinstance(prob, Tensor) else prob
     if isinstance(thresholds, str):
@@ -198,7 +197,7 @@ def postprocess_mask(
 
 
 def within_box(mask: PastedMask, box_xyxy: Sequence[float]) -> PastedMask:
-    """A mask without the pixels that a box, in pixels of the image, does not touch."""
+    """Remove the pixels of a mask that a box, in image pixels, does not touch."""
     x0, y0, x1, y1 = box_xyxy
     height, width = mask.window.shape
     left, top = max(math.floor(x0) - mask.x0, 0), max(math.floor(y0) - mask.y0, 0)
@@ -207,7 +206,7 @@ def within_box(mask: PastedMask, box_xyxy: Sequence[float]) -> PastedMask:
 
 
 def remove_artifacts(mask: PastedMask, cleaning: PostprocessOptions) -> PastedMask:
-    """A mask without specks and holes."""
+    """Remove small components and fill small holes."""
 
     rows, columns = (np.flatnonzero(mask.window.any(axis=axis)) for axis in (1, 0))
     if not len(rows):

@@ -1,6 +1,7 @@
 """COCO run-length encoding of masks, windows and full images.
 
-The only door to the C library that fills outlines and decodes runs: it trusts what it is given, so all is bounded here.
+All calls of pycocotools that fill polygons or decode runs go through this file: the C code does not check its input,
+so it is checked here.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def rle_from_window(window: npt.NDArray[np.bool_], *, x0: int, y0: int, image_wi
     column, row = np.divmod(np.flatnonzero(columns[:, 1:] != columns[:, :-1]), height + 1)
     changes = (column + x0) * image_height + row + y0
     starts, ends = changes[::2], changes[1::2]
-    # A run that leaves a column at the bottom goes on at the top of the next one.
+    # A run that leaves a column at the bottom continues at the top of the next one.
     joined = ends[:-1] == starts[1:]
     starts, ends = starts[np.r_[True, ~joined][: len(starts)]], ends[np.r_[~joined, True][: len(ends)]]
     edges = np.concatenate(([0], np.stack((starts, ends), axis=1).ravel(), [image_width * image_height]))
@@ -63,7 +64,7 @@ def rle_from_mask(mask: npt.NDArray[np.bool_]) -> Rle:
 
 
 def empty_rle(image_width: int, image_height: int) -> Rle:
-    """The mask without a pixel."""
+    """An empty mask."""
     return _compress([image_width * image_height], image_height, image_width)
 
 
@@ -90,7 +91,7 @@ def rle_area(rle: Rle) -> int:
 
 
 def rle_digest(rle: Rle) -> str:
-    """What tells a mask from all others, in hexadecimal digits; runs of no length make no difference.
+    """Hash a mask, in hexadecimal digits; runs of length 0 are ignored.
 
     Raises:
         ValueError: the counts are damaged.
@@ -116,7 +117,7 @@ def rle_from_segmentation(segmentation: Any, height: int, width: int) -> Rle:
         height, width: the image's size in pixels, which an RLE must share.
 
     Raises:
-        ValueError: it is none of these, is damaged or asks for too much; the text says what is wrong with it.
+        ValueError: it is none of these, is damaged or too large; the text says what is wrong.
     """
     _require_countable(height, width)
     if isinstance(segmentation, list):
@@ -193,6 +194,6 @@ def _from_polygons(polygons: list[Any], height: int, width: int) -> Rle:
 
 
 def _outline_length(polygon: list[float]) -> float:
-    """Pixels that the C library allocates for: the longer side of each edge."""
+    """Number of pixels that pycocotools allocates: the sum of each edge's longer side."""
     points = np.array(polygon, np.float64).reshape(-1, 2)
     return float(np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum())

@@ -1,9 +1,9 @@
 """The score of a mask: its expected IoU, from features that need no forward pass.
 
-Three witnesses are heard, none of which costs a pass through a network: what the network itself believes, whether the
-outline lies along edges of the photo, and whether the mask is coloured otherwise than what is around it. They look at
-the crop at a fixed size, so that their time and their scale are the same for every box. docs/scores.md says how well
-each of them ranks masks, how the weights were found, and which other witnesses were heard and sent home.
+The score combines three features: the network's own confidence, how well the contour follows edges of the image, and
+how much the colors of the mask differ from those around it. All are computed on the crop at a fixed size, so that time
+and scale are the same for every box. docs/scores.md says how well each of them ranks masks, how the weights were
+fitted, and which other features were rejected.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Map = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class ScoreFeatures:
-    """What speaks for a mask, each 0..1.
+    """Features of a mask, each 0..1; higher is better.
 
     Attributes:
-        belief: see :func:`expected_iou`.
+        confidence: see :func:`expected_iou`.
         edges: see :func:`edge_agreement`.
-        colours: see :func:`colour_contrast`.
+        colors: see :func:`color_contrast`.
     """
 
     confidence: float
@@ -47,7 +47,7 @@ WEIGHTS = ScoreFeatures(confidence=3.0, edges=4.0, colors=0.85)
 
 
 def combine_features(features: ScoreFeatures) -> float:
-    """An estimate of the IoU with the true mask, 0..1: a logistic function of the parts, rising with each of them."""
+    """Estimate the IoU with the true mask, 0..1: a logistic function that rises with each feature."""
     total = (
         BIAS
         + WEIGHTS.confidence * features.confidence
@@ -58,10 +58,10 @@ def combine_features(features: ScoreFeatures) -> float:
 
 
 def score_mask(mask: PastedMask, prob: Map, pixels: Tensor, box_mask: Tensor, frame: Sequence[int]) -> float:
-    """The score of a finished mask, 0..1; 0 for an empty one.
+    """Score a post-processed mask, 0..1; an empty mask scores 0.
 
     Args:
-        mask: whatever was made of the probabilities.
+        mask: the mask after post-processing.
         prob: (S, S) float32 in 0..1, the crop's probabilities.
         pixels: (3, S, S) uint8, the crop.
         box_mask: (S, S), 1 where a mask may be, else 0.
@@ -70,11 +70,11 @@ def score_mask(mask: PastedMask, prob: Map, pixels: Tensor, box_mask: Tensor, fr
     if not mask.window.any():
         return 0.0
     score = combine_features(score_features(mask_in_crop(mask, frame), prob, pixels, box_mask))
-    return round(score, 4)  # further digits say nothing and are not the same on every machine
+    return round(score, 4)  # further digits mean nothing and differ between machines
 
 
 def score_features(mask: npt.NDArray[np.bool_], prob: Map, pixels: Tensor, box_mask: Tensor) -> ScoreFeatures:
-    """The parts of a mask's score.
+    """Compute the features of a mask.
 
     Args:
         mask: (T, T) bool, the mask in its crop, at any resolution; see :func:`mask_in_crop`.
@@ -94,7 +94,7 @@ def score_features(mask: npt.NDArray[np.bool_], prob: Map, pixels: Tensor, box_m
 
 
 def expected_iou(mask: Map, prob: Map) -> float:
-    """The IoU that a mask has if the network's probabilities are true: expected intersection over expected union.
+    """Expected IoU under the network's probabilities: expected intersection over expected union.
 
     Source: soft Dice confidence (arXiv 2402.10665), for the IoU in place of the Dice coefficient.
 
@@ -110,13 +110,13 @@ def expected_iou(mask: Map, prob: Map) -> float:
 
 
 def edge_agreement(prob: Map, pixels: Map, inside: npt.NDArray[np.bool_]) -> float:
-    """How well the outline goes along edges of the photo: whether probabilities rise in the direction colours change.
+    """How well the contour follows image edges: agreement of probability and color gradients.
 
-    The cosine between the two gradients, its sign left out, over all pixels within the box, each of which counts by how
-    much its probability changes. The box's own border does not count, where masks are cut off and not drawn.
+    The mean absolute cosine between the two gradients over the pixels in the box, weighted by the probability's
+    gradient. The border of the box itself is left out, because masks are cut off there.
 
-    Source: the normalised gradient fields that register images (Haber and Modersitzki, MICCAI 2006); for colours the
-    cosine is the length of the colour change along the probability's gradient, as a share of all colour change.
+    Source: the normalized gradient fields that register images (Haber and Modersitzki, MICCAI 2006); for colors the
+    cosine is the length of the color change along the probability's gradient, as a share of all color change.
 
     Args:
         prob: (H, W) float32 in 0..1.
@@ -124,7 +124,7 @@ def edge_agreement(prob: Map, pixels: Map, inside: npt.NDArray[np.bool_]) -> flo
         inside: (H, W) bool, the box.
 
     Returns:
-        0..1: 1 where they are parallel throughout, 0 where nothing changes colour, and what chance would give where the
+        0..1: 1 where they are parallel throughout, 0 where nothing changes color, and what chance would give where the
         probabilities are the same everywhere in the box.
     """
     neighbors = np.lib.stride_tricks.sliding_window_view(np.pad(inside, 1, mode="edge"), (3, 3))
@@ -135,12 +135,12 @@ def edge_agreement(prob: Map, pixels: Map, inside: npt.NDArray[np.bool_]) -> flo
     total = float(steepness[counts].sum())
     if total < 1e-6:
         return RANDOM_COSINE
-    cosine_times_steepness = along / (contrast + 1)  # 1 is less than a step of one grey value: it keeps 0 / 0 away
+    cosine_times_steepness = along / (contrast + 1)  # 1 is less than a step of one gray value: it keeps 0 / 0 away
     return min(float(cosine_times_steepness[counts].sum()) / total, 1.0)
 
 
 def color_contrast(mask: Map, pixels: Map) -> float:
-    """How much of the mask is coloured as nothing around it is: 1 less the intersection of the two colour histograms.
+    """Color contrast of mask and surroundings: 1 less the intersection of their color histograms.
 
     Source: histogram intersection (Swain and Ballard, IJCV 1991).
 
@@ -149,7 +149,7 @@ def color_contrast(mask: Map, pixels: Map) -> float:
         pixels: (3, H, W) float32 in 0..255; all that is not mask counts as around it.
 
     Returns:
-        0..1: 0 where both have the same colours in the same amounts, or where either is empty; 1 where none is in both.
+        0..1: 0 where both have the same colors in the same amounts, or where either is empty; 1 where none is in both.
     """
     red, green, blue = np.minimum(pixels * (COLOR_STEPS / 256), COLOR_STEPS - 1).astype(np.intp)
     color = ((red * COLOR_STEPS + green) * COLOR_STEPS + blue).ravel()
@@ -163,7 +163,7 @@ def color_contrast(mask: Map, pixels: Map) -> float:
 
 
 def mask_in_crop(mask: PastedMask, frame: Sequence[int], side: int = 4 * SIDE) -> npt.NDArray[np.bool_]:
-    """A mask as its crop sees it, (side, side) bool: for each pixel of that, the pixel of the image at its middle."""
+    """Sample a mask in its crop, (side, side) bool, by the image pixel at the center of each crop pixel."""
     x0, y0, x1, y1 = frame
     steps = (np.arange(side) + 0.5) / side
     height, width = mask.window.shape
@@ -176,7 +176,7 @@ def mask_in_crop(mask: PastedMask, frame: Sequence[int], side: int = 4 * SIDE) -
 
 
 def downsample(maps: Tensor) -> Map:
-    """Maps (..., H, W) brought to (..., SIDE, SIDE), each pixel the mean of what it covers."""
+    """Downsample maps (..., H, W) to (..., SIDE, SIDE) by area averaging."""
     channels = maps.cpu().reshape(-1, *maps.shape[-2:]).float()
     downsample: Map = adaptive_avg_pool2d(channels, SIDE).reshape(*maps.shape[:-2], SIDE, SIDE).numpy()
     return downsample

@@ -1,4 +1,4 @@
-"""COCO's mask AP."""
+"""COCO mask AP, by pycocotools."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STATS = ("mask_ap", "mask_ap_50", "mask_ap_75", "mask_ap_small", "mask_ap_mediu
 
 @dataclass(frozen=True, slots=True)
 class ScoredMask:
-    """A mask and what COCO's evaluation asks about it.
+    """A mask with the fields that COCO's evaluation needs.
 
     Attributes:
         image: number of its image.

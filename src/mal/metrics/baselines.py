@@ -11,7 +11,7 @@ from mal.masks.rle import Rle, empty_rle, rle_from_window
 
 
 def box_mask(bbox_xywh: Sequence[float], image_width: int, image_height: int) -> Rle:
-    """The box filled: sides rounded to the nearest pixel edge, at least one pixel, clipped to the image.
+    """Fill the box: sides rounded to the nearest pixel edge, at least one pixel, clipped to the image.
 
     Args:
         bbox_xywh: x, y, width, height in float pixels, as COCO has it.
@@ -25,7 +25,7 @@ def box_mask(bbox_xywh: Sequence[float], image_width: int, image_height: int) ->
 
 
 def ellipse_mask(bbox_xywh: Sequence[float], image_width: int, image_height: int) -> Rle:
-    """The pixels whose centres lie in the ellipse inscribed in the float box; arguments as in `box_mask`."""
+    """Fill the ellipse inscribed in the float box, by pixel centers; arguments as in `box_mask`."""
     x, y, w, h = bbox_xywh
     x0, y0 = max(math.floor(x), 0), max(math.floor(y), 0)
     x1, y1 = min(math.ceil(x + w), image_width), min(math.ceil(y + h), image_height)

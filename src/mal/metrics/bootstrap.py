@@ -1,8 +1,8 @@
 """Bootstrap confidence intervals, resampled by image.
 
-The boxes of an image share its light, its sharpness and its annotator, so whole images are drawn again, with
-replacement, and every figure is computed anew from each draw. All figures share the draws, so the difference of two is
-measured on the same images: a paired comparison.
+Boxes of one image are not independent (same light, sharpness, annotator), so whole images are resampled, with
+replacement, and every metric is computed again for each resample. All metrics share the resamples, so that differences
+are paired.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ClassedVectors:
 
 
 def cluster_quality(parts: Sequence[ClassedVectors]) -> dict[str, float] | None:
-    """Two standard scores of labelled clusters, whatever the order in which their members come.
+    """Compute two standard clustering metrics, independent of the order of the vectors.
 
     Args:
         parts: at least one.
@@ -116,13 +116,13 @@ def resampled_class_means(
 
 
 def percentile_interval(samples: Values) -> tuple[float, float]:
-    """Ends of the middle :data:`LEVEL` of what the draws gave, (B,): the percentile interval."""
+    """Percentile interval of resampled values (B,): ends of their middle :data:`LEVEL`."""
     low, high = np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
     return low, high
 
 
 def _draws(num_images: int, resamples: int, seed: int) -> Iterator[Values]:
-    """How often each image is drawn, (num_images,), so often as there are resamples."""
+    """Yield for each resample how often each image is drawn, (num_images,)."""
     generator = np.random.default_rng(seed)
     for _ in range(resamples):
         drawn = generator.integers(0, num_images, num_images)

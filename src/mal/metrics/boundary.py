@@ -10,9 +10,9 @@ from mal.metrics.iou import mask_iou
 
 
 def boundary_iou(first: Rle, second: Rle, dilation_ratio: float = 0.02) -> float:
-    """IoU of the strips along the inner side of two masks' outlines (equation 3 of the paper).
+    """IoU of the inner boundary strips of two masks (equation 3 of the paper).
 
-    Where a mask is no wider than two strips all of it is boundary, so small objects are measured as by the mask IoU.
+    A mask no wider than two strips is all boundary, so for small objects this equals the mask IoU.
 
     Args:
         first: a mask.
@@ -29,9 +29,9 @@ def boundary_iou(first: Rle, second: Rle, dilation_ratio: float = 0.02) -> float
 
 
 def boundary(mask: Rle, dilation_ratio: float = 0.02) -> Rle:
-    """The pixels of a mask at most so far from its outline; the border of the image is outline too, as in the paper.
+    """Pixels of a mask near its contour; the image border counts as contour, as in the paper.
 
-    Distances are those of a square neighbourhood (the larger one of both axes), and at least one pixel is taken.
+    Distances are those of a square neighborhood (the larger one of both axes), and at least one pixel is taken.
 
     Args:
         mask: at full image size.
@@ -47,12 +47,12 @@ def boundary(mask: Rle, dilation_ratio: float = 0.02) -> Rle:
 
 
 def _eroded(window: npt.NDArray[np.bool_], reach: int) -> npt.NDArray[np.bool_]:
-    """Where all pixels up to ``reach`` away are set: (h - 2 * reach, w - 2 * reach) bool, the rest cannot be."""
+    """Erode by a square of radius ``reach``: (h - 2 * reach, w - 2 * reach) bool, without the border."""
     return _all_in_a_row(_all_in_a_row(window, 2 * reach + 1).T, 2 * reach + 1).T
 
 
 def _all_in_a_row(rows: npt.NDArray[np.bool_], length: int) -> npt.NDArray[np.bool_]:
-    """Where so many rows from one on are all set; runs of doubled length need few passes over the pixels."""
+    """Where ``length`` consecutive rows are all set; doubling run lengths needs few passes over the pixels."""
     if len(rows) < length:
         return rows[:0]
     done = 1

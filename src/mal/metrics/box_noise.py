@@ -1,4 +1,4 @@
-"""Metrics under noisy boxes."""
+"""Robustness to box noise: metrics with moved and resized boxes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def noisy_boxes(
     kind: NoiseKind,
     level: float,
 ) -> npt.NDArray[np.float64]:
-    """Boxes with noise, limited to their images.
+    """Add noise to boxes and clip them to their images.
 
     Each annotation has four numbers of its own, uniform in -1..1, the same in every run, process, kind and level: more
     noise carries a box farther along one path. Two of them move the box by up to ``level`` times its width and height;
-    the others make its width and its height larger or smaller by a factor of up to 1 + ``level``, about its centre.
+    the others make its width and its height larger or smaller by a factor of up to 1 + ``level``, about its center.
 
     Args:
         xyxy: (N, 4) corners in pixels, inside the images.

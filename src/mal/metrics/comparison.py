@@ -1,8 +1,8 @@
 """Paired comparison of runs on the same boxes.
 
-Every box has a mask of every run, so the difference is taken box by box, and whole images are drawn again for its
-interval (see `mal.metrics.bootstrap`). What makes an image hard is hard for all runs and drops out: small differences
-are seen that the runs' own intervals would hide.
+Differences are taken box by box, and whole images are resampled for their intervals (see `mal.metrics.bootstrap`).
+The difficulty of an image is common to all runs and cancels out, so that differences smaller than the runs' own
+intervals are detected.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mal.size_bins import BIN_ENDS, SIZE_NAMES
 # Of a class. Intervals of few images are too narrow: of two runs that are equal, simulated boxes in 5 images are called
 # different 15 times in 100 instead of 5, in 10 images 10 times, in 20 images 8 times.
 ENOUGH_IMAGES = 10
-CHANGED = 0.01  # a mask whose IoU differs by no more is called as good
+CHANGED = 0.01  # smaller differences in IoU count as unchanged
 
 Values = npt.NDArray[np.float64]
 Verdict = Literal["better", "worse", "same", "unclear"]
@@ -30,7 +30,7 @@ Verdict = Literal["better", "worse", "same", "unclear"]
 
 @dataclass(frozen=True, slots=True)
 class PairedBoxes:
-    """N boxes of which each of R runs has made a mask.
+    """Metrics of N boxes in each of R runs.
 
     Attributes:
         iou: (N, R), with the true mask.
@@ -49,7 +49,7 @@ class PairedBoxes:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A figure of one run less that of the first.
+    """Difference of a metric: a run minus the first run.
 
     Attributes:
         mean: above 0 the run is better than the first.
@@ -65,7 +65,7 @@ class Difference:
 
     @property
     def verdict(self) -> Verdict:
-        """``unclear`` where the interval holds zero, or is not known."""
+        """``unclear`` if the interval contains zero or is unknown."""
         low, high = self.interval or (min(self.mean, 0.0), max(self.mean, 0.0))
         if low > 0:
             return "better"
@@ -96,7 +96,7 @@ class ComparedFigure:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Numbers of boxes whose IoU is above, or below, that in the first run by more than :data:`CHANGED`, or neither."""
+    """Numbers of boxes whose IoU rises, falls (by more than :data:`CHANGED`) or stays, against the first run."""
 
     higher: int
     lower: int
@@ -105,7 +105,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What was found out about R runs.
+    """Result of comparing R runs.
 
     Attributes:
         boxes, images: how many were compared.
@@ -156,7 +156,7 @@ def compare(paired: PairedBoxes, *, resamples: int = RESAMPLES, seed: int = SEED
 
 
 def largest_changes(paired: PairedBoxes, run: int, count: int) -> tuple[list[int], list[int]]:
-    """The boxes that differ most between a run and the first, the largest difference first.
+    """Find the boxes with the largest differences between a run and the first, largest first.
 
     Args:
         paired: the boxes.
@@ -208,7 +208,7 @@ class _Draws:
 
 
 def _figure(means: Values, images: npt.NDArray[np.int64], samples: Values | None = None) -> ComparedFigure:
-    """From means (R,) and what the draws gave, (B, R)."""
+    """Build it from means (R,) and resampled means (B, R)."""
     differences: Sequence[float] = (means[1:] - means[0]).tolist()
     if samples is None:
         found = tuple(Difference(mean) for mean in differences)

@@ -1,4 +1,4 @@
-"""Validation during training: the IoU alone."""
+"""Validation during training: IoU only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Evaluator(nn.Module):
         coco: the annotation file.
         boxes: the boxes that will come.
         thresholds: probability thresholds, as of :class:`mal.MaskAutoLabeler`.
-        cleaning: what is done to a mask after the threshold.
+        cleaning: post-processing after the threshold.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Evaluator(nn.Module):
         self._classes = ClassNumbers(coco, boxes)
 
     def update(self, batch: CropBatch, probs: Tensor) -> None:
-        """Measure a batch and add what was found.
+        """Compute the IoU of a batch and add it.
 
         Args:
             batch: crops with their boxes.
@@ -64,7 +64,7 @@ class Evaluator(nn.Module):
         )
 
     def mask(self, batch: CropBatch, index: int, prob: Tensor | npt.NDArray[np.float32]) -> PastedMask:
-        """The mask of one crop of a batch, at its place in the image."""
+        """The mask of one crop of a batch, pasted into its image."""
         box = batch.boxes[index]
         return postprocess_mask(
             prob,
@@ -77,7 +77,7 @@ class Evaluator(nn.Module):
         )
 
     def compute(self) -> IouSummary:
-        """Summarise what was added so far, over all processes."""
+        """Summarize what was added so far, over all processes."""
         return self.metric.compute()
 
     def scalars(self) -> dict[str, float]:

@@ -24,7 +24,7 @@ INSTANCE_DTYPE = np.dtype(
         ("mask_area", np.float32),
         ("true_area", np.float32),
         ("score", np.float32),  # 0..1
-        ("agreement", np.float32),  # IoU of both networks' masks; NaN where only one was asked
+        ("agreement", np.float32),  # IoU of both networks' masks; NaN if only one network ran
         ("iou", np.float64, len(METHODS)),  # with the true mask, of each of the methods
         ("boundary_iou", np.float64, len(METHODS)),
     ]
@@ -32,7 +32,7 @@ INSTANCE_DTYPE = np.dtype(
 """A row of the table: 92 bytes."""
 
 InstanceTable = npt.NDArray[np.void]
-"""(N,) rows of :data:`INSTANCE`."""
+"""(N,) rows of :data:`INSTANCE_DTYPE`."""
 
 
 def instance_row(
@@ -41,11 +41,11 @@ def instance_row(
     """Compare a mask, the filled box and the ellipse in it with the true mask.
 
     Args:
-        box: the box that was labelled.
+        box: the box that was labeled.
         category: number of its class.
         predicted: its mask.
         truth: the true mask.
-        score: how good the mask seems to be without the true one, 0..1, see `mal.masks.score`.
+        score: expected IoU of the mask, 0..1, see `mal.masks.score`.
         agreement: IoU of the masks of student and teacher.
 
     Returns:
@@ -62,6 +62,6 @@ def instance_row(
 
 
 def concatenate_tables(parts: Sequence[InstanceTable]) -> InstanceTable:
-    """One table of several, in the order of the annotations, so that no figure depends on the order of arrival."""
+    """Concatenate tables in annotation order, so that no metric depends on the order of arrival."""
     table = np.concatenate([np.empty(0, INSTANCE_DTYPE), *parts])
     return table[np.argsort(table["position"], kind="stable")]

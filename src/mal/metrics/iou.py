@@ -95,9 +95,9 @@ class IouSummary:
 
 
 class InstanceIoU(Metric):
-    """Collects the IoU of each instance, over all processes, and summarises it.
+    """A metric that collects the IoU of each instance over all ranks and summarizes it.
 
-    Nothing is averaged before the end, so that the result does not depend on batches or on the number of processes.
+    Averages are computed at the end only, so that the result does not depend on batches or the number of ranks.
     """
 
     full_state_update = False
@@ -131,7 +131,7 @@ class InstanceIoU(Metric):
         self._add(iou, category, box_area)
 
     def compute(self) -> IouSummary:
-        """Summarise all instances added so far."""
+        """Summarize all instances added so far."""
         return iou_summary(*(_joined(state).cpu() for state in (self.iou, self.category, self.box_area)))
 
     def _add_empty(self) -> None:

@@ -24,7 +24,7 @@ class MatchedBoxes:
     Attributes:
         rows: (N, R) int64, the row of each box in each run's list, in the order of the first run.
         alone: for each run, how many of its boxes another run lacks.
-        moved: boxes with the same image and id, but another place in some run; they are not among ``rows``.
+        moved: number of boxes with the same image and id, but other coordinates in some run; not among ``rows``.
         other_truth: boxes among ``rows`` whose true masks are of different area.
     """
 

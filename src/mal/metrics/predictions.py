@@ -1,4 +1,4 @@
-"""Predicted masks on disk, as COCO results, one record a line."""
+"""Read and write predicted masks as COCO results, one record per line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Prediction:
 
 
 class PredictionsPart:
-    """The masks that one process made, as they come: a file beside the one to be, gone when that is written.
+    """Masks of one rank, in a temporary file next to the complete one; removed when that is written.
 
     Args:
         path: of the complete file.
@@ -74,7 +74,7 @@ class PredictionsPart:
             raise cannot_write(self.path, error) from error
 
     def close(self) -> WrittenPart:
-        """End the part; what it returns tells any process of the run where to find its masks."""
+        """Close the part; returns where its masks are, for any rank."""
         try:
             self._file.close()
         except OSError as error:
@@ -96,7 +96,7 @@ class WrittenPart:
 
 
 def write_predictions(parts: Sequence[WrittenPart], path: Path) -> None:
-    """Join the parts of all processes, sorted by annotation, whole or not at all, and remove them.
+    """Merge the parts of all ranks, sorted by annotation, atomically, and remove them.
 
     Raises:
         UserError: a part cannot be read, as where machines do not share the folder; or the disk is full.

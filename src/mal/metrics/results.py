@@ -1,4 +1,4 @@
-"""The schema of `metrics.json`; the one place that declares what each key means."""
+"""The schema of `metrics.json`: declares each key and its meaning."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Tables of docs/evaluation.md, made from the declarations of keys and columns.
+"""Generate the tables of docs/evaluation.md from the declared keys and columns.
 
-``python -m mal.metrics.results_docs docs/evaluation.md`` writes the end of the page anew.
+``python -m mal.metrics.results_docs docs/evaluation.md`` rewrites the end of the page.
 """
 
 from __future__ import annotations

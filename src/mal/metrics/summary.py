@@ -95,7 +95,7 @@ class MethodSummary:
 
 
 def summarize(table: InstanceTable) -> dict[str, MethodSummary]:
-    """Figures by method; all methods share the draws of images."""
+    """Compute metrics by method; all methods share the resamples."""
     return {method: _summary(table, number) for number, method in enumerate(METHODS)}
 
 
@@ -150,7 +150,7 @@ def evaluation_figures(
     class_names: Sequence[str],
     **others: Any,
 ) -> results.EvaluationFigures:
-    """All figures of an evaluation.
+    """Assemble all metrics of an evaluation.
 
     Args:
         summaries: by method.

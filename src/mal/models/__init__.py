@@ -1,1 +1,1 @@
-"""The network: a backbone, an instance vector, a mask head; and the teacher that follows it."""
+"""The mask network (backbone, instance head, mask head), its EMA teacher, and prediction."""

@@ -1,4 +1,4 @@
-"""Activation checkpointing: less memory in training, blocks computed twice."""
+"""Activation checkpointing: less memory in training; blocks are computed twice."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mal.runtime.lightning_internals import is_batch_norm
 
 
 def checkpoint_activations(backbone: Any) -> None:
-    """Let the backward pass compute each block's inside anew (Chen et al., arXiv 1604.06174); numbers stay the same.
+    """Recompute each block's activations in the backward pass (Chen et al., arXiv 1604.06174); same results.
 
     Args:
         backbone: a module that `mal.models.backbones.registry.build_backbone` has made.
 
     Raises:
-        UserError: the backbone has batch normalisation, which would take every batch into its statistics twice, or timm
+        UserError: the backbone has batch normalization, which would take every batch into its statistics twice, or timm
             does not offer this for it.
     """
     if any(map(is_batch_norm, backbone.modules())):

@@ -23,8 +23,8 @@ def make_teacher(student: NetworkT) -> NetworkT:
 def update_teacher(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
     """Move the teacher's parameters to ``momentum * teacher + (1 - momentum) * student``; copy the buffers.
 
-    Source: MAL (arXiv 2301.03992), section 3.3. The public code leaves the buffers behind, so a teacher with
-    batch normalisation would keep its first statistics for ever.
+    Source: MAL (arXiv 2301.03992), section 3.3. The public code does not copy the buffers, so a teacher with
+    batch normalization would keep its initial statistics.
     """
     lerp_all_(_local(teacher), _local(student), 1 - momentum)
     for teacher_buffer, student_buffer in zip(teacher.buffers(), student.buffers(), strict=True):

@@ -1,4 +1,4 @@
-"""Networks and prediction settings from a spec; the only file of models that knows specs."""
+"""Build networks and prediction settings from a spec; the only file of models that imports specs."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ def mean_field_settings(spec: ExperimentSpec) -> MeanFieldSettings:
 
 
 def crop_settings(spec: ExperimentSpec) -> CropSettings:
-    """How a spec cuts boxes out for labelling."""
+    """The crop options of a spec, for labeling."""
     return CropSettings(
         spec.dataset.crop_size, spec.train.test_margin_rate, spec.dataset.border, spec.masks.allow_outside
     )
 
 
 def postprocess_options(spec: ExperimentSpec) -> PostprocessOptions:
-    """What a spec does to masks after the threshold."""
+    """The post-processing options of a spec."""
     return PostprocessOptions(
         **{option.name: getattr(spec.masks, option.name) for option in fields(PostprocessOptions)}
     )
 
 
 def prediction_mode(spec: ExperimentSpec, task: PredictionSection) -> PredictionMode:
-    """The mode that a task's switches ask for; ``mixed`` goes before ``teacher``, as in the public code."""
+    """The prediction mode of a task section; ``mixed`` overrides ``teacher``, as in the public code."""
     network: Network = "mixed" if task.use_mixed_model_test else "teacher" if task.use_teacher_test else "student"
     crf = mean_field_settings(spec) if task.use_crf_test else None
     return PredictionMode(network=network, flip=task.use_flip_test, crf=crf, profile=task.profile)

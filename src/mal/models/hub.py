@@ -1,4 +1,4 @@
-"""Pretrained weights of timm from the Hugging Face hub."""
+"""Fetch pretrained timm weights from the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class HubWeights:
 
     Attributes:
         name: timm's name with the tag of the weights, ``vit_base_patch16_224.mae``.
-        licence: of the weights, as timm states it.
+        license: of the weights, as timm states it.
         tensors: by the names that a network has them under, ``backbone.`` first.
     """
 
@@ -30,7 +30,7 @@ class HubWeights:
 
 
 def fetch_hub_weights(arch: str) -> HubWeights:
-    """Fetch what ``model.pretrained`` asks for; from the local cache where it has been fetched before.
+    """Fetch the weights for ``model.pretrained``; from the local cache if they were fetched before.
 
     Args:
         arch: a name that :func:`build_backbone` has accepted.

@@ -1,4 +1,4 @@
-"""The mask network: backbone, RoI head (instance vector) and mask head; mask logits out."""
+"""The mask network: backbone, RoI head (instance vector) and mask head, to mask logits."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class MaskNetwork(nn.Module):
         """Mask logits of each crop's object.
 
         Args:
-            images: (B, 3, H, W) float, crops around boxes, normalised by ImageNet's mean and deviation.
+            images: (B, 3, H, W) float, crops around boxes, normalized by ImageNet's mean and deviation.
             box_area: (B,) float, area of each box in pixels of the full image.
 
         Returns:
@@ -149,7 +149,7 @@ class MaskNetwork(nn.Module):
 
 
 def bin_areas(box_area: Tensor) -> Tensor:
-    """Index of each box's size: 0 small (up to 32 x 32 pixels), 1 medium (up to 96 x 96), 2 large.
+    """Size bin of each box: 0 small (up to 32 x 32 pixels), 1 medium (up to 96 x 96), 2 large.
 
     Args:
         box_area: (B,) float, pixels of the full image.

@@ -1,4 +1,4 @@
-"""Predict probabilities of crops: student, teacher or both, flip, CRF, and the profile `fast`."""
+"""Predict mask probabilities of crops: student, teacher or both, flip, CRF refinement, profile `fast`."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def fast_dtype(device: torch.device) -> torch.dtype | None:
 
 
 def _processor_flags() -> set[str]:
-    """What Linux says of an x86 processor; nothing elsewhere, where no measurement tells that bfloat16 pays."""
+    """CPU flags of an x86 processor on Linux; empty elsewhere, where bfloat16 was not measured to pay."""
     lines = CPUINFO.read_text().splitlines() if CPUINFO.exists() else []
     return {flag for line in lines if line.startswith("flags") for flag in line.partition(":")[2].split()}
 
 
 NO_NUMBER = "the network gives values that are not numbers for it"
-"""Why such a box has failed."""
+"""The reason given for such a failed box."""
 
 Network = Literal["student", "teacher", "mixed"]
 Profile = Literal["exact", "fast"]
@@ -65,7 +65,7 @@ class PredictionMode:
     Attributes:
         network: ``student``, ``teacher``, or ``mixed``: the mean of both networks' logits.
         flip: average with the logits of the mirrored crop.
-        crf: refine the result by the colours of the crop; None leaves it.
+        crf: refine the result by the colors of the crop; None leaves it.
         profile: ``fast`` computes less for nearly the same masks, see :mod:`mal.models.predict`.
     """
 
@@ -88,14 +88,14 @@ def predict_probs(
     Args:
         student: images and box areas to logits (B, 1, h, w).
         teacher: likewise.
-        images: (B, 3, S, S) float, normalised crops.
+        images: (B, 3, S, S) float, normalized crops.
         box_mask: (B, 1, S, S), 1 inside the box.
         box_area: (B,) float, pixels of the full image.
         mode: how to predict.
 
     Returns:
-        (B, 1, S, S) float32 in 0..1; 0 outside the box. A crop with a logit that is no finite number is NaN throughout,
-        so that nothing that follows takes it for an empty mask; see `is_no_number`.
+        (B, 1, S, S) float32 in 0..1; 0 outside the box. A crop with a logit that is not finite is NaN throughout, so
+        that it is not mistaken for an empty mask; see `is_no_number`.
     """
     logits = predict_logits(student, teacher, images, box_area, mode)
     failed = ~logits.isfinite().flatten(1).all(1)[:, None, None, None]
@@ -110,7 +110,7 @@ def predict_probs(
 
 
 def is_no_number(probs: npt.NDArray[np.float32]) -> bool:
-    """Whether the network has failed at a crop, told by its probabilities (S, S) as of :func:`predict_probs`."""
+    """Whether the network failed on a crop: its probabilities (S, S) of :func:`predict_probs` are NaN."""
     return bool(np.isnan(probs).any())
 
 

@@ -1,1 +1,1 @@
-"""Tensor operations that know nothing of the rest of the project."""
+"""Tensor operations; they import nothing else of the project."""

@@ -1,7 +1,7 @@
 """Color augmentation in place, compiled by numba, with Pillow's numbers.
 
 Images are three planes of bytes, (3, H, W). Formulas of a pixel follow Pillow in the width of every intermediate
-number: fractions are cut off to give a byte, and a float of another width would now and then give its neighbour.
+number: fractions are cut off to give a byte, and a float of another width would now and then give its neighbor.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _cut(x):  # type: ignore[no-untyped-def]
 
 @njit(inline="always")
 def _hue(red, green, blue, value, chroma):  # type: ignore[no-untyped-def]
-    """0..255; 0 for greys."""
+    """0..255; 0 for grays."""
     divisor = max(chroma, np.float32(1))
     from_red, from_green, from_blue = (value - red) / divisor, (value - green) / divisor, (value - blue) / divisor
     after_red = from_blue - from_green
@@ -94,7 +94,7 @@ def look_up(image, table):  # type: ignore[no-untyped-def]
 
 @compiled(types.void(_PLANES, types.float32))
 def saturate(image, factor):  # type: ignore[no-untyped-def]
-    """Move every pixel away from its grey by a factor: 0 makes it grey, 1 leaves it."""
+    """Move every pixel away from its gray by a factor: 0 makes it gray, 1 leaves it."""
     for y in range(image.shape[1]):
         red, green, blue = image[0, y], image[1, y], image[2, y]
         for x in range(image.shape[2]):
@@ -140,7 +140,7 @@ def shift_hue(image, shift):  # type: ignore[no-untyped-def]
 def blur(image, near, middle, far, passes):  # type: ignore[no-untyped-def]
     """Blur rows, then columns, each by ``passes`` sums over five pixels.
 
-    The weights in 24 fractional bits are ``near`` for a pixel itself, ``middle`` for its neighbours and ``far`` for
+    The weights in 24 fractional bits are ``near`` for a pixel itself, ``middle`` for its neighbors and ``far`` for
     theirs. Pixels outside the image are those of its edge.
     """
     height, width = image.shape[1:]

@@ -32,10 +32,10 @@ def compiled(signature: Any) -> Callable[[FunctionT], FunctionT]:
 
 @cache
 def fast_module(name: str) -> ModuleType | None:
-    """A module of this package that takes a compiler; None where that is missing or broken.
+    """Import a module of this package that needs a compiler; None if that is missing or broken.
 
-    The first import ever compiles, which takes some seconds; later ones find the result in numba's cache. Import before
-    processes are forked: they share it then.
+    The first import compiles, which takes some seconds; later ones use numba's cache. Import it before forking, so that
+    workers share it.
     """
     try:
         return import_module(f"mal.ops.{name}")

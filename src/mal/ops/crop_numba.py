@@ -2,7 +2,7 @@
 
 The numbers are those of Pillow's bicubic resize, to the bit: weights of 22 fractional bits, along one axis, rounded to
 bytes, then along the other. Which axis is the first depends on Pillow's version, so the caller says it. What is saved
-is the way into Pillow's images and back, the copy of the frame, and the change of layout; and planes of one colour let
+is the way into Pillow's images and back, the copy of the frame, and the change of layout; and planes of one color let
 the processor do many pixels at once.
 """
 

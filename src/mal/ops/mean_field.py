@@ -1,7 +1,7 @@
-"""Mean-field refinement: moves a soft mask to the color edges of its image.
+"""Mean-field refinement: aligns a soft mask with color edges of its image; picks the fastest version.
 
-This is the front door. ``mean_field_plain`` holds the formula for every device and is the reference; the others compute
-the same, faster: ``mean_field_numba`` on a CPU, ``mean_field_triton`` on a GPU.
+``mean_field_plain`` is the reference for every device; ``mean_field_numba`` (CPU) and ``mean_field_triton`` (GPU)
+compute the same, faster.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ def mean_field(
     low: float = 0.1,
     high: float = 0.9,
 ) -> Tensor:
-    """Refine foreground probabilities by the colours of neighbouring pixels.
+    """Refine foreground probabilities by the colors of neighboring pixels.
 
-    Pixels of similar colour inside a ``kernel_size`` window pull each other to the same side; everything outside the
+    Pixels of similar color inside a ``kernel_size`` window pull each other to the same side; everything outside the
     box is background. The fastest version that the inputs' device and the settings allow computes it; all agree up to
     float rounding.
 
     Source: MAL (arXiv 2301.03992), section 3.3, conditional random field loss.
 
     Args:
-        image: (B, 3, H, W) float, colours as the network sees them (normalised by ImageNet's mean and deviation).
+        image: (B, 3, H, W) float, colors as the network sees them (normalized by ImageNet's mean and deviation).
         prob: (B, H, W) float in 0..1, foreground probabilities.
         box_mask: (B, H, W) float in 0..1, 1 inside the box.
         kernel_size: side of the square window, odd.
         num_iter: number of iterations, 0 or more.
-        zeta: bandwidth of the colour similarity, in units of ``image``.
+        zeta: bandwidth of the color similarity, in units of ``image``.
         low: lower clamp of the probabilities.
         high: upper clamp of the probabilities.
 
     Returns:
         (B, H, W) float32 in ``low``..``high``: the foreground probability after the last iteration. The refined
-        mask is where it exceeds 0.5. NaN or an infinity in a map makes NaN of its neighbours or, in the faster
+        mask is where it exceeds 0.5. NaN or an infinity in a map makes NaN of its neighbors or, in the faster
         versions, of the whole map.
 
     Raises:
@@ -69,9 +69,9 @@ def mean_field(
 
 @cache
 def fast_version(device_type: str) -> Callable[..., Tensor] | None:
-    """The faster version for a kind of device, None where there is none or where what it needs is missing or broken.
+    """Find the fast version for a device type; None if there is none or its compiler is missing or broken.
 
-    The first call compiles it and tries it out, which takes some seconds; later processes find it in a cache on disk.
+    The first call compiles and tests it, which takes some seconds; later processes load it from a cache on disk.
     """
     name = FAST_VERSIONS.get(device_type)
     if name is None:
@@ -87,7 +87,7 @@ def fast_version(device_type: str) -> Callable[..., Tensor] | None:
 
 
 def _are_plain_maps(image: Tensor, prob: Tensor, box_mask: Tensor) -> bool:
-    """Whether the three are what the fast versions read without looking: maps of one size, on one device."""
+    """Whether the fast versions, which do not check their input, can read the three: same size and device."""
     batch, height, width = prob.shape if prob.dim() == 3 else (0, 0, 0)
     if prob.numel() == 0 or image.shape != (batch, 3, height, width) or box_mask.shape != prob.shape:
         return False

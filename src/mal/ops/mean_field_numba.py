@@ -1,8 +1,8 @@
 """Mean-field refinement on a CPU, compiled by numba.
 
-Four things make it fast. A map is worked on in vectors of neighbouring pixels of a row, with both sums, both
+Four things make it fast. A map is worked on in vectors of neighboring pixels of a row, with both sums, both
 exponentials and both logarithms in one go, so that an iteration reads and writes each value once. Only the window that
-the box covers is worked on: outside, every value stays at the lower clamp. A pair of neighbours shares its weight. And
+the box covers is worked on: outside, every value stays at the lower clamp. A pair of neighbors shares its weight. And
 a vector is computed again only when something within its reach has changed in the iteration before: else the result
 would be the same, bit by bit, and most pixels soon stand at a clamp.
 
@@ -37,7 +37,7 @@ from mal.ops.numba_vectors import (
     sub,
 )
 
-MAX_RADIUS = LANES  # a neighbour lies in the same vector or in the one beside it
+MAX_RADIUS = LANES  # a neighbor lies in the same vector or in the one beside it
 _ONE = np.float32(1)
 _NORMALIZER = np.float32(NORMALIZER)
 _FAR_COLOR = np.float32(1e15)  # of pixels outside the image: their weight comes to nothing
@@ -55,7 +55,7 @@ def mean_field_numba(
     low: float,
     high: float,
 ) -> Tensor:
-    """Refine foreground probabilities by colour. Arguments, all float32, and result as in ``mal.ops.mean_field``.
+    """Refine foreground probabilities by color. Arguments, all float32, and result as in ``mal.ops.mean_field``.
 
     The maps of a batch are shared out to as many threads as torch may use. They live for one call: nothing is left
     behind that a fork could break, and numba's own thread pools stay untouched.
@@ -108,10 +108,10 @@ def _box_window(box_mask):  # type: ignore[no-untyped-def]
 
 @njit
 def _pair_weights(colors, rows, stride, radius, exponent_scale):  # type: ignore[no-untyped-def]
-    """The colour similarity of every pixel and one neighbour of each symmetric pair of a window.
+    """The color similarity of every pixel and one neighbor of each symmetric pair of a window.
 
     Returns:
-        The weights, flat, one plane a pair, and for each pair the step from a pixel to its neighbour.
+        The weights, flat, one plane a pair, and for each pair the step from a pixel to its neighbor.
     """
     plane = colors.size // 3
     pairs = ((2 * radius + 1) ** 2 - 1) // 2

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Added to the normaliser of the two classes. Not a guard against zero: with 5 x 5 windows both products fall far
+# Added to the normalizer of the two classes. Not a guard against zero: with 5 x 5 windows both products fall far
 # below it, and the value is then pulled to the lower clamp. Trained models rely on that.
 NORMALIZER = 1e-6
 
@@ -26,10 +26,10 @@ def mean_field_plain(
     low: float,
     high: float,
 ) -> Tensor:
-    """Refine foreground probabilities by colour. Arguments, all float32, and result as in ``mal.ops.mean_field``.
+    """Refine foreground probabilities by color. Arguments, all float32, and result as in ``mal.ops.mean_field``.
 
-    Nothing is unfolded: each map is laid out as one padded row, so that a neighbour is a shift of that row, and a pair
-    of neighbours shares its weight.
+    Nothing is unfolded: each map is laid out as one padded row, so that a neighbor is a shift of that row, and a pair
+    of neighbors shares its weight.
     """
     height, width = prob.shape[-2:]
     radius = kernel_size // 2
@@ -59,13 +59,13 @@ def mean_field_plain(
 
 
 def _half_window(radius: int) -> list[tuple[int, int]]:
-    """The (row, column) steps to one neighbour of each symmetric pair in a window, the centre left out."""
+    """The (row, column) steps to one neighbor of each symmetric pair in a window, the center left out."""
     steps = [(dy, dx) for dy in range(radius + 1) for dx in range(-radius, radius + 1)]
     return [(dy, dx) for dy, dx in steps if dy > 0 or dx > 0]
 
 
 def _pair_weight(image: Tensor, dy: int, dx: int, row_length: int, zeta: float) -> Tensor:
-    """Colour similarity of each pixel and the one (dy, dx) further, 0 where that one lies outside the image.
+    """Color similarity of each pixel and the one (dy, dx) further, 0 where that one lies outside the image.
 
     Returns:
         (B, P - offset) float: entry p joins the pixels p and p + offset of the flattened padded map.

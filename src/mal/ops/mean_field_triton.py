@@ -3,7 +3,7 @@
 A program keeps one tile of a map, its weights and its box in registers and does several iterations in one launch. What
 its threads tell each other in between goes through a scratch area of a few kilobytes that only they touch, and that the
 first-level cache therefore holds. Other programs are not heard meanwhile, so a tile has a rim whose values go wrong,
-``radius`` pixels deeper each iteration: the rim is computed by the neighbours too, and only the core is kept.
+``radius`` pixels deeper each iteration: the rim is computed by the neighbors too, and only the core is kept.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def mean_field_triton(
     low: float,
     high: float,
 ) -> Tensor:
-    """Refine foreground probabilities by colour. Arguments, all float32, and result as in ``mal.ops.mean_field``."""
+    """Refine foreground probabilities by color. Arguments, all float32, and result as in ``mal.ops.mean_field``."""
     radius = kernel_size // 2
     if radius not in TILES:
         return mean_field_plain(

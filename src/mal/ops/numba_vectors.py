@@ -3,7 +3,7 @@
 Left to itself, LLVM gives up on finding what may be done at once in loops like the mean field's, and works pixel by
 pixel. Here the vectors are spelled out, as a type that LLVM lays into the registers of whatever processor there is.
 
-numba's cache on disk looks at the file of the compiled function alone: after a change here, save that file anew.
+numba's cache on disk looks at the file of the compiled function alone: after a change here, save that file again.
 """
 
 from __future__ import annotations

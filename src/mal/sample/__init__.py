@@ -1,1 +1,1 @@
-"""The generated data set: small textured scenes with boxes and exact masks, drawn from a seed in seconds."""
+"""Generated data set: small textured scenes with boxes and exact masks, reproducible from a seed."""

@@ -116,7 +116,7 @@ def _corners(points: NDArray[np.float64]) -> list[tuple[float, float]]:
 
 
 def _paint(rng: np.random.Generator, canvas: Picture, placed: _Placed) -> None:
-    """Blend an object into the canvas, in place, in a colour that stands out from what lies behind its contour."""
+    """Blend an object into the canvas, in place, in a color that stands out from what lies behind its contour."""
     if rng.random() < 0.35:
         _cast_shadow(rng, canvas, placed)
     behind = canvas[placed.window]
@@ -127,7 +127,7 @@ def _paint(rng: np.random.Generator, canvas: Picture, placed: _Placed) -> None:
 
 
 def _contrasting_color(rng: np.random.Generator, rim: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The first of a few random colours that differs from nearly all of the rim's pixels, (N, 3), else the best one."""
+    """The first of a few random colors that differs from nearly all of the rim's pixels, (N, 3), else the best one."""
     candidates = [random_color(rng) for _ in range(8)]
     contrasts = [float(np.quantile(np.linalg.norm(rim - color, axis=1), 0.15)) for color in candidates]
     for color, contrast in zip(candidates, contrasts, strict=True):

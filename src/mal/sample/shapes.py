@@ -1,4 +1,4 @@
-"""Outlines of the sample's classes."""
+"""Random shapes of the sample's classes, as polygons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Textures of the sample's surfaces."""
+"""Random textures for backgrounds and objects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def background(rng: np.random.Generator, width: int, height: int) -> Picture:
 
 
 def surface(rng: np.random.Generator, width: int, height: int, color: NDArray[np.float32]) -> Picture:
-    """The paint of one object, (height, width, 3) float32: its colour, lit from one side, with mild texture."""
+    """The paint of one object, (height, width, 3) float32: its color, lit from one side, with mild texture."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     along = (x / width - 0.5) * np.cos(angle) + (y / height - 0.5) * np.sin(angle)
@@ -36,7 +36,7 @@ def surface(rng: np.random.Generator, width: int, height: int, color: NDArray[np
 
 
 def random_color(rng: np.random.Generator, *, max_saturation: float = 0.95) -> NDArray[np.float32]:
-    """One colour, (3,) float32, levels of 0..255, neither black nor burnt out."""
+    """One color, (3,) float32, levels of 0..255, neither black nor burnt out."""
     hue, saturation, value = rng.random(), rng.uniform(0.1, max_saturation), rng.uniform(0.25, 0.95)
     return np.array(colorsys.hsv_to_rgb(hue, saturation, value), dtype=np.float32) * 255
 
@@ -56,7 +56,7 @@ def stripes(rng: np.random.Generator, width: int, height: int) -> Picture:
 
 
 def _blend(rng: np.random.Generator, width: int, height: int) -> Picture:
-    """A base colour that drifts a little towards others over the picture."""
+    """A base color that drifts a little towards others over the picture."""
     base = random_color(rng, max_saturation=0.6)
     drift = rng.uniform(0.1, 0.4)
     grid = np.stack([base * (1 - drift) + random_color(rng, max_saturation=0.6) * drift for _ in range(6)])
@@ -65,7 +65,7 @@ def _blend(rng: np.random.Generator, width: int, height: int) -> Picture:
 
 
 def _split(rng: np.random.Generator, first: Picture, second: Picture) -> Picture:
-    """Two grounds that meet at a horizon: an edge of colour that belongs to no object."""
+    """Two grounds that meet at a horizon: an edge of color that belongs to no object."""
     height, width = first.shape[:2]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     horizon = height * rng.uniform(0.25, 0.75) + (x - width / 2) * rng.uniform(-0.3, 0.3)

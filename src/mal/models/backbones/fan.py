@@ -77,7 +77,7 @@ class FanBackbone(FreezableBackbone):
         """Feature map of a batch.
 
         Args:
-            images: (B, 3, H, W) float, normalised. A side that is no multiple of 16 is resized to the nearest.
+            images: (B, 3, H, W) float, normalized. A side that is no multiple of 16 is resized to the nearest.
 
         Returns:
             (B, C, h, w) float: patch tokens after the last norm.

@@ -167,7 +167,7 @@ class TokenMixing(nn.Module):
 
 
 class ChannelProcessing(nn.Module):
-    """Weighs every channel of a convolutional MLP's result by an attention over the channels (FAN, section 3.2)."""
+    """Channel attention: weights each channel of a convolutional MLP's output (FAN, section 3.2)."""
 
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class ChannelProcessing(nn.Module):
         return self.norm_v(self.mlp_v(x, grid)) * self._channel_weights(x)
 
     def _channel_weights(self, x: Tensor) -> Tensor:
-        """(B, 1, C): how well where a channel's query looks agrees with where its head looks on average."""
+        """(B, 1, C): agreement of each channel's query with the average over its head."""
         heads = (self.num_heads, -1)
         query = self.q(x).softmax(dim=1).unflatten(-1, heads)
         key = x.softmax(dim=1).unflatten(-1, heads).mean(-1, keepdim=True)
@@ -224,10 +224,10 @@ class DepthwiseConvs(nn.Module):
 
 
 class ClassAttentionBlock(nn.Module):
-    """What a class-attention block does to the patch tokens.
+    """A class-attention block, reduced to its effect on the patch tokens.
 
-    The class token collects from the patch tokens and gives nothing back, and a feature map has no use for it. So its
-    attention, its MLP and its scale are kept for the sake of the public layout, and neither computed nor trained.
+    The class token reads from the patch tokens and does not change them, and a feature map does not use it. So its
+    attention, MLP and scale exist only to match the public weights; they are neither computed nor trained.
     """
 
     def __init__(self, width: int) -> None:
@@ -246,4 +246,4 @@ class ClassAttentionBlock(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """Patch tokens (B, N, C) to (B, N, C)."""
         patches = self.norm2(torch.addcmul(patches, self.gamma1, self.norm1(patches)))
-        return 2 * patches  # the residual adds the normalised tokens to themselves
+        return 2 * patches  # the residual adds the normalized tokens to themselves

@@ -11,7 +11,7 @@ from mal.errors import UserError
 
 
 class FreezableBackbone(nn.Module):
-    """A backbone in stages, some of which may be kept from training; comes before other base classes.
+    """A backbone with stages that can be frozen; must come first among base classes.
 
     Attributes:
         patch_embed: stage 0, images to tokens.

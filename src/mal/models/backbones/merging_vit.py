@@ -1,4 +1,4 @@
-"""A trained ViT whose later blocks see a quarter of the tokens (token merging)."""
+"""Token merging: a trained ViT whose later blocks process a quarter of the tokens."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class MergingVit(nn.Module):
     """A ViT that merges similar tokens after its first blocks; it has the same weights and the same feature map.
 
     One cell in four stays, every second of every second row, and each other token joins the most similar of those that
-    stay, wherever it lies. The remaining blocks see the means, and what they add to a mean is added to every token that
-    joined it, so that the map keeps the detail of the first blocks. After ToMe (arXiv 2210.09461), which merges a few
-    tokens in every block and never parts them.
+    stay, wherever it lies. The remaining blocks process the means, and their update of a mean is added to every token
+    that joined it, so that the feature map keeps the detail of the first blocks. After ToMe (arXiv 2210.09461), which
+    merges a few tokens in every block and never parts them.
 
     Args:
         vit: the trained backbone.
@@ -31,7 +31,7 @@ class MergingVit(nn.Module):
 
     @property
     def stem(self) -> Stem:
-        """As of the backbone inside."""
+        """The stem of the wrapped backbone."""
         return self.vit.stem
 
     def forward(self, images: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ class Recommended:
         stride: pixels per position of the feature map.
         width: channels of the feature map.
         parameters: millions of them, of the part that is used.
-        licence: of the weights, not of the code.
+        license: of the weights, not of the code.
         needs: what to know before choosing it.
     """
 

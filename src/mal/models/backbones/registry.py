@@ -1,4 +1,4 @@
-"""From the name of an architecture to its backbone."""
+"""Build a backbone by the name of its architecture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mal.models.backbones.vit import VIT_SIZES, Stem, VitBackbone, VitSize
 
 
 class Backbone(Protocol):
-    """What the heads need of a backbone.
+    """Interface of a backbone, as the heads use it.
 
     Attributes:
         embed_dim: channels of the feature map.
@@ -40,7 +40,7 @@ def build_backbone(
 
     Args:
         arch: the name; ``timm/`` and timm's name for any backbone of that library.
-        stem: of a ViT; a FAN has its own, which its name tells.
+        stem: of a ViT; a FAN has its own, given by its name.
         num_blocks: use the first blocks only; None uses all.
         drop_path: stochastic depth rate of the last block, 0..1.
 

@@ -1,4 +1,4 @@
-"""Any timm backbone: plain vision transformers, and hierarchical networks at about stride 16."""
+"""Use any timm model as a backbone: plain ViTs, or hierarchical networks at about stride 16."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TimmBackbone(FreezableBackbone):
         super().__init__()
         self._name = name
         _check_name(name)
-        # Without memory and arithmetic: shows what the model is like before it is really built.
+        # On the meta device: inspects the model without memory or arithmetic before it is built.
         with torch.device("meta"):
             self._set_outline(_pruned(name, num_blocks, drop_path))
         self.model, self._index, self._is_plain = _pruned(name, num_blocks, drop_path)
@@ -65,7 +65,7 @@ class TimmBackbone(FreezableBackbone):
         """Feature map of a batch.
 
         Args:
-            images: (B, 3, H, W) float, normalised by ImageNet's mean and deviation. A side that is no multiple of the
+            images: (B, 3, H, W) float, normalized by ImageNet's mean and deviation. A side that is no multiple of the
                 stride is resized to the nearest.
 
         Returns:
@@ -84,13 +84,13 @@ class TimmBackbone(FreezableBackbone):
         try:
             maps = _feature_map(model.eval(), torch.zeros(1, 3, *size, device="meta"), index, is_plain)
             _, self.embed_dim, height, _ = maps.shape
-        # Whatever a model of another kind stumbles over.
+        # Models of other kinds fail with many error types.
         except Exception as error:
             raise UserError(f"model.arch: timm/{self._name} gives no feature map ({type(error).__name__})") from error
         self.stride = round(size[0] / height)
 
     def _match_colors(self, config: Mapping[str, Any]) -> None:
-        """Prepare to turn ImageNet's normalisation into the one that the model was trained with."""
+        """Prepare the conversion from ImageNet's normalization to the one the model was trained with."""
         self._has_own_colors = (tuple(config["mean"]), tuple(config["std"])) != (IMAGENET_MEAN, IMAGENET_STD)
         mean, std, imagenet_mean, imagenet_std = (
             torch.tensor(values).view(3, 1, 1)
