@@ -141,7 +141,7 @@ def _say(lines: Sequence[str], is_debug: bool, *, by_first_only: bool = False) -
 
     The launcher then ends the other ranks. One that is still alive prints its own message.
     """
-    from mal.runtime.devices import this_launch
+    from mal.runtime.launch import this_launch
 
     if this_launch().rank:
         if by_first_only:

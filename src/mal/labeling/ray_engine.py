@@ -27,7 +27,7 @@ from mal.labeling.pipeline import make_labeler, write_shard
 from mal.labeling.remote import RemoteShards
 from mal.labeling.run import LabelRun
 from mal.load_model import load_model
-from mal.runtime.devices import CPU_PROCESSES
+from mal.runtime.launch import CPU_PROCESSES
 from mal.runtime.process_group import start_processes
 
 BLOCKS_FOR_EACH_ACTOR = 4  # at least, so that no actor is idle for long at the end

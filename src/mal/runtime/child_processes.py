@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from subprocess import Popen
 
-from mal.runtime.devices import this_launch
+from mal.runtime.launch import this_launch
 from mal.runtime.lightning_internals import replace_child_observer
 
 SECONDS_BETWEEN_LOOKS = 0.5

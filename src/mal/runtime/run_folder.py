@@ -15,7 +15,7 @@ from mal.config.schema import ExperimentSpec, task_results_dir
 from mal.console import console
 from mal.errors import UserError
 from mal.runtime.child_processes import end_together, is_lost_process_error
-from mal.runtime.devices import this_launch
+from mal.runtime.launch import this_launch
 from mal.runtime.status import StatusLog
 
 NOTES_SHOWN = 5

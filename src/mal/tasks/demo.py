@@ -29,7 +29,7 @@ from mal.metrics.iou import mask_iou
 from mal.models.ema import make_teacher
 from mal.models.from_spec import build_network
 from mal.report.demo_page import DemoCase, DemoSummary, write_demo_page
-from mal.runtime.devices import CPU_PROCESSES
+from mal.runtime.launch import CPU_PROCESSES
 from mal.sample.generate import SamplePaths, make_sample
 from mal.tasks import evaluate, inference, train
 from mal.tasks.report import PAGE

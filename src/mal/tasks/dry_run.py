@@ -9,7 +9,8 @@ from mal.coco.boxes import select_boxes
 from mal.coco.statistics import left_out_groups
 from mal.config.schema import ExperimentSpec, resolve_encryption_key, task_results_dir
 from mal.console import console
-from mal.runtime.devices import DevicePlan, plan_devices, this_launch
+from mal.runtime.devices import DevicePlan, plan_devices
+from mal.runtime.launch import this_launch
 from mal.runtime.run_folder import quiet_libraries
 from mal.tasks.dry_run_tables import (
     class_counts_table,
