@@ -20,7 +20,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """All that witnesses may look at for one box.
+    """Input of the features of one box.
 
     Attributes:
         mask: (S, S) bool, the finished mask in the crop.
@@ -151,7 +151,7 @@ PRODUCT = ("confidence", "edges", "colours")
 
 
 def hear(seen: Seen, seconds: dict[str, float]) -> list[float]:
-    """What all witnesses say; adds the time each takes to ``seconds``."""
+    """Compute all features; adds the time each takes to ``seconds``."""
     said = []
     for name, feature in FEATURES.items():
         start = time.perf_counter()

@@ -1,7 +1,7 @@
-"""How well can poor masks be told from good ones without true masks?
+"""Which features separate poor masks from good ones without true masks?
 
 The study behind ``mask_score``, to be repeated with a network and photos of one's own. First masks are made and every
-witness is heard about each, which takes as long as labelling four times:
+feature is computed for each, which takes as long as labelling four times:
 
     python -m benchmarks.mask_score hear mal_model_latest.pth --ann instances_val.json --images val/ --out val.npz
 
@@ -43,7 +43,7 @@ from mal.models.predict import Network, PredictionMode, predict_logits
 
 
 class Hearing:
-    """Makes the masks of a file and hears every witness about each."""
+    """Make the masks of a file and compute every feature of each."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         held = load_model(options.checkpoint, ExperimentSpec())
@@ -62,7 +62,7 @@ class Hearing:
         self.seconds: dict[str, float] = {}
 
     def boxes(self, every: int) -> Iterator[tuple[list[float], float, int]]:
-        """What witnesses say, the true IoU and the image's number, of each box that has a true mask."""
+        """Features, true IoU and the image's number, of each box that has a true mask."""
         boxes = self.source.boxes_to_label
         boxes = boxes.take(np.arange(0, len(boxes), every))
         for batch in crop_loader(boxes, self.source.img_dir, self.labeler.crop, batch_size=16, num_workers=0):
@@ -116,7 +116,7 @@ def _probs(logits: Tensor, box_mask: Tensor) -> Tensor:
 
 
 def run_hear(options: argparse.Namespace) -> None:
-    """Write what witnesses say."""
+    """Write the features."""
     hearing = Hearing(options)
     said, ious, images = zip(*hearing.boxes(options.every), strict=True)
     seconds = {name: total / len(ious) for name, total in hearing.seconds.items()}

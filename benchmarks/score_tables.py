@@ -53,7 +53,7 @@ class Heard:
 
     Attributes:
         name: of the file.
-        said: (N, number of witnesses).
+        said: (N, number of features).
         iou: (N,) the true IoU.
         image: (N,) int, boxes of one image have the same number.
     """
@@ -82,7 +82,7 @@ class Heard:
 
 
 def parts_table(sets: Sequence[Heard], fitted: Sequence[Heard]) -> str:
-    """Spearman correlations with the true IoU: each witness, the product's score, and weights found for combinations.
+    """Spearman correlations with the true IoU: each feature, the product's score, and weights found for combinations.
 
     The weights of a combination come from the boxes to be fitted on; without such, from the other images of each set.
     """

@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 48, 32
 PIXELS = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 
 
-def finding(folder: Path, name: str, *, deep: bool = False, size: tuple[int, int] = (WIDTH, HEIGHT)):
+def find_issue(folder: Path, name: str, *, deep: bool = False, size: tuple[int, int] = (WIDTH, HEIGHT)):
     """What is found about one picture; None for a plain one."""
     images = ImageTable([ImageRecord(1, name, *size, position=0)])
     ((count, found),) = check_images(images, folder, deep=deep)
@@ -32,7 +32,7 @@ def save(folder: Path, name: str, mode: str = "RGB", **options) -> str:
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp"])
 def test_there_is_nothing_to_say_about_a_plain_picture(tmp_path, name, deep):
-    assert finding(tmp_path, save(tmp_path, name), deep=deep) is None
+    assert find_issue(tmp_path, save(tmp_path, name), deep=deep) is None
 
 
 def test_faults_are_told_in_the_words_of_reading_the_picture(tmp_path):
@@ -40,7 +40,7 @@ def test_faults_are_told_in_the_words_of_reading_the_picture(tmp_path):
     (tmp_path / "folder.png").mkdir()
     save(tmp_path, "other_size.png")
     for name in ("text.jpg", "folder.png", "other_size.png", "missing.jpg", "../outside.jpg", "nul\0.jpg"):
-        found = finding(tmp_path, name, size=(99, 99))
+        found = find_issue(tmp_path, name, size=(99, 99))
         with pytest.raises(UserError) as said:
             read_record_image(tmp_path, ImageRecord(1, name, 99, 99, position=0))
         assert found.fault == str(said.value)
@@ -50,13 +50,13 @@ def test_faults_are_told_in_the_words_of_reading_the_picture(tmp_path):
 def test_a_picture_that_is_cut_off_is_found_without_decoding_the_others(tmp_path, name):
     path = tmp_path / save(tmp_path, name)
     path.write_bytes(path.read_bytes()[:-90])
-    assert "is damaged" in finding(tmp_path, name).fault
+    assert "is damaged" in find_issue(tmp_path, name).fault
 
 
 def test_bytes_behind_the_end_of_a_picture_are_no_fault(tmp_path):
     path = tmp_path / save(tmp_path, "a.jpg")
     path.write_bytes(path.read_bytes() + bytes(5000))
-    assert finding(tmp_path, "a.jpg") is None
+    assert find_issue(tmp_path, "a.jpg") is None
 
 
 def test_damage_inside_a_picture_is_found_by_decoding(tmp_path):
@@ -64,18 +64,18 @@ def test_damage_inside_a_picture_is_found_by_decoding(tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2 : len(content) // 2 + 8] = bytes(8)
     path.write_bytes(content)
-    assert finding(tmp_path, "a.png") is None
-    assert "is damaged" in finding(tmp_path, "a.png", deep=True).fault
+    assert find_issue(tmp_path, "a.png") is None
+    assert "is damaged" in find_issue(tmp_path, "a.png", deep=True).fault
 
 
 def test_pixels_without_a_known_range_are_a_fault(tmp_path):
     Image.fromarray(np.full((HEIGHT, WIDTH), 0.5, dtype=np.float32)).save(tmp_path / "a.tif")
-    assert "no known range" in finding(tmp_path, "a.tif").fault
+    assert "no known range" in find_issue(tmp_path, "a.tif").fault
 
 
 def test_colours_that_are_not_converted_are_a_fault(tmp_path):
     Image.new("LAB", (WIDTH, HEIGHT)).save(tmp_path / "a.tif")
-    assert "Lab colours are not converted" in finding(tmp_path, "a.tif").fault
+    assert "Lab colours are not converted" in find_issue(tmp_path, "a.tif").fault
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_conversion_is_remarked(tmp_path, name, mode, said):
     picture = Image.fromarray(PIXELS)
     picture = Image.fromarray(PIXELS[:, :, 0].astype(np.uint16) * 257) if mode == "I;16" else picture.convert(mode)
     picture.save(tmp_path / name)
-    found = finding(tmp_path, name)
+    found = find_issue(tmp_path, name)
     assert found.fault is None
     assert said in found.remarks[0]
 
@@ -100,7 +100,7 @@ def test_a_conversion_is_remarked(tmp_path, name, mode, said):
 def test_several_pictures_in_a_file_are_remarked(tmp_path):
     picture = Image.fromarray(PIXELS).convert("P")
     picture.save(tmp_path / "a.gif", save_all=True, append_images=[picture.rotate(90)])
-    assert any("only the first is used" in remark for remark in finding(tmp_path, "a.gif").remarks)
+    assert any("only the first is used" in remark for remark in find_issue(tmp_path, "a.gif").remarks)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
@@ -108,10 +108,10 @@ def test_a_picture_that_viewers_turn_is_remarked(tmp_path, name):
     exif = Image.Exif()
     exif[274] = 6
     save(tmp_path, name, exif=exif)
-    assert finding(tmp_path, name).remarks == (
+    assert find_issue(tmp_path, name).remarks == (
         "has EXIF orientation 6, so that viewers turn it: used as it is stored, which its boxes must be drawn on",
     )
-    turned = finding(tmp_path, name, size=(HEIGHT, WIDTH))
+    turned = find_issue(tmp_path, name, size=(HEIGHT, WIDTH))
     assert "pixels, but its record" in turned.fault
     assert "its record has the size of the turned picture" in turned.remarks[0]
 
@@ -120,18 +120,18 @@ def test_a_picture_that_viewers_turn_is_remarked(tmp_path, name):
 def test_an_upright_picture_is_no_news(tmp_path, orientation):
     exif = Image.Exif()
     exif[274] = orientation
-    assert finding(tmp_path, save(tmp_path, "a.jpg", exif=exif)) is None
+    assert find_issue(tmp_path, save(tmp_path, "a.jpg", exif=exif)) is None
 
 
 def test_damaged_exif_is_as_none(tmp_path):
-    assert finding(tmp_path, save(tmp_path, "a.jpg", exif=b"Exif\0\0damaged")) is None
+    assert find_issue(tmp_path, save(tmp_path, "a.jpg", exif=b"Exif\0\0damaged")) is None
 
 
 def test_findings_come_in_the_order_of_the_table_whoever_is_first(tmp_path):
     save(tmp_path, "a.png")
     records = [ImageRecord(n, "a.png" if n % 3 else f"{n}.png", WIDTH, HEIGHT, position=n) for n in range(700)]
     counts, found = zip(*check_images(ImageTable(records), tmp_path), strict=True)
-    rows = [finding.row for part in found for finding in part]
+    rows = [issue.row for part in found for issue in part]
     assert sum(counts) == 700
     assert rows == list(range(0, 700, 3))
 
@@ -139,6 +139,6 @@ def test_findings_come_in_the_order_of_the_table_whoever_is_first(tmp_path):
 def test_the_headers_of_the_nasty_pictures_tell_all_but_nothing_of_the_good_ones(shared):
     folder = shared / "data/nasty"
     images = read_coco(folder / "annotations/nasty.json").images
-    found = [finding for _, part in check_images(images, folder / "images") for finding in part]
-    assert {finding.image.id for finding in found if finding.fault} == {8, 9, 10, 17, 18}
-    assert {finding.image.id for finding in found if finding.remarks} == {3, 4, 5, 6, 7, 15}
+    found = [issue for _, part in check_images(images, folder / "images") for issue in part]
+    assert {issue.image.id for issue in found if issue.fault} == {8, 9, 10, 17, 18}
+    assert {issue.image.id for issue in found if issue.remarks} == {3, 4, 5, 6, 7, 15}

@@ -34,7 +34,7 @@ def table(folder, *pictures: np.ndarray, reading: Reading | None = None) -> Imag
 
 def remarks(images: ImageTable, folder) -> str:
     return " | ".join(
-        remark for _, found in check_images(images, folder) for finding in found for remark in finding.remarks
+        remark for _, found in check_images(images, folder) for issue in found for remark in issue.remarks
     )
 
 

@@ -19,7 +19,7 @@ Mask = npt.NDArray[np.bool_]
 
 MIN_PIXELS = 10  # of object and of surroundings each: fewer say nothing of its colors
 _MAX_COST = 40.0  # a color that one mixture does not know counts no more than e**40 against it
-_MAX_BELIEF = 2.0  # nats: networks are surer of themselves than they should be
+_MAX_LOGIT = 2.0  # nats: networks are surer of themselves than they should be
 _MIN_PROBABILITY = 0.001  # logits stay finite
 _SMOOTH_SIDE = 100.0  # of the box that `smoothness` is meant for
 _UNIT = 10.0  # capacities are integers of so many to 1
@@ -84,12 +84,12 @@ def graph_cut(
         return seed
     held = 9 * smoothness + _MAX_COST  # more than all edges of a pixel together
     fixed = np.where(_most_probable(prob, seed, sure), held, 0.0) - np.where(inside, 0.0, held)
-    belief = prior * np.clip(_logit(prob) - _logit(threshold), -_MAX_BELIEF, _MAX_BELIEF)
+    confidence = prior * np.clip(_logit(prob) - _logit(threshold), -_MAX_LOGIT, _MAX_LOGIT)
     colors, mask = binned_colors(image), seed
     for _ in range(rounds):
         if min(mask.sum(), mask.size - mask.sum()) < MIN_PIXELS:
             break
-        cost = np.where(fixed[part] != 0, fixed[part], _color_evidence(colors, mask)[part] + belief[part])
+        cost = np.where(fixed[part] != 0, fixed[part], _color_evidence(colors, mask)[part] + confidence[part])
         mask = np.zeros_like(seed)
         mask[part] = min_cut(_as_capacities(cost), edges)
     return mask if mask.any() else seed
