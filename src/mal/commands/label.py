@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mal.commands.parser import CommandParser, output_file
-from mal.commands.photo_arguments import add_photo_arguments, photos_asked_for
+from mal.commands.picture_arguments import add_photo_arguments, photos_asked_for
 from mal.commands.spec_flags import add_spec_flags, spec_of_flags, values_given
 from mal.errors import UserError
 
@@ -100,7 +100,7 @@ def _check_paths(values: Mapping[str, Any]) -> None:
 
 
 def _require_coco(path: Path) -> None:
-    from mal.formats.other_format import require_coco
+    from mal.formats.recognize import require_coco
 
     require_coco(path, "--ann ")
 

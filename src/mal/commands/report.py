@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.parser.error("nothing to show: give the folder of an evaluation, or --ann and --images")
     if results is None and arguments.train is not None:
         arguments.parser.error("--train goes with the folder of an evaluation")
-    from mal.formats.other_format import require_coco
+    from mal.formats.recognize import require_coco
 
     if ann is not None:
         require_coco(ann, "--ann ")

@@ -115,7 +115,7 @@ def _need(source: SpecSource, key: str, when_absent: str) -> None:
 
 
 def _other_format(text: str, shown: str) -> str | None:
-    from mal.formats.other_format import other_format  # heavy, and not needed to read a spec
+    from mal.formats.recognize import other_format  # heavy, and not needed to read a spec
 
     return other_format(text, shown)
 

@@ -16,8 +16,7 @@ from mal.coco.boxes import Box, Boxes
 from mal.data.augment import change_colors
 from mal.data.crops import Border, crop_box_mask, crop_frame, crop_planes, random_margins
 from mal.data.dataloader import reading_image
-from mal.data.image_cache import ImageCache
-from mal.data.images import image_path, read_record_image
+from mal.data.images import ImageCache, image_path, read_record_image
 from mal.errors import UserError
 from mal.ops.compiled import fast_module
 

@@ -21,7 +21,7 @@ from mal.formats.by_image import NO_CLASSES
 from mal.formats.folders import ReadOptions, size_or_picture
 from mal.formats.outlines_of_shapes import box_around, ellipse_points, polygon_record, rectangle_corners, turned
 from mal.formats.tally import Tally
-from mal.formats.xml_file import line_number, own_attributes, parsed_xml, xml_root
+from mal.formats.text_files import line_number, own_attributes, parsed_xml, xml_root
 from mal.limits import MAX_IMAGE_PIXELS, MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO, UNPACKED_BYTES_IN_ANY_CASE
 from mal.masks.rle import Rle, rle_from_window
 

@@ -10,8 +10,7 @@ from mal.errors import UserError
 from mal.formats.builder import CARRIED, CocoBuilder, restored, restored_box
 from mal.formats.by_image import NO_CLASSES, Json
 from mal.formats.folders import ReadOptions, size_or_picture
-from mal.formats.json_fields import an_object, list_at, number_at, object_at, pixels_or_none
-from mal.formats.label_studio_config import classes_beside
+from mal.formats.label_studio import classes_beside
 from mal.formats.label_studio_shapes import (
     RegionShape,
     classify_region,
@@ -22,6 +21,7 @@ from mal.formats.label_studio_shapes import (
 )
 from mal.formats.outlines_of_shapes import box_around, polygon_record
 from mal.formats.tally import Tally
+from mal.formats.text_files import an_object, list_at, number_at, object_at, pixels_or_none
 from mal.masks.rle import rle_from_segmentation
 
 _SAME = 1e-4  # pixels that the side of an unedited box may differ by, after its way through per cents

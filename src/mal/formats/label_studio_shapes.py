@@ -10,9 +10,9 @@ from urllib.parse import unquote
 from mal.coco.coco_file import show
 from mal.formats.by_image import Json
 from mal.formats.folders import SUFFIXES
-from mal.formats.json_fields import list_at, number_at, points_at
 from mal.formats.label_studio_rle import decode
 from mal.formats.outlines_of_shapes import ellipse_points, rectangle_corners, turned
+from mal.formats.text_files import list_at, number_at, points_at
 from mal.masks.rle import Rle, rle_from_mask, rle_from_segmentation
 
 _ADDRESS = re.compile(r"(https?|s3|gs|azure-blob|file)://|/data/|data:image/", re.IGNORECASE)

@@ -18,9 +18,8 @@ from mal.errors import UserError, one_line
 from mal.formats.builder import CARRIED, CocoBuilder, restored, restored_box
 from mal.formats.by_image import Json
 from mal.formats.folders import ReadOptions, picture_size, size_or_picture
-from mal.formats.json_fields import an_object, list_at, pixels_or_none, points_at, text_at
 from mal.formats.tally import Tally
-from mal.formats.text_file import read_text_file
+from mal.formats.text_files import an_object, list_at, pixels_or_none, points_at, read_text_file, text_at
 from mal.limits import MAX_IMAGE_PIXELS
 from mal.masks.rle import Rle, empty_rle, rle_from_segmentation, rle_from_window
 

@@ -15,7 +15,7 @@ from mal.formats.builder import CocoBuilder
 from mal.formats.folders import ReadOptions, named_picture, picture_size
 from mal.formats.outlines_of_shapes import box_around, polygon_record, rectangle_corners, turned
 from mal.formats.tally import Tally
-from mal.formats.xml_file import line_number, parsed_xml
+from mal.formats.text_files import line_number, parsed_xml
 
 _NO_ATTRIBUTES = {"name", "bndbox", "robndbox", "polygon", "part", "attributes"}  # more than a word about an object
 _PARTS = "parts of objects (head, hand ...)"

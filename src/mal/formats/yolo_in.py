@@ -13,9 +13,8 @@ from mal.errors import UserError
 from mal.formats.builder import CocoBuilder
 from mal.formats.folders import SUFFIXES, ReadOptions, picture_size, pictures_in
 from mal.formats.tally import Tally
-from mal.formats.text_file import read_text_file
-from mal.formats.yolo_description import YoloDescription, is_name_file, read_description
-from mal.formats.yolo_line import read_line
+from mal.formats.text_files import read_text_file
+from mal.formats.yolo_files import YoloDescription, is_name_file, read_description, read_line
 
 _ASK = "--images DIR says where the pictures are"
 _TWICE = "a picture that is named twice is read once"
@@ -31,7 +30,7 @@ class _Picture:
 def read_yolo(path: Path, options: ReadOptions, tally: Tally) -> tuple[CocoFile, Path]:
     """Read a YOLO data set.
 
-    Lines are as of `mal.formats.yolo_line`; numbers are shares of the image's width and height. Class 0 becomes
+    Lines are as of `mal.formats.yolo_files`; numbers are shares of the image's width and height. Class 0 becomes
     category 1. A picture that several splits name is read once.
 
     Args:

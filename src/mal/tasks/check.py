@@ -22,7 +22,7 @@ from mal.data.images import fill_missing_sizes
 from mal.data.picture_remarks import choose_reading
 from mal.errors import UserError
 from mal.files import write_json
-from mal.formats.other_format import require_coco
+from mal.formats.recognize import require_coco
 from mal.labeling.report import label_report
 from mal.labeling.resolve import has_mask_to_keep, notes_beside_kept
 from mal.labeling.shards import Positions

@@ -12,11 +12,11 @@ from mal.errors import UserError, working_on
 from mal.files import write_json
 from mal.formats.folders import ReadOptions, WriteOptions, check_target, pictures_in
 from mal.formats.formats import WRITERS, output_format, read
-from mal.formats.label_studio_config import config_file
+from mal.formats.label_studio import config_file
 from mal.formats.recognize import input_format
 from mal.formats.tally import Tally
 from mal.formats.turned import TURNING, in_frame, source_exif
-from mal.formats.yolo_splits import SPLITS, adds_a_split
+from mal.formats.yolo_out import SPLITS, adds_a_split
 from mal.plain_files import Exif
 
 _YOLO = ("yolo", "yolo-seg")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mal.bounded_yaml import load_yaml
-from mal.formats.yolo_splits import as_yaml, validation_images
+from mal.formats.yolo_out import as_yaml, validation_images
 from tests.cli.small_runs import run_mal
 from tests.formats.small_coco import HEIGHT, RING, WIDTH, annotation, read_back, with_rles
 

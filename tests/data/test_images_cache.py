@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mal.data.image_cache import ImageCache
+from mal.data.images import ImageCache
 
 BYTES = 300  # of a 10 x 10 image
 
