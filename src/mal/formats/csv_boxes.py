@@ -11,6 +11,7 @@ from mal.coco.coco_file import CocoFile
 from mal.data.images import image_path
 from mal.errors import UserError
 from mal.file_kinds import HEAD_BYTES, said_kind
+from mal.files import text_of_cell
 from mal.formats.builder import CocoBuilder
 from mal.formats.by_image import NO_CLASSES
 from mal.formats.csv_columns import Columns, Row, Xywh
@@ -113,7 +114,8 @@ def _rows(path: Path, tally: Tally) -> Iterator[tuple[int, Row]]:
                     where = f"{path}, line {reader.line_num}"
                     tally.broken(where, f"{len(cells)} cells, and the first line has {len(header)}")
                     continue
-                yield reader.line_num, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+                texts = (text_of_cell(cell.strip()) for cell in cells)
+                yield reader.line_num, dict(zip(header, texts, strict=True))
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path} {_foreign_kind(path) or f'is not UTF-8 text (byte {error.start}): save it as UTF-8'}"
