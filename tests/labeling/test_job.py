@@ -243,7 +243,9 @@ def half_drawn(source_folder, tmp_path) -> Path:
     shutil.copytree(source_folder, folder)
     document = json.loads((folder / "boxes.json").read_text())
     for record in document["annotations"][::2]:
-        record |= {"segmentation": [[1, 1, 9.5, 1, 9, 9]], "area": 30, "attributes": {"by": "hand"}}
+        x, y, width, height = record["bbox"]
+        triangle = [x, y, x + width, y, x + width, y + height]
+        record |= {"segmentation": [triangle], "area": 30, "attributes": {"by": "hand"}}
     document["annotations"][2] |= {"area": 0, "mal": {"status": "failed", "reason": "image gone"}}
     document["annotations"][4]["bbox"] = [0, 0, -1, 5]
     (folder / "boxes.json").write_text(json.dumps(document))
