@@ -8,9 +8,10 @@ from PIL import Image
 import mal
 from mal.checkpoint.saved_spec import saved_spec
 from mal.errors import BoxWarning, UserError
-from mal.labeler import MaskAutoLabeler, best_device
+from mal.labeler import MaskAutoLabeler, best_device, whole
 from mal.masks.postprocess import PostprocessOptions
 from mal.masks.rle import mask_from_rle
+from mal.masks.score import score_of
 from mal.models.from_spec import mean_field_settings
 from mal.models.predict import PredictionMode
 from tests.data.turned import as_seen, save_turned
@@ -66,6 +67,29 @@ def test_masks_may_be_refined_as_in_training_and_cut_to_their_box(checkpoint):
     assert labeler.mode.crf == mean_field_settings(small_spec())
     assert labeler.cleaning == PostprocessOptions(within_box=True)
     assert labeler.crop.allow_outside == 0
+
+
+def test_masks_may_be_refined_by_graph_cut_in_place_of_the_checkpoint_s_way(checkpoint, image):
+    cutting = MaskAutoLabeler.from_checkpoint(checkpoint, refine="graph_cut", device="cpu")
+    assert (cutting.mode.graph_cut, cutting.mode.crf) == (True, None)
+    plain = MaskAutoLabeler.from_checkpoint(checkpoint, refine="none", device="cpu")
+    by_mode = MaskAutoLabeler.from_checkpoint(checkpoint, mode=PredictionMode(graph_cut=True), device="cpu")
+    assert by_mode.mode == cutting.mode
+    assert not np.array_equal(cutting.label(image, BOXES), plain.label(image, BOXES))
+    np.testing.assert_array_equal(by_mode.label(image, BOXES), cutting.label(image, BOXES))
+
+
+def test_the_score_is_that_of_the_refined_mask(checkpoint, image):
+    cutting = MaskAutoLabeler.from_checkpoint(checkpoint, refine="graph_cut", device="cpu")
+    (batch,) = cutting.crops(image, BOXES)
+    for index, mask in enumerate(whole(cutting.masks(batch))):
+        prob = cutting.probabilities(batch)[index, 0].numpy()
+        assert mask.score == score_of(mask, prob, batch.images[index], batch.box_mask[index, 0], batch.frames[index])
+
+
+def test_two_ways_to_refine_at_once_are_refused(checkpoint):
+    with pytest.raises(ValueError, match="graph_cut contradicts use_crf_test"):
+        MaskAutoLabeler.from_checkpoint(checkpoint, refine="graph_cut", crf=True)
 
 
 def test_a_mask_cannot_both_keep_to_its_box_and_leave_it(checkpoint):

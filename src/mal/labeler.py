@@ -24,6 +24,7 @@ from mal.export.onnx_network import OnnxNetwork
 from mal.load_model import AnyNetwork, load_model
 from mal.masks.paste import PastedMask
 from mal.masks.postprocess import NO_POSTPROCESSING, PostprocessOptions, Thresholds, postprocess_mask
+from mal.masks.refine import CropPixels
 from mal.masks.score import score_mask
 from mal.models.from_spec import crop_settings, postprocess_options, prediction_mode
 from mal.models.network import MaskNetwork
@@ -104,6 +105,7 @@ class MaskAutoLabeler:
         fill_holes: float | None = None,
         allow_outside: float | None = None,
         within_box: bool | None = None,
+        refine: Literal["none", "crf", "graph_cut"] | None = None,
         crf: bool | None = None,
         scored: bool = True,
         device: torch.device | str | None = None,
@@ -122,15 +124,18 @@ class MaskAutoLabeler:
             fill_holes: holes up to this share of a mask's area are filled; None likewise.
             allow_outside: how far a mask may leave its box, as a share of the box's extent; None likewise.
             within_box: whether to cut masks at their box, whatever the checkpoint allows; None likewise.
-            crf: refine each mask by the colors of its crop, with the checkpoint's settings; goes before ``mode.crf``;
-                None likewise.
+            refine: how each mask is refined by the colors of its crop: not at all (``none``), by the mean field with
+                the checkpoint's settings (``crf``), or after the threshold by graph cut (``graph_cut``); goes before
+                ``mode``; None likewise.
+            crf: True for ``refine="crf"``, False for ``"none"``.
             scored: whether each mask gets a score.
             device: None takes a GPU if there is one. An ONNX file always runs on the CPU.
             encryption_key: key of an encrypted checkpoint; None takes the environment's ``MAL_ENCRYPTION_KEY``.
 
         Raises:
             UserError: the file cannot be read, does not say which network it holds, or needs another key.
-            ValueError: a value is out of range; or masks shall both stay within their box and leave it.
+            ValueError: a value is out of range; or masks shall both stay within their box and leave it; or ``crf`` and
+                ``refine`` say different things.
         """
         values = {
             "train.mask_thres": [threshold] if isinstance(threshold, float | int) else threshold,
@@ -139,12 +144,12 @@ class MaskAutoLabeler:
             "masks.allow_outside": allow_outside,
             "masks.within_box": within_box,
             **_mode_fields(mode),
-            **({} if crf is None else {"inference.use_crf_test": crf}),
+            **_refinement_fields(mode, refine, crf),
         }
         asked = _checked_spec({key: value for key, value in values.items() if value is not None})
         held = load_model(Path(path), asked, encryption_key=encryption_key or resolve_encryption_key())
         labeler = cls.from_spec(held.student, held.teacher, held.spec, device=device or best_device(), scored=scored)
-        if mode is not None and mode.crf is not None and crf is None:
+        if mode is not None and mode.crf is not None and refine is None and crf is None:
             labeler.mode = replace(labeler.mode, crf=mode.crf)
         return labeler
 
@@ -282,6 +287,7 @@ class MaskAutoLabeler:
                 box_area=area,
                 thresholds=self.thresholds,
                 cleaning=self.cleaning,
+                cut_on=CropPixels(batch.images[index], batch.box_mask[index, 0]) if self.mode.graph_cut else None,
             )
             if self.scored:
                 mask = replace(mask, score=score_mask(mask, prob, batch.images[index], batch.box_mask[index, 0], frame))
@@ -337,9 +343,17 @@ def _mode_fields(mode: PredictionMode | None) -> dict[str, Any]:
         "inference.use_mixed_model_test": mode.network == "mixed",
         "inference.use_teacher_test": mode.network == "teacher",
         "inference.use_flip_test": mode.flip,
-        "inference.use_crf_test": mode.crf is not None,
         "inference.profile": mode.profile,
     }
+
+
+def _refinement_fields(mode: PredictionMode | None, refine: str | None, crf: bool | None) -> dict[str, Any]:
+    """How masks are refined, as fields of the spec; empty where nobody says it."""
+    if refine is not None or crf is not None:
+        return {"inference.refine": refine, "inference.use_crf_test": crf}
+    if mode is None:
+        return {}
+    return {"inference.refine": "graph_cut" if mode.graph_cut else "none" if mode.crf is None else "crf"}
 
 
 def _check_export(network: OnnxNetwork, crop: CropSettings, mode: PredictionMode) -> None:

@@ -145,9 +145,15 @@ def test_masks_may_be_refined_and_cut_to_their_box(asked, folder):
     assert (spec.inference.use_crf_test, spec.masks.within_box) == (True, True)
 
 
+def test_masks_may_be_refined_by_graph_cut(asked, folder):
+    assert label(f"{FILE} --refine graph_cut") == 0
+    assert asked[0].spec.inference.refinement == "graph_cut"
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        (f"{FILE} --crf --refine graph_cut", "--refine graph_cut contradicts use_crf_test (--crf)"),
         ("--ann boxes.json", "required: --checkpoint"),
         ("--checkpoint m.pth", "nothing to label"),
         (f"{FILE} --within-box --allow-outside 0.1", "--within-box contradicts --allow-outside"),

@@ -111,15 +111,33 @@ def test_evaluation_measures_the_masks_that_labelling_writes(data, checkpoint, t
     assert (saved["dataset"]["crop_size"], saved["evaluate"]["use_flip_test"]) == (64, True)
 
 
+def test_a_graph_cut_is_the_same_in_every_command(data, checkpoint, tmp_path):
+    expected = by_label(tmp_path, data, checkpoint, "--refine", "graph_cut", "--overlap")
+    sections = {"inference": {"refine": "graph_cut"}, "evaluate": {"refine": "graph_cut", "report": False}}
+    sections["masks"] = {"no_overlap": False}
+    spec = spec_file(tmp_path, data, checkpoint, **sections)
+    assert by_inference(spec) == expected
+    assert main(["evaluate", "-e", str(spec)]) == 0
+    written = json.loads((tmp_path / "results/evaluate/predictions.json").read_text())
+    assert [record["segmentation"] for record in written] == expected
+    assert by_python(data, MaskAutoLabeler.from_checkpoint(checkpoint, refine="graph_cut", device="cpu")) == expected
+    (tmp_path / "plain").mkdir()
+    assert by_label(tmp_path / "plain", data, checkpoint, "--refine", "none", "--overlap") != expected
+
+
 def test_python_labels_as_the_commands_do(data, checkpoint, tmp_path):
     labeler = MaskAutoLabeler.from_checkpoint(checkpoint, device="cpu")
+    assert by_python(data, labeler) == by_label(tmp_path, data, checkpoint, "--overlap")
+
+
+def by_python(data: Path, labeler: MaskAutoLabeler) -> list[Rle]:
     document = json.loads((data / "boxes.json").read_text())
     found = []
     for image in document["images"]:
         boxes = [record["bbox"] for record in document["annotations"] if record["image_id"] == image["id"]]
         xyxy = [[x, y, x + width, y + height] for x, y, width, height in boxes]
         found += [mask.rle() for mask in labeler.label_instances(data / image["file_name"], xyxy)]
-    assert found == by_label(tmp_path, data, checkpoint, "--overlap")
+    return found
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ OTHER_VALUES = {
     "train.crf_value_low_thres": [0.2],
     "evaluate.profile": ["fast"],
     "inference.profile": ["fast"],
+    "evaluate.refine": ["none", "crf", "graph_cut"],
+    "inference.refine": ["none", "crf", "graph_cut"],
     "masks.min_part": [0.1],
     "masks.fill_holes": [0.1],
 }
@@ -44,7 +46,8 @@ def spec_of(values: dict) -> ExperimentSpec:
 
 
 def some(keys: list[str]) -> st.SearchStrategy:
-    independent = [key for key in keys if "use_mixed" not in key and "within_box" not in key]
+    coupled = ("use_mixed", "within_box", "use_crf")
+    independent = [key for key in keys if not any(name in key for name in coupled)]
     return st.sets(st.sampled_from(independent)).flatmap(
         lambda chosen: st.fixed_dictionaries({key: value_of(key) for key in sorted(chosen)})
     )
@@ -83,6 +86,33 @@ def test_which_network_is_asked_is_one_choice(section):
     assert field_value(asked.spec, f"{section}.use_teacher_test")
     assert asked.overruled == held
     assert effective_spec(ExperimentSpec(), held).taken == held
+
+
+@pytest.mark.parametrize("section", ["evaluate", "inference"])
+@pytest.mark.parametrize(
+    ("given_values", "held", "refinement"),
+    [
+        ({}, {}, "none"),
+        ({}, {"use_crf_test": True, "refine": None}, "crf"),
+        ({}, {"use_crf_test": False, "refine": "graph_cut"}, "graph_cut"),
+        ({"refine": "graph_cut"}, {"use_crf_test": True, "refine": None}, "graph_cut"),
+        ({"refine": "none"}, {"use_crf_test": True, "refine": None}, "none"),
+        ({"use_crf_test": True}, {"use_crf_test": False, "refine": "graph_cut"}, "crf"),
+        ({"use_crf_test": False}, {"use_crf_test": False, "refine": "graph_cut"}, "none"),
+        ({"use_crf_test": False, "refine": "crf"}, {}, "crf"),
+        ({"use_crf_test": True, "refine": "crf"}, {}, "crf"),
+    ],
+)
+def test_how_masks_are_refined_is_one_choice(section, given_values, held, refinement):
+    asked = spec_of({f"{section}.{name}": value for name, value in given_values.items()})
+    found = effective_spec(asked, {f"{section}.{name}": value for name, value in held.items()})
+    assert getattr(found.spec, section).refinement == refinement
+
+
+@pytest.mark.parametrize("refine", ["none", "graph_cut"])
+def test_two_refinements_at_once_are_refused(refine):
+    with pytest.raises(ValueError, match=f"{refine} contradicts use_crf_test"):
+        spec_of({"inference.use_crf_test": True, "inference.refine": refine})
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,8 @@ def test_the_front_door_takes_the_file_and_finds_the_same_masks(checkpoint, expo
     np.testing.assert_array_equal(theirs.label(picture.image, picture.boxes_xyxy), masks)
 
 
-def test_mirrored_crops_and_colours_may_refine_an_exported_networks_masks(checkpoint, exported, picture):
-    mode = PredictionMode(flip=True)
+@pytest.mark.parametrize("mode", [PredictionMode(flip=True), PredictionMode(graph_cut=True)], ids=["flip", "cut"])
+def test_mirrored_crops_and_colors_may_refine_an_exported_networks_masks(checkpoint, exported, picture, mode):
     theirs = MaskAutoLabeler.from_checkpoint(exported, mode=mode)
     ours = MaskAutoLabeler.from_checkpoint(checkpoint, mode=mode, device="cpu")
     np.testing.assert_array_equal(

@@ -13,7 +13,7 @@ from mal.config.fields import Section, Task
 from mal.config.problems import shown
 from mal.config.schema import ExperimentSpec
 
-_ONE_CHOICE = (("use_mixed_model_test", "use_teacher_test"),)
+_ONE_CHOICE = (("use_mixed_model_test", "use_teacher_test"), ("use_crf_test", "refine"))
 """Fields that form one choice: if a section sets one, the checkpoint's values of the others are ignored."""
 
 

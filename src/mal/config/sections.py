@@ -114,9 +114,17 @@ class PredictionSection(DeviceSection):
     )
     use_crf_test: bool = spec_field(
         False,
-        "Refine each mask on its crop by the mean field of the train.crf_* fields.",
+        "Refine each mask on its crop by the mean field of the train.crf_* fields; the same as refine: crf.",
         from_checkpoint=True,
         flag="--crf",
+    )
+    refine: Literal["none", "crf", "graph_cut"] | None = spec_field(
+        None,
+        "How each mask is refined by the colors of its crop: not at all (none), by the mean field of the train.crf_*"
+        " fields (crf), or after the threshold by a graph cut (graph_cut); docs/cleaning.md says what each brings. null"
+        " means crf where use_crf_test is true, else none.",
+        from_checkpoint=True,
+        flag="--refine",
     )
     profile: Literal["exact", "fast"] = spec_field(
         "exact",
@@ -126,6 +134,18 @@ class PredictionSection(DeviceSection):
         from_checkpoint=True,
         flag="--profile",
     )
+
+    @field_validator("refine")
+    @classmethod
+    def _check_refine(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value not in (None, "crf") and info.data.get("use_crf_test"):
+            raise ValueError(f"{value} contradicts use_crf_test (--crf), which means crf; set one of the two only")
+        return value
+
+    @property
+    def refinement(self) -> Literal["none", "crf", "graph_cut"]:
+        """How masks are refined, whichever of the two fields says it."""
+        return self.refine or ("crf" if self.use_crf_test else "none")
 
 
 _EVALUATE: tuple[Task, ...] = ("evaluate",)

@@ -14,6 +14,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from mal.masks.paste import PastedMask, paste_mask, threshold_for
+from mal.masks.refine import CropPixels, graph_cut_mask
 from mal.masks.rle import Rle, rle_from_window, window_from_rle
 
 _EIGHT_NEIGHBORS = np.ones((3, 3), dtype=bool)
@@ -173,6 +174,7 @@ def postprocess_mask(
     box_area: float,
     thresholds: Thresholds,
     cleaning: PostprocessOptions = NO_POSTPROCESSING,
+    cut_on: CropPixels | None = None,
 ) -> PastedMask:
     """Turn the probabilities of a crop into the mask of its box: threshold, paste, clip, clean.
 
@@ -184,13 +186,17 @@ def postprocess_mask(
         box_area: in pixels of the full image; with three thresholds it chooses one.
         thresholds: above which probability a pixel is in the mask.
         cleaning: further steps; they never make a mask empty.
+        cut_on: the crop's pixels; where given, the mask is refined on them by graph cut, before the cleaning.
     """
     crop = prob.cpu().numpy() if isinstance(prob, Tensor) else prob
     if isinstance(thresholds, str):
         threshold = box_fitting_threshold(crop, box_in_crop(box_xyxy, frame, len(crop)))
     else:
         threshold = threshold_for(box_area, thresholds)
-    mask = paste_mask(crop, frame, image_size, threshold)
+    if cut_on is None:
+        mask = paste_mask(crop, frame, image_size, threshold)
+    else:
+        mask = graph_cut_mask(crop, cut_on, frame, image_size, threshold)
     if cleaning.within_box or min(box_xyxy[2] - box_xyxy[0], box_xyxy[3] - box_xyxy[1]) <= THIN:
         mask = within_box(mask, box_xyxy)
     return remove_artifacts(mask, cleaning) if cleaning.min_part or cleaning.fill_holes else mask

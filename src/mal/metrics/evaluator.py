@@ -15,6 +15,7 @@ from mal.coco.ground_truth import GroundTruth
 from mal.data.label_dataset import CropBatch
 from mal.masks.paste import PastedMask
 from mal.masks.postprocess import NO_POSTPROCESSING, PostprocessOptions, Thresholds, postprocess_mask
+from mal.masks.refine import CropPixels
 from mal.metrics.iou import InstanceIoU, IouSummary, mask_iou
 from mal.metrics.summary import ClassNumbers
 
@@ -27,6 +28,7 @@ class Evaluator(nn.Module):
         boxes: the boxes that will come.
         thresholds: probability thresholds, as of :class:`mal.MaskAutoLabeler`.
         cleaning: post-processing after the threshold.
+        graph_cut: whether masks are refined by graph cut.
     """
 
     def __init__(
@@ -35,11 +37,14 @@ class Evaluator(nn.Module):
         boxes: Sequence[Box],
         thresholds: Thresholds,
         cleaning: PostprocessOptions = NO_POSTPROCESSING,
+        *,
+        graph_cut: bool = False,
     ) -> None:
         super().__init__()
         self.truth = GroundTruth(coco)
         self.thresholds = thresholds
         self.cleaning = cleaning
+        self.graph_cut = graph_cut
         self.metric = InstanceIoU()
         self._classes = ClassNumbers(coco, boxes)
 
@@ -74,6 +79,7 @@ class Evaluator(nn.Module):
             box_area=float(batch.box_area[index]),
             thresholds=self.thresholds,
             cleaning=self.cleaning,
+            cut_on=CropPixels(batch.images[index], batch.box_mask[index, 0]) if self.graph_cut else None,
         )
 
     def compute(self) -> IouSummary:

@@ -64,5 +64,6 @@ def postprocess_options(spec: ExperimentSpec) -> PostprocessOptions:
 def prediction_mode(spec: ExperimentSpec, task: PredictionSection) -> PredictionMode:
     """The prediction mode of a task section; ``mixed`` overrides ``teacher``, as in the public code."""
     network: Network = "mixed" if task.use_mixed_model_test else "teacher" if task.use_teacher_test else "student"
-    crf = mean_field_settings(spec) if task.use_crf_test else None
-    return PredictionMode(network=network, flip=task.use_flip_test, crf=crf, profile=task.profile)
+    crf = mean_field_settings(spec) if task.refinement == "crf" else None
+    graph_cut = task.refinement == "graph_cut"
+    return PredictionMode(network, flip=task.use_flip_test, crf=crf, graph_cut=graph_cut, profile=task.profile)

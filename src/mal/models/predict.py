@@ -60,18 +60,20 @@ LogitsFunction = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class PredictionMode:
-    """How logits become probabilities.
+    """How logits become probabilities, and these masks.
 
     Attributes:
         network: ``student``, ``teacher``, or ``mixed``: the mean of both networks' logits.
         flip: average with the logits of the mirrored crop.
         crf: refine the result by the colors of the crop; None leaves it.
+        graph_cut: refine the mask after the threshold, see :mod:`mal.masks.refine`; leaves the probabilities.
         profile: ``fast`` computes less for nearly the same masks, see :mod:`mal.models.predict`.
     """
 
     network: Network = "student"
     flip: bool = False
     crf: MeanFieldSettings | None = None
+    graph_cut: bool = False
     profile: Profile = "exact"
 
 

@@ -72,7 +72,11 @@ def read_inputs(spec: ExperimentSpec, seed: int) -> TrainingInputs:
     evaluator = None
     if validation:
         evaluator = Evaluator(
-            validation.coco, validation.boxes_to_label, spec.train.mask_thres, cleaning=postprocess_options(spec)
+            validation.coco,
+            validation.boxes_to_label,
+            spec.train.mask_thres,
+            cleaning=postprocess_options(spec),
+            graph_cut=spec.evaluate.refinement == "graph_cut",
         )
     notes = [*source.notes, *(_of_validation(note) for note in (validation.notes if validation else []))]
     return TrainingInputs(source, training, validation, evaluator, notes)
