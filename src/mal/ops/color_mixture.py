@@ -1,6 +1,6 @@
 """How likely colors are: a mixture of Gaussians, fitted to the colors of some pixels by EM.
 
-Colors are put into bins of 8 levels a channel first. A mixture is fitted to the mean colors of the bins and asked
+Colors are put into bins of 8 levels a channel first. A mixture is fitted to the mean colors of the bins and evaluated
 once a bin, not once a pixel: a photo's crop of 128 x 128 pixels has some 500 to 2,000 bins in use.
 """
 
@@ -17,6 +17,7 @@ _LLOYD_STEPS, _EM_STEPS = 3, 3
 _MIN_VARIANCE = 4.0  # gray levels squared: a flat color is no singular Gaussian
 _LEAST_ERROR = 1.0  # squared gray levels times pixels: less than this is worth no cluster of its own
 _BITS = 5  # of a channel that tell bins apart
+_PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # of channels, in the order of the last six moments
 
 Floats = npt.NDArray[np.float64]
 
@@ -50,75 +51,83 @@ def binned_colors(image: npt.NDArray[np.uint8]) -> BinnedColors:
     return BinnedColors(number[key].reshape(image.shape[:2]), np.stack(sums, axis=1) / size[used, None])
 
 
+def moments(colors: Floats) -> Floats:
+    """1, the channels and their products, (K, 10): a Gaussian's log density is a sum of these, weighted."""
+    centered = colors - 128  # smaller numbers, smaller rounding errors
+    products = [centered[:, first] * centered[:, second] for first, second in _PAIRS]
+    return np.column_stack([np.ones(len(colors)), centered, *products])
+
+
 @dataclass(frozen=True, slots=True)
 class ColorMixture:
     """A mixture of J Gaussians in the space of colors.
 
     Attributes:
-        log_factor: (J,) float64, logarithm of each one's share and of the constant of its density.
-        mean: (J, 3) float64.
-        inverse: (J, 3, 3) float64, inverse of each one's covariance.
+        weights: (J, 10) float64, of a color's moments; the sum is the logarithm of what a Gaussian adds to the density.
     """
 
-    log_factor: Floats
-    mean: Floats
-    inverse: Floats
+    weights: Floats
 
-    def log_terms(self, colors: Floats) -> Floats:
-        """Logarithm of what each Gaussian adds to the density of colors (K, 3): (J, K) float64."""
-        difference = colors - self.mean[:, None]
-        return self.log_factor[:, None] - 0.5 * np.einsum("jkc,jkc->jk", difference @ self.inverse, difference)
+    def log_density(self, moments: Floats) -> Floats:
+        """Logarithm of the density of colors given by their moments (K, 10): (K,) float64."""
+        return _log_sum(self.weights @ moments.T)
 
-    def log_density(self, colors: Floats) -> Floats:
-        """Logarithm of the density of colors (K, 3): (K,) float64."""
-        return _log_sum(self.log_terms(colors))
+    def shares(self, moments: Floats) -> Floats:
+        """How probably each color comes from each Gaussian: (J, K) float64."""
+        terms = self.weights @ moments.T
+        return np.exp(terms - _log_sum(terms))
 
 
-def fitted_mixture(colors: Floats, weights: Floats) -> ColorMixture:
+def fitted_mixture(moments: Floats, counts: Floats, start: ColorMixture | None = None) -> ColorMixture:
     """The mixture that EM finds for colors.
 
     Args:
-        colors: (K, 3) float64, 0..255, K at least 1.
-        weights: (K,) float64, how often each occurs, above 0.
+        moments: (K, 10) float64, of colors, K at least 1.
+        counts: (K,) float64, how often each occurs, above 0.
+        start: a mixture of similar colors, which takes a step only; None starts from clusters.
     """
-    shares = _clusters(colors, weights)
-    mixture = _mixture_of(colors, weights, shares)
+    if start is not None:
+        return _mixture_of(moments, counts * start.shares(moments))
+    mixture = _mixture_of(moments, counts * _clusters(moments[:, 1:4], counts))
     for _ in range(_EM_STEPS - 1):
-        terms = mixture.log_terms(colors)
-        mixture = _mixture_of(colors, weights, np.exp(terms - _log_sum(terms)))
+        mixture = _mixture_of(moments, counts * mixture.shares(moments))
     return mixture
 
 
-def _mixture_of(colors: Floats, weights: Floats, shares: Floats) -> ColorMixture:
-    """The Gaussians that belong to the share (J, K) that each takes of each color."""
-    parts = shares * weights
-    mass = parts.sum(axis=1)
-    parts, mass = parts[mass > 1e-6], mass[mass > 1e-6]
-    mean = parts @ colors / mass[:, None]
-    difference = colors - mean[:, None]
-    covariance = (difference * parts[..., None]).transpose(0, 2, 1) @ difference / mass[:, None, None]
+def _mixture_of(moments: Floats, parts: Floats) -> ColorMixture:
+    """The Gaussians of which each takes its part (J, K) of each color."""
+    sums = parts @ moments
+    sums = sums[sums[:, 0] > 1e-6]
+    mass, mean = sums[:, 0], sums[:, 1:4] / sums[:, :1]
+    covariance = np.empty((len(sums), 3, 3))
+    for (first, second), products in zip(_PAIRS, (sums[:, 4:] / sums[:, :1]).T, strict=True):
+        covariance[:, first, second] = covariance[:, second, first] = products - mean[:, first] * mean[:, second]
     covariance += _MIN_VARIANCE * np.eye(3)
-    log_factor = np.log(mass / mass.sum()) - 0.5 * np.log(np.linalg.det(covariance)) - 1.5 * math.log(2 * math.pi)
-    return ColorMixture(log_factor, mean, np.linalg.inv(covariance))
+    inverse = np.linalg.inv(covariance)
+    linear = (inverse @ mean[..., None])[..., 0]
+    constant = np.log(mass / mass.sum()) - 0.5 * np.log(np.linalg.det(covariance)) - 1.5 * math.log(2 * math.pi)
+    constant -= 0.5 * (linear * mean).sum(axis=1)
+    squares = [-(0.5 if first == second else 1.0) * inverse[:, first, second] for first, second in _PAIRS]
+    return ColorMixture(np.column_stack([constant, linear, *squares]))
 
 
-def _clusters(colors: Floats, weights: Floats) -> Floats:
+def _clusters(colors: Floats, counts: Floats) -> Floats:
     """The cluster of each color by weighted k-means, as shares (J, K) of 0 and 1."""
-    centers = _first_centers(colors, weights)
+    centers = _first_centers(colors, counts)
     for _ in range(_LLOYD_STEPS):
-        members = _nearest(colors, centers)
-        mass = members @ weights
-        centers = (members * weights @ colors)[mass > 0] / mass[mass > 0, None]
+        members = _nearest(colors, centers) * counts
+        mass = members.sum(axis=1)
+        centers = (members @ colors)[mass > 0] / mass[mass > 0, None]
     return _nearest(colors, centers)
 
 
-def _first_centers(colors: Floats, weights: Floats) -> Floats:
+def _first_centers(colors: Floats, counts: Floats) -> Floats:
     """The mean, then always the color that adds most to the error: the same whenever it is asked."""
-    centers = [np.average(colors, axis=0, weights=weights)]
+    centers = [counts @ colors / counts.sum()]
     error = np.full(len(colors), math.inf)
     while len(centers) < NUM_COMPONENTS:
         difference = colors - centers[-1]
-        error = np.minimum(error, weights * np.einsum("kc,kc->k", difference, difference))
+        error = np.minimum(error, counts * np.einsum("kc,kc->k", difference, difference))
         farthest = int(error.argmax())
         if error[farthest] <= _LEAST_ERROR:
             break

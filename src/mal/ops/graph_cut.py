@@ -12,7 +12,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from mal.ops.color_mixture import BinnedColors, binned_colors, fitted_mixture
+from mal.ops.color_mixture import ColorMixture, binned_colors, fitted_mixture, moments
 from mal.ops.min_cut import STEPS, between, min_cut
 
 Mask = npt.NDArray[np.bool_]
@@ -85,14 +85,41 @@ def graph_cut(
     held = 9 * smoothness + _MAX_COST  # more than all edges of a pixel together
     fixed = np.where(_most_probable(prob, seed, sure), held, 0.0) - np.where(inside, 0.0, held)
     confidence = prior * np.clip(_logit(prob) - _logit(threshold), -_MAX_LOGIT, _MAX_LOGIT)
-    colors, mask = binned_colors(image), seed
+    colors, mask = _ColorModels(image), seed
     for _ in range(rounds):
         if min(mask.sum(), mask.size - mask.sum()) < MIN_PIXELS:
             break
-        cost = np.where(fixed[part] != 0, fixed[part], _color_evidence(colors, mask)[part] + confidence[part])
+        colors.fit(mask)
+        cost = np.where(fixed[part] != 0, fixed[part], colors.evidence(part) + confidence[part])
         mask = np.zeros_like(seed)
         mask[part] = min_cut(_as_capacities(cost), edges)
     return mask if mask.any() else seed
+
+
+class _ColorModels:
+    """The mixtures of an object's colors and of its surroundings' in a picture."""
+
+    def __init__(self, image: npt.NDArray[np.uint8]) -> None:
+        self._colors = binned_colors(image)
+        self._moments = moments(self._colors.colors)
+        self._object: ColorMixture | None = None
+        self._ground: ColorMixture | None = None
+
+    def fit(self, mask: Mask) -> None:
+        """Fit both to a mask, from the second time on starting from what they were."""
+        self._object = self._fitted(mask, self._object)
+        self._ground = self._fitted(~mask, self._ground)
+
+    def evidence(self, part: tuple[slice, slice]) -> npt.NDArray[np.float64]:
+        """How much more each pixel of a part looks like the object than like its surroundings, in nats."""
+        assert self._object is not None
+        assert self._ground is not None
+        ratio = self._object.log_density(self._moments) - self._ground.log_density(self._moments)
+        return np.clip(ratio, -_MAX_COST, _MAX_COST)[self._colors.bins[part]]
+
+    def _fitted(self, pixels: Mask, start: ColorMixture | None) -> ColorMixture:
+        counts = self._colors.count(pixels)
+        return fitted_mixture(self._moments[counts > 0], counts[counts > 0], start)
 
 
 def _check_shapes(image: npt.NDArray, probability: npt.NDArray, inside: npt.NDArray) -> None:
@@ -136,16 +163,6 @@ def _most_probable(probability: npt.NDArray[np.float64], seed: Mask, share: floa
 def _logit(probability: npt.NDArray[np.float64] | float) -> npt.NDArray[np.float64]:
     clipped = np.clip(probability, _MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
     return np.log(clipped / (1 - clipped))
-
-
-def _color_evidence(colors: BinnedColors, mask: Mask) -> npt.NDArray[np.float64]:
-    """How much more each pixel looks like the object than like its surroundings, in nats."""
-    densities = []
-    for pixels in (mask, ~mask):
-        counts = colors.count(pixels)
-        mixture = fitted_mixture(colors.colors[counts > 0], counts[counts > 0])
-        densities.append(mixture.log_density(colors.colors))
-    return np.clip(densities[0] - densities[1], -_MAX_COST, _MAX_COST)[colors.bins]
 
 
 def _edges(image: npt.NDArray[np.uint8], smoothness: float) -> npt.NDArray[np.int32] | None:
