@@ -184,7 +184,7 @@ def ways() -> Iterator[Way]:
         yield Way("GrabCut, 2 iterations", partial(grab_cut, iterations=2))
     yield Way("**graph cut, defaults**", refined)
     tried: dict[str, tuple[float, ...]] = {
-        "sure": (0.0, 0.25, 0.5),
+        "sure": (0.0, 0.1, 0.25, 0.5),
         "smoothness": (8.0, 12.0, 24.0, 32.0),
         "prior": (0.0, 0.25, 1.0, 2.0),
         "rounds": (1, 3),

@@ -31,7 +31,7 @@ def graph_cut(
     inside: Mask,
     *,
     threshold: float = 0.5,
-    sure: float = 0.1,
+    sure: float = 0.03,
     smoothness: float = 16.0,
     prior: float = 0.5,
     rounds: int = 2,
