@@ -11,7 +11,7 @@ from mal.errors import BoxWarning, UserError
 from mal.labeler import MaskAutoLabeler, best_device, whole
 from mal.masks.postprocess import PostprocessOptions
 from mal.masks.rle import mask_from_rle
-from mal.masks.score import score_of
+from mal.masks.score import score_mask
 from mal.models.from_spec import mean_field_settings
 from mal.models.predict import PredictionMode
 from tests.data.turned import as_seen, save_turned
@@ -84,7 +84,7 @@ def test_the_score_is_that_of_the_refined_mask(checkpoint, image):
     (batch,) = cutting.crops(image, BOXES)
     for index, mask in enumerate(whole(cutting.masks(batch))):
         prob = cutting.probabilities(batch)[index, 0].numpy()
-        assert mask.score == score_of(mask, prob, batch.images[index], batch.box_mask[index, 0], batch.frames[index])
+        assert mask.score == score_mask(mask, prob, batch.images[index], batch.box_mask[index, 0], batch.frames[index])
 
 
 def test_two_ways_to_refine_at_once_are_refused(checkpoint):
