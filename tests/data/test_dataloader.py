@@ -25,7 +25,7 @@ from tests.data.photos import photos
 
 @pytest.fixture
 def board(monkeypatch) -> WorkerStatus:
-    monkeypatch.setattr(dataloader, "_place", None)
+    monkeypatch.setattr(dataloader, "_worker_slot", None)
     return WorkerStatus(2)
 
 
