@@ -94,7 +94,7 @@ def test_only_one_mask_is_kept_as_pixels_at_a_time(labeler, source, monkeypatch)
         alive.append(sum(window() is not None for window in windows))
         return encode(box, mask, truth)
 
-    monkeypatch.setattr(pipeline, "_finding", watched)
+    monkeypatch.setattr(pipeline, "_box_result", watched)
     product_labels(source, labeler, 8, 0)
     assert len(alive) == len(source.boxes_to_label)
     assert max(alive) <= 2  # a mask is made before the name of the last one is given to it
