@@ -1,7 +1,7 @@
 """The minimum cut of a grid of pixels: which of them stay with the source.
 
 This is the front door. ``min_cut_numba`` computes it where numba is there; ``min_cut_plain`` needs SciPy alone, takes
-some fifty times as long, and is the reference. Both give the same pixels, because capacities are integers and, of all
+some six times as long, and is the reference. Both give the same pixels, because capacities are integers and, of all
 minimum cuts, only one has the smallest side of the source.
 """
 
