@@ -157,7 +157,16 @@ def test_a_name_behind_http_names_that_file(server, name, asked):
     assert all("?" not in path and "#" not in path for path in found)
 
 
-OUT = ["../a.jpg", "%2e%2e/a.jpg", "%2E%2e/%2e%2e/admin?x=1", "a/%2e%2e/%2e%2e/b.jpg", "%252e%252e/a.jpg", "..%2fa.jpg"]
+OUT = [
+    "../a.jpg",
+    "%2e%2e/a.jpg",
+    "%2E%2e/%2e%2e/admin?x=1",
+    "a/%2e%2e/%2e%2e/b.jpg",
+    "%252e%252e/a.jpg",
+    "..%2fa.jpg",
+    "%2f..",
+    "a%2f..%2f..%2fb.jpg",
+]
 
 
 @pytest.mark.parametrize("name", [*OUT, "/etc/passwd", "http://elsewhere/a.jpg", ".", "..\\a.jpg"])

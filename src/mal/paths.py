@@ -78,14 +78,17 @@ def path_below(folder: Path, name: str) -> Path | None:
 
 def _leads_up(name: str) -> bool:
     """Whether a name, as it is or with its percent forms read any number of times, steps out of its folder."""
-    while True:
-        parts = name.replace("\\", "/").split("/")
-        if posixpath.normpath("/".join(parts)).split("/")[0] == ".." or (".." in parts and "%" in name):
-            return True
-        read = unquote(name)
-        if read == name:
-            return False
+    if posixpath.normpath("/".join(_parts(name))).split("/")[0] == "..":
+        return True
+    while (read := unquote(name)) != name:
         name = read
+        if ".." in _parts(name):
+            return True
+    return False
+
+
+def _parts(name: str) -> list[str]:
+    return name.replace("\\", "/").split("/")
 
 
 def local_copy(path: Path) -> Path:

@@ -65,7 +65,7 @@ def test_no_byte_can_be_changed_unseen(written, tmp_path, data):
 def test_a_file_that_is_cut_off_is_damaged(written, tmp_path, data):
     content = written.read_bytes()
     (tmp_path / "b.pth").write_bytes(content[: data.draw(st.integers(0, len(content) - COMMENT_BYTES - 1))])
-    with pytest.raises(DamagedFile, match=r"b\.pth: .*damaged"):
+    with pytest.raises(DamagedFile, match=r"b\.pth: .*(damaged|not a checkpoint)"):
         read_tensors(tmp_path / "b.pth")
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from mal.checkpoint import convert
 from mal.checkpoint.summary import checkpoint_summary
 from mal.cli import main
 from mal.labeler import MaskAutoLabeler
@@ -97,15 +99,31 @@ def test_half_precision_says_how_far_the_masks_moved(checkpoint, tmp_path, capfd
     assert "identical" in outcome.out or "lowest IoU 0.9" in outcome.out
 
 
-def test_a_conversion_that_changes_the_masks_leaves_no_file(tmp_path, capfd):
+def test_a_conversion_that_changes_the_masks_leaves_no_file(tmp_path, capfd, monkeypatch):
+    whole_values = convert.write_converted
+
+    def write_negated(checkpoint, *arguments, **options):
+        negated = {name: -value if "roi_head.mlp2" in name else value for name, value in checkpoint.student.items()}
+        whole_values(replace(checkpoint, student=negated), *arguments, **options)
+
+    monkeypatch.setattr("mal.tasks.checkpoint_convert.write_converted", write_negated)
     tensors = whole(small_network("conv"))
-    for part, scale in (("mask_head.convs.3.conv", 1e7), ("roi_head.mlp2", 1e-7)):  # infinite, and zero, in 16 bit
-        for name in (f"student.{part}.weight", f"student.{part}.bias"):
-            tensors[name] = scale * tensors[name]
+    for name in ("student.roi_head.mlp2.weight", "student.roi_head.mlp2.bias"):
+        tensors[name] = 1e4 * tensors[name]  # logits far from 0
+    checkpoint = nvlabs_file(tensors, tmp_path / "public.ckpt")
+    outcome = run_mal(capfd, "checkpoint", "convert", checkpoint, tmp_path / "half.pth")
+    assert outcome.exit_code == 1
+    assert "not converted" in outcome.out
+    assert [path.name for path in tmp_path.iterdir()] == ["public.ckpt"]
+
+
+def test_weights_too_large_for_16_bits_are_named_and_leave_no_file(tmp_path, capfd):
+    tensors = whole(small_network("conv"))
+    tensors["student.roi_head.mlp2.bias"] = 1e7 * torch.ones_like(tensors["student.roi_head.mlp2.bias"])
     checkpoint = nvlabs_file(tensors, tmp_path / "public.ckpt")
     outcome = run_mal(capfd, "checkpoint", "convert", checkpoint, tmp_path / "half.pth", "--half")
     assert outcome.exit_code == 1
-    assert "not converted" in outcome.out
+    assert "roi_head.mlp2.bias: holds values too large for 16 bits" in outcome.err
     assert [path.name for path in tmp_path.iterdir()] == ["public.ckpt"]
 
 

@@ -226,7 +226,10 @@ def test_label_may_not_overwrite_its_input(data, checkpoint, capfd):
 def test_a_damaged_annotation_file_is_named(labeling, tmp_path, capfd, task, key, content):
     path = tmp_path / "broken.json"
     path.write_text(content)
-    assert "broken.json" in only_line(run_mal(capfd, task, "-e", labeling, f"{key}={path}"))
+    outcome = run_mal(capfd, task, "-e", labeling, f"{key}={path}")
+    assert outcome.exit_code == 1
+    assert "broken.json" in outcome.err
+    assert len(outcome.error_lines) == 1
 
 
 def test_no_box_large_enough_is_a_mistake_that_names_the_limit(data, tmp_path, capfd):

@@ -74,8 +74,10 @@ class CtrlC(Callback):
 
 def test_trainer_interrupted_tells_ctrl_c_from_other_exits(tmp_path):
     ctrl_c = CtrlC()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever an earlier test has left
     with pytest.raises(SystemExit):
         fit(tmp_path, ctrl_c)
+    signal.signal(signal.SIGINT, before)
     assert was_interrupted(ctrl_c.trainer)
     assert not was_interrupted(fit(tmp_path, epochs=1))
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from mal.checkpoint.load import Checkpoint
 from mal.checkpoint.safetensors_file import SUFFIX, write_safetensors
 from mal.checkpoint.store import write_checkpoint
+from mal.errors import UserError
 
 Networks = Literal["student", "teacher", "both"]
 
@@ -35,13 +36,13 @@ def write_converted(
         encryption_key: with one a ``.pth`` file is encrypted.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: the file cannot be written, or a value is too large for 16 bits.
         ValueError: there is a key for safetensors, which cannot be encrypted.
     """
     held = {"student": checkpoint.student, "teacher": checkpoint.teacher}
     chosen = held if networks == "both" else {networks: held[networks]}
     tensors = {
-        f"{network}.{name}": _rounded(value) if half else value
+        f"{network}.{name}": _rounded(value, name) if half else value
         for network, values in chosen.items()
         for name, value in values.items()
     }
@@ -56,5 +57,10 @@ def write_converted(
         write_checkpoint({**about, "state_dict": tensors}, path, encryption_key)
 
 
-def _rounded(value: Tensor) -> Tensor:
-    return value.to(torch.float16) if value.is_floating_point() else value
+def _rounded(value: Tensor, name: str) -> Tensor:
+    if not value.is_floating_point():
+        return value
+    half = value.to(torch.float16)
+    if half.isinf().any():
+        raise UserError(f"{name}: holds values too large for 16 bits: convert without --half")
+    return half

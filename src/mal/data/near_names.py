@@ -39,7 +39,8 @@ def near_hint(path: Path) -> str:
 
 def near_hint_in(folder: Path, file_name: str) -> str:
     """`near_hint` for a name that cannot lie in a folder, such as a path of another machine."""
-    near = None if is_url(folder) or "\0" in file_name else _near_name(folder, file_name)
+    can_be_listed = not is_url(folder) and "\0" not in file_name and folder.is_dir()
+    near = _near_name(folder, file_name) if can_be_listed else None
     return "" if near is None else f"; {_printable(near)} is there"
 
 
@@ -49,14 +50,14 @@ def _near_name(folder: Path, wanted: str) -> str | None:
         return None
     alike = [
         (len(found), name)
-        for found, name in _listing(folder).get(parts[-1], ())
+        for found, name in _listing(folder.absolute(), folder.stat().st_mtime_ns).get(parts[-1], ())
         if found[-len(parts) :] == parts or parts[-len(found) :] == found
     ]
     return max(alike, key=lambda found: (min(found[0], len(parts)), -found[0], found[1]), default=(0, None))[1]
 
 
 @lru_cache(maxsize=16)
-def _listing(folder: Path) -> dict[str, list[tuple[Parts, str]]]:
+def _listing(folder: Path, changed: int) -> dict[str, list[tuple[Parts, str]]]:
     """The files in a folder and below it, nearest first and not more than a limit, by the plain form of their names."""
     found: dict[str, list[tuple[Parts, str]]] = {}
     waiting, count = deque([folder]), 0

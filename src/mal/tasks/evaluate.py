@@ -154,7 +154,7 @@ def _write_results(
         checkpoint=checkpoint,
         images=len(np.unique(found.table["image"])),
         failed=len(found.failures),
-        clustering=_clustering(found),
+        **_clustering(found),
         no_truth=sum(bool(has_mask[note.position]) for note in found.notes if note.position is not None),
     )
     write_instances(instance_rows(source.coco, found.table, classes), folder / INSTANCES)
@@ -164,11 +164,12 @@ def _write_results(
     return figures
 
 
-def _clustering(found: EvaluationResult) -> Clustering | None:
+def _clustering(found: EvaluationResult) -> dict[str, Clustering]:
+    """The metric by its key, or nothing where it was not asked for or is not defined."""
     scores = cluster_quality(found.vectors) if found.vectors else None
     if found.vectors and scores is None:
         console.print("clustering: not defined here, which takes two classes, and two boxes of one of them")
-    return None if scores is None else Clustering(**scores)
+    return {} if scores is None else {"clustering": Clustering(**scores)}
 
 
 def _milliseconds(found: EvaluationResult) -> float:
