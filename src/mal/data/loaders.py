@@ -17,7 +17,14 @@ from mal.data.dataloader import FailFastDataLoader
 from mal.data.images import fill_missing_sizes, image_path
 from mal.data.label_dataset import BoxCropIterable, CropBatch, CropSettings
 from mal.data.near_names import near_hint
-from mal.data.picture_remarks import choose_reading, dim_line, turned_line, turned_pictures
+from mal.data.picture_remarks import (
+    TurnedPicture,
+    dim_line,
+    set_reading,
+    turned_line,
+    turned_pictures,
+    upright_sizes,
+)
 from mal.data.train_dataset import BoxCropDataset, EpochSampler, TrainBatch, collate
 from mal.errors import UserError
 from mal.paths import to_path
@@ -45,15 +52,20 @@ class AnnotatedImages:
     def __init__(self, ann_path: str | Path, img_dir: str | Path, *, reading: Reading = AS_STORED) -> None:
         self.coco: CocoFile = read_coco(to_path(ann_path))
         self.img_dir = to_path(img_dir)
+        set_reading(self.coco, reading)
         self.notes: list[RecordNote] = [
             *self.coco.notes,
-            *choose_reading(self.coco, self.img_dir, reading),
+            *(upright_sizes(self.coco, self._turned) if self.coco.images.exif == "upright" else []),
             *fill_missing_sizes(self.coco, self.img_dir),
         ]
 
+    @cached_property
+    def _turned(self) -> dict[int, TurnedPicture]:
+        return turned_pictures(self.coco.images, self.img_dir)
+
     def turned_line(self, option: str = "dataset.exif=upright") -> str | None:
         """One line on images with an EXIF orientation, see `mal.data.picture_remarks.turned_line`; None without any."""
-        return turned_line(self.coco.images, turned_pictures(self.coco.images, self.img_dir), option)
+        return turned_line(self.coco.images, self._turned, option)
 
     def dim_line(self) -> str | None:
         """One line on 16-bit images that are nearly black over the full range; None without any."""

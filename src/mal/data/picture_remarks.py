@@ -142,16 +142,16 @@ def upright_sizes(coco: CocoFile, turned: Mapping[int, TurnedPicture]) -> list[R
 def choose_reading(coco: CocoFile, img_dir: Path, reading: Reading) -> list[RecordNote]:
     """Set how all images of a file are read, and which orientation its boxes use; call it before sizes are filled.
 
-    A file that `marked_upright` has marked always uses the turned images.
-
     Returns:
         Notes on records whose size had to change.
     """
-    is_marked = is_marked_upright(coco.document)
-    coco.images.reading = replace(reading, exif="upright") if is_marked else reading
-    if coco.images.exif == "stored":
-        return []
-    return upright_sizes(coco, turned_pictures(coco.images, img_dir))
+    set_reading(coco, reading)
+    return upright_sizes(coco, turned_pictures(coco.images, img_dir)) if coco.images.exif == "upright" else []
+
+
+def set_reading(coco: CocoFile, reading: Reading) -> None:
+    """Set how all images of a file are read; one that `marked_upright` has marked always uses the turned images."""
+    coco.images.reading = replace(reading, exif="upright") if is_marked_upright(coco.document) else reading
 
 
 def is_marked_upright(document: Mapping[str, Any]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from mal.formats.tally import Tally
 _HELP = "a table of boxes has a first line with image, class and xmin, ymin, xmax, ymax (or x, y, w, h, or bbox)"
 _SHARES = "all edges lie between 0 and 1: these look like shares of the image; --normalized reads them so"
 _NO_CLASS = f'a table without a column for the class: all boxes get "{NO_CLASSES}"'
-_URL = re.compile(r"[a-z][a-z0-9+]*://", re.IGNORECASE)
 
 
 def read_csv(path: Path, options: ReadOptions, tally: Tally) -> tuple[CocoFile, Path | None]:
