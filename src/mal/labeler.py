@@ -37,7 +37,7 @@ from mal.models.predict import (
     predict_logits,
     predict_probs,
 )
-from mal.plain_files import Exif
+from mal.reading import Exif
 from mal.size_bins import size_bin
 
 

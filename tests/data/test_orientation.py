@@ -19,7 +19,7 @@ from mal.data.orientation import (
 )
 from mal.data.picture_remarks import choose_reading, turned_line, turned_pictures
 from mal.errors import UserError
-from mal.plain_files import Reading
+from mal.reading import Reading
 from tests.coco.coco_samples import annotation, coco_file, document
 from tests.data.turned import ORIENTATIONS, SUFFIXES, as_seen, save_turned, smooth
 

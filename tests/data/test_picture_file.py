@@ -16,7 +16,7 @@ from mal.data.picture_file import FORMATS, picture_in
 from mal.errors import UserError
 from mal.formats.folders import SUFFIXES
 from mal.limits import MAX_IMAGE_PIXELS
-from mal.plain_files import Reading
+from mal.reading import Reading
 from tests.data.jpegs import photo_like
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n0 0 9 9 rectfill\nshowpage\n%%EOF\n"

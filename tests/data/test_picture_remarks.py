@@ -17,7 +17,7 @@ from mal.data.images import read_image
 from mal.data.picture_file import UnusablePixelsError, to_rgb_pixels
 from mal.data.picture_remarks import dim_line
 from mal.errors import UserError
-from mal.plain_files import Reading
+from mal.reading import Reading
 
 TWELVE_BITS = np.linspace(192, 4080, 48 * 32).astype(np.uint16).reshape(32, 48)
 USED = Reading(gray_range="used")

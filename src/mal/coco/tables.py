@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mal.plain_files import AS_STORED, Exif, Reading
+from mal.reading import AS_STORED, Exif, Reading
 
 
 class JsonColumn:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mal.commands.parser import CommandParser, output_file
 from mal.commands.spec_flags import add_spec_flags, values_given
-from mal.plain_files import AS_STORED, Reading
+from mal.reading import AS_STORED, Reading
 from mal.tasks.photo import Photo, Xywh
 
 _FIELDS = ("dataset.exif", "dataset.gray_range", "dataset.max_megapixels")

@@ -19,7 +19,7 @@ from mal.config.fields import (
     spec_field,
     without_engine,
 )
-from mal.plain_files import DEFAULT_MEGAPIXELS, Reading
+from mal.reading import DEFAULT_MEGAPIXELS, Reading
 
 
 class DatasetConfig(Section):

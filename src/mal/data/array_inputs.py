@@ -14,7 +14,7 @@ from mal.coco.boxes import Box
 from mal.coco.tables import ImageRecord
 from mal.data.images import read_image
 from mal.data.picture_file import to_rgb_pixels
-from mal.plain_files import Exif, Reading
+from mal.reading import Exif, Reading
 
 ImageLike = str | Path | Image.Image | npt.NDArray[np.uint8]
 

@@ -22,7 +22,8 @@ from mal.data.picture_file import Pixels, UnusablePixelsError, not_enough_memory
 from mal.errors import UserError, one_line
 from mal.limits import MAX_PICTURE_BYTES
 from mal.paths import is_url, path_below
-from mal.plain_files import AS_STORED, Reading, read_up_to
+from mal.plain_files import read_up_to
+from mal.reading import AS_STORED, Reading
 
 # Reading headers mostly waits for the disk or the network.
 HEADER_THREADS = 8

@@ -28,7 +28,7 @@ from mal.data.picture_remarks import (
 from mal.data.train_dataset import BoxCropDataset, EpochSampler, TrainBatch, collate
 from mal.errors import UserError
 from mal.paths import to_path
-from mal.plain_files import AS_STORED, Reading
+from mal.reading import AS_STORED, Reading
 
 
 class AnnotatedImages:

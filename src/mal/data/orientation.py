@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mal.plain_files import Exif
+from mal.reading import Exif
 
 NumberT = TypeVar("NumberT", int, float)
 

@@ -18,7 +18,8 @@ from mal.data.near_names import near_hint
 from mal.errors import UserError, one_line
 from mal.file_kinds import HEAD_BYTES, said_kind
 from mal.limits import MAX_IMAGE_PIXELS
-from mal.plain_files import GrayRange, open_plain
+from mal.plain_files import open_plain
+from mal.reading import GrayRange
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -38,7 +39,7 @@ def to_rgb_pixels(image: Image.Image, gray_range: GrayRange = "full") -> Pixels:
 
     Args:
         image: any picture.
-        gray_range: of gray with more than 8 bits, see `mal.plain_files.Reading`.
+        gray_range: of gray with more than 8 bits, see `mal.reading.Reading`.
 
     Raises:
         UnusablePixelsError: the mode has no known range of values, or no known colors.

@@ -18,7 +18,7 @@ from mal.data.images import HEADER_THREADS, image_path, opened_picture, read_ima
 from mal.data.orientation import picture_size, read_orientation, turned_size
 from mal.data.picture_file import Pixels
 from mal.errors import UserError
-from mal.plain_files import Reading
+from mal.reading import Reading
 
 OPTION = "--gray-range used (dataset.gray_range) scales each picture by the range that it uses"
 _DIM = 0.1  # share of the range; 12 bits of 16 are 0.06

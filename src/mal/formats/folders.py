@@ -17,7 +17,7 @@ from mal.errors import UserError
 from mal.files import cannot_write
 from mal.formats.output_names import RefusedName
 from mal.limits import MAX_MASK_PIXELS
-from mal.plain_files import Exif
+from mal.reading import Exif
 
 Shapes = Literal["masks", "polygons"]
 Pictures = Literal["no", "copy", "link"]

@@ -21,7 +21,7 @@ from mal.data.picture_remarks import (
 )
 from mal.formats.tally import Tally
 from mal.masks.rle import mask_from_rle, rle_from_mask, rle_from_segmentation
-from mal.plain_files import Exif, Reading
+from mal.reading import Exif, Reading
 
 Json = dict[str, Any]
 

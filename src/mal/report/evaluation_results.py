@@ -21,7 +21,7 @@ from mal.masks.rle import Rle, rle_from_segmentation
 from mal.metrics.instance_file import read_instances
 from mal.metrics.predictions import read_predictions
 from mal.paths import to_path
-from mal.plain_files import Reading
+from mal.reading import Reading
 from mal.report.demo_page import TrainingCurves, training_curves
 from mal.report.page import share_text
 from mal.report.report_data import HeadlineMetric, Instances, MaskPair, ReportData, instances_of

@@ -12,7 +12,7 @@ from mal.data.images import fill_missing_sizes
 from mal.data.picture_remarks import choose_reading
 from mal.errors import UserError
 from mal.masks.rle import rle_from_segmentation
-from mal.plain_files import AS_STORED, Reading
+from mal.reading import AS_STORED, Reading
 from mal.report.page import share_text
 from mal.report.report_data import Column, HeadlineMetric, Instances, MaskPair, ReportData, instances_of
 

@@ -27,7 +27,7 @@ from mal.labeling.report import label_report
 from mal.labeling.resolve import has_mask_to_keep, notes_beside_kept
 from mal.labeling.shards import Positions
 from mal.paths import to_path
-from mal.plain_files import AS_STORED, Reading
+from mal.reading import AS_STORED, Reading
 from mal.size_bins import BIN_ENDS, SIZE_NAMES
 from mal.tasks.check_tables import advice_lines, file_tables
 

@@ -14,7 +14,7 @@ from mal.errors import UserError
 from mal.files import atomic_file, write_json
 from mal.metrics.comparison import compare, largest_changes
 from mal.metrics.matched_boxes import MatchedBoxes, match_boxes, paired_boxes
-from mal.plain_files import AS_STORED
+from mal.reading import AS_STORED
 from mal.report.compare_page import compare_page
 from mal.report.comparison_words import class_note
 from mal.tasks import evaluate

@@ -26,7 +26,7 @@ from mal.metrics.instance_file import InstanceRow, instance_rows, read_instances
 from mal.metrics.instance_table import InstanceTable, concatenate_tables, instance_row
 from mal.metrics.predictions import read_predictions
 from mal.metrics.summary import ClassNumbers
-from mal.plain_files import AS_STORED, Reading
+from mal.reading import AS_STORED, Reading
 from mal.runtime.threads import ENCODERS, map_in_threads
 from mal.tasks.evaluate import INSTANCES, METRICS, PREDICTIONS
 

@@ -17,7 +17,7 @@ from mal.formats.recognize import input_format
 from mal.formats.tally import Tally
 from mal.formats.turned import TURNING, in_frame, source_exif
 from mal.formats.yolo_out import SPLITS, adds_a_split
-from mal.plain_files import Exif
+from mal.reading import Exif
 
 _YOLO = ("yolo", "yolo-seg")
 _WITH_PICTURES = ("yolo", "yolo-seg", "labelme", "cvat")

@@ -27,7 +27,7 @@ from mal.labeling.shards import MaskLabel, reason_to_doubt
 from mal.masks.postprocess import without_overlap
 from mal.masks.rle import empty_rle, rle_area
 from mal.models.predict import NO_NUMBER
-from mal.plain_files import Reading
+from mal.reading import Reading
 from mal.report.overlay import draw_overlay
 from mal.tasks.photo import Photo, Xywh
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mal.console import console
 from mal.errors import UserError
-from mal.plain_files import AS_STORED, Reading
+from mal.reading import AS_STORED, Reading
 from mal.report.chart_files import png_is_possible
 from mal.report.evaluation_results import read_evaluation
 from mal.report.label_results import read_labels
