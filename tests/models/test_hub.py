@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
-from mal.models.hub import fetch_hub_weights
+from mal.models.hub import fetch_weights
 from mal.training.initial_weights import resolve_initial_weights
 from tests.small_networks import small_spec
 
@@ -39,15 +39,19 @@ def put_into_cache(cache: Path, name: str) -> dict[str, torch.Tensor]:
     return model.state_dict()
 
 
+def said(capsys) -> str:
+    return " ".join(capsys.readouterr().out.split())
+
+
 def test_a_timm_backbone_starts_from_the_hubs_weights(hub_cache, tmp_path, capsys):
     released = put_into_cache(hub_cache, "test_vit.r160_in1k")
     start = resolve_initial_weights(small_spec(model={**TIMM_VIT, "pretrained": True}), tmp_path)
     for network in (start.student, start.teacher):
         for name, value in network.backbone.state_dict().items():
             torch.testing.assert_close(value, released[name])
-    said = " ".join(capsys.readouterr().out.split())
-    assert "starting from test_vit.r160_in1k of the timm hub (licence of the weights: apache-2.0)" in said
-    assert "30 matched, 12 missing, 48 unexpected, 0 resized" in said  # missing: the heads
+    line = said(capsys)
+    assert "starting from test_vit.r160_in1k of the timm hub (licence of the weights: apache-2.0)" in line
+    assert "30 matched, 12 missing, 48 unexpected, 0 resized" in line  # missing: the heads
 
 
 def test_a_public_name_starts_from_the_weights_of_the_same_network_in_timm(hub_cache, tmp_path, capsys):
@@ -57,17 +61,30 @@ def test_a_public_name_starts_from_the_weights_of_the_same_network_in_timm(hub_c
     for name, value in start.student.backbone.state_dict().items():
         if not name.startswith("head."):
             torch.testing.assert_close(value, released[name])
-    assert "18 matched, 12 missing" in " ".join(capsys.readouterr().out.split())  # missing: the heads
+    assert "18 matched, 12 missing" in said(capsys)  # missing: the heads
 
 
 def test_nothing_is_fetched_unless_asked_for(hub_cache, tmp_path, capsys):
     resolve_initial_weights(small_spec(model=TIMM_VIT), tmp_path)
-    assert capsys.readouterr().out == ""
+    assert "starting from test_vit" not in capsys.readouterr().out
+
+
+def test_a_run_from_random_weights_says_which_weights_could_be_had(hub_cache, tmp_path, capsys):
+    resolve_initial_weights(small_spec(model=TIMM_VIT), tmp_path)
+    assert said(capsys) == (
+        "starting from random weights; model.pretrained=true would start from those of test_vit.r160_in1k"
+    )
+
+
+@pytest.mark.parametrize("model", [{"arch": "timm/test_mambaout"}, {"arch": "vit-deit-tiny/16", "stem": "conv"}])
+def test_a_run_whose_weights_cannot_be_had_says_nothing_of_them(hub_cache, tmp_path, capsys, model):
+    resolve_initial_weights(small_spec(model={"num_blocks": None} | model), tmp_path)
+    assert said(capsys) == ""
 
 
 def test_weights_that_cannot_be_fetched_are_one_line_that_says_what_to_do(hub_cache):
     with pytest.raises(UserError, match="fetch them once with a network, or give a file") as error:
-        fetch_hub_weights("vit-mae-base/16")
+        fetch_weights("vit-mae-base/16")
     assert str(error.value).startswith("model.pretrained: the weights vit_base_patch16_224.mae could not be fetched")
     assert "\n" not in str(error.value)
 
@@ -75,7 +92,7 @@ def test_weights_that_cannot_be_fetched_are_one_line_that_says_what_to_do(hub_ca
 @pytest.mark.parametrize("arch", ["timm/vit_tiny_patch8_224", "timm/test_mambaout"])
 def test_a_model_that_the_hub_has_no_weights_for_is_a_mistake(hub_cache, arch):
     with pytest.raises(UserError, match=f"the hub has no weights for {arch}; give a file"):
-        fetch_hub_weights(arch)
+        fetch_weights(arch)
 
 
 def test_two_sources_of_weights_are_a_mistake(hub_cache, tmp_path):
@@ -100,4 +117,4 @@ def test_a_file_of_a_timm_model_starts_the_same_model(tmp_path, capsys, name):
     train = {"pretrained_model_path": str(tmp_path / "released.safetensors")}
     backbone = resolve_initial_weights(small_spec(model=model, train=train), tmp_path / "run").student.backbone
     assert all(torch.equal(value, released[key]) for key, value in backbone.state_dict().items())
-    assert "12 missing" in " ".join(capsys.readouterr().out.split())  # the heads
+    assert "12 missing" in said(capsys)  # the heads

