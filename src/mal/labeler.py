@@ -107,6 +107,7 @@ class MaskAutoLabeler:
         within_box: bool | None = None,
         refine: Literal["none", "crf", "graph_cut"] | None = None,
         crf: bool | None = None,
+        compat: Literal["tao"] | None = None,
         scored: bool = True,
         device: torch.device | str | None = None,
         encryption_key: str | None = None,
@@ -128,16 +129,18 @@ class MaskAutoLabeler:
                 the checkpoint's settings (``crf``), or after the threshold by graph cut (``graph_cut``); goes before
                 ``mode``; None likewise.
             crf: True for ``refine="crf"``, False for ``"none"``.
+            compat: ``tao`` labels as the public programs do: only the network and its crop size are the checkpoint's.
             scored: whether each mask gets a score.
             device: None takes a GPU if there is one. An ONNX file always runs on the CPU.
             encryption_key: key of an encrypted checkpoint; None takes the environment's ``MAL_ENCRYPTION_KEY``.
 
         Raises:
             UserError: the file cannot be read, does not say which network it holds, or needs another key.
-            ValueError: a value is out of range; or masks shall both stay within their box and leave it; or ``crf`` and
-                ``refine`` say different things.
+            ValueError: a value is out of range; or masks shall both stay within their box and leave it; or ``crf``,
+                ``refine`` and ``compat`` say different things.
         """
         values = {
+            "compat": compat,
             "train.mask_thres": [threshold] if isinstance(threshold, float | int) else threshold,
             "masks.min_part": min_part,
             "masks.fill_holes": fill_holes,

@@ -58,9 +58,9 @@ def load_model(path: Path, spec: ExperimentSpec, *, encryption_key: str | None =
     if path.suffix == ONNX_SUFFIX:
         exported = read_onnx(path)
         own = spec_from_saved(exported.spec, path)
-        settings = extract_settings(own) | _export_settings(exported.network.network_name)
-        found = effective_spec(complete_spec_from_checkpoint(spec, own, path), settings)
-        return LoadedModel(found, exported.network, exported.network, settings)
+        held, fixed = extract_settings(own), _export_settings(exported.network.network_name)
+        found = effective_spec(complete_spec_from_checkpoint(spec, own, path), held, fixed)
+        return LoadedModel(found, exported.network, exported.network, held | fixed)
     checkpoint = load_checkpoint(path, encryption_key)
     own = checkpoint.spec if "arch" in spec.model.model_fields_set else checkpoint.network_spec()
     settings = extract_settings(own)

@@ -45,6 +45,17 @@ def test_our_own_checkpoint_tells_its_scores(tmp_path):
     assert (summary["origin"], summary["metrics"]) == ("mask-auto-labeler", {"val/mIoU": 0.7})
 
 
+def test_the_settings_that_a_file_labels_with_are_told_where_they_are_not_the_public_ones(tmp_path):
+    spec = small_spec(train={"mask_thres": [0.5]}, inference={"refine": "graph_cut"}, masks={"min_part": 0.0})
+    torch.save(
+        {"state_dict": whole(small_network()), "hyper_parameters": saved_spec(spec, "patch")}, tmp_path / "m.pth"
+    )
+    settings = checkpoint_summary(tmp_path / "m.pth")["settings"]
+    assert (settings["train.mask_thres"], settings["inference.refine"]) == ([0.5], "graph_cut")
+    assert "masks.min_part" not in settings
+    assert checkpoint_summary(tao_5_file(whole(small_network("conv")), tmp_path / "tao.pth"))["settings"] == {}
+
+
 @pytest.mark.parametrize(
     ("extra", "origin"),
     [

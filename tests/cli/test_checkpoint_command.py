@@ -52,6 +52,13 @@ def test_info_tells_a_person_what_a_file_is(checkpoint, capfd):
         assert text in outcome.out
 
 
+def test_info_tells_what_a_file_labels_with(checkpoint, capfd, monkeypatch):
+    assert "labels with" not in run_mal(capfd, "checkpoint", "info", checkpoint).out
+    summary = checkpoint_summary(checkpoint, None) | {"settings": {"inference.refine": "graph_cut"}}
+    monkeypatch.setattr("mal.tasks.checkpoint_info.checkpoint_summary", lambda *_: summary)
+    assert "labels with  inference.refine 'graph_cut'" in run_mal(capfd, "checkpoint", "info", checkpoint).out
+
+
 def test_names_of_metrics_cannot_steer_the_terminal(checkpoint, capfd, monkeypatch):
     metrics = {"\x1b[2J\x1b]52;c;ZXZpbA==\x1b\\\n[red]": 1.0}
     summary = checkpoint_summary(checkpoint, None) | {"metrics": metrics}

@@ -100,7 +100,8 @@ NEW_VALUES = {"boolean": True, "number": 0.5, "integer": 64, "array": [0.5, 0.5]
 
 @pytest.mark.parametrize("entry", FLAGGED, ids=lambda entry: entry.key)
 def test_every_field_that_declares_a_flag_is_set_by_it(entry, asked, folder):
-    value = entry.rule["enum"][-1] if "enum" in entry.rule else NEW_VALUES[entry.rule["type"]]
+    choices = entry.rule.get("enum") or [entry.rule.get("const")]
+    value = choices[-1] or NEW_VALUES[entry.rule["type"]]
     if entry.key == "train.mask_thres":
         value = [0.2, 0.3, 0.4]
     text = "" if value is True else ",".join(map(str, value)) if isinstance(value, list) else str(value)

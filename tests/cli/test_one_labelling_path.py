@@ -125,6 +125,39 @@ def test_a_graph_cut_is_the_same_in_every_command(data, checkpoint, tmp_path):
     assert by_label(tmp_path / "plain", data, checkpoint, "--refine", "none", "--overlap") != expected
 
 
+@pytest.fixture(scope="module")
+def refining(checkpoint, tmp_path_factory) -> Path:
+    """A checkpoint trained by a spec that refines."""
+    content = torch.load(checkpoint, weights_only=False)
+    for section in ("evaluate", "inference"):
+        content["hyper_parameters"][section] |= {"use_crf_test": False, "refine": "graph_cut"}
+    path = tmp_path_factory.mktemp("refining") / "model.pth"
+    torch.save(content, path)
+    return path
+
+
+def test_a_checkpoint_trained_by_a_spec_that_refines_labels_so_without_a_word(refining, data, tmp_path, capsys):
+    expected = by_label(tmp_path, data, refining, "--refine", "graph_cut", "--overlap")
+    assert by_label(tmp_path, data, refining, "--overlap", "--overwrite") == expected
+    assert "inference.refine 'graph_cut'" in capsys.readouterr().out
+    spec = spec_file(tmp_path, data, refining, masks={"no_overlap": False})
+    assert by_inference(spec) == expected
+    assert main(["evaluate", "-e", str(spec)]) == 0
+    written = json.loads((tmp_path / "results/evaluate/predictions.json").read_text())
+    assert [record["segmentation"] for record in written] == expected
+    assert by_python(data, MaskAutoLabeler.from_checkpoint(refining, device="cpu")) == expected
+    assert by_label(tmp_path, data, refining, "--overlap", "--refine", "none", "--overwrite") != expected
+
+
+def test_compat_labels_as_the_public_programs_do_whatever_the_checkpoint_holds(refining, data, tmp_path):
+    bare = nvlabs_file(whole_network(), tmp_path / "mal.ckpt")
+    expected = by_label(tmp_path, data, bare, "--crop-size", "64")
+    assert by_label(tmp_path, data, refining, "--compat", "tao", "--overwrite") == expected
+    assert by_inference(spec_file(tmp_path, data, refining, inference={}), "compat=tao") == expected
+    assert by_python(data, MaskAutoLabeler.from_checkpoint(refining, compat="tao", device="cpu")) == expected
+    assert by_label(tmp_path, data, refining, "--overwrite") != expected
+
+
 def test_python_labels_as_the_commands_do(data, checkpoint, tmp_path):
     labeler = MaskAutoLabeler.from_checkpoint(checkpoint, device="cpu")
     assert by_python(data, labeler) == by_label(tmp_path, data, checkpoint, "--overlap")

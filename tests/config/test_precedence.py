@@ -41,7 +41,7 @@ def spec_of(values: dict) -> ExperimentSpec:
     sections: dict = {}
     for key, value in values.items():
         section, _, name = key.rpartition(".")
-        sections.setdefault(section, {})[name] = value
+        (sections.setdefault(section, {}) if section else sections)[name] = value
     return ExperimentSpec.model_validate(sections)
 
 
@@ -76,6 +76,32 @@ def test_a_spec_that_was_completed_is_complete(given_values, held):
 def test_fields_that_do_not_decide_masks_stay():
     found = effective_spec(ExperimentSpec(), {"train.lr": 1.0, "dataset.crop_size": 64})
     assert (found.spec.train.lr, found.spec.dataset.crop_size) == (1.5e-6, 64)
+
+
+@given(some(DECIDING), some(DECIDING))
+def test_compat_takes_from_the_checkpoint_what_the_network_needs_and_nothing_else(given_values, held):
+    refines = {key for key in given_values if key.endswith(".refine")}
+    given_values = {key: value for key, value in given_values.items() if key not in refines} | {"compat": "tao"}
+    found = effective_spec(spec_of(given_values), held)
+    for key in DECIDING:
+        of_network = key.startswith("model.") or key == "dataset.crop_size"
+        default = field_by_key()[key].default
+        expected = given_values.get(key, held.get(key, default) if of_network else default)
+        assert field_value(found.spec, key) == expected, key
+
+
+def test_what_a_file_cannot_do_without_counts_with_compat_too():
+    held = {"inference.use_flip_test": True, "inference.use_teacher_test": False}
+    found = effective_spec(spec_of({"compat": "tao"}), held, {"inference.use_teacher_test": True})
+    assert (found.spec.inference.use_teacher_test, found.spec.inference.use_flip_test) == (True, False)
+    assert found.overruled == {"inference.use_flip_test": True}
+
+
+@pytest.mark.parametrize("section", ["evaluate", "inference"])
+def test_compat_refuses_a_refinement_that_the_public_programs_do_not_know(section):
+    with pytest.raises(ValueError, match="graph_cut contradicts compat: tao"):
+        spec_of({"compat": "tao", f"{section}.refine": "graph_cut"})
+    assert getattr(spec_of({"compat": "tao", f"{section}.use_crf_test": True}), section).refinement == "crf"
 
 
 @pytest.mark.parametrize("section", ["evaluate", "inference"])

@@ -98,7 +98,8 @@ CHOICES = [entry for entry in spec_fields() if {"enum", "const"} & entry.rule.ke
 
 @pytest.mark.parametrize("entry", CHOICES, ids=lambda entry: entry.key)
 def test_a_checkpoint_holds_choices_from_the_environment_themselves(entry, tmp_path, monkeypatch):
-    choice = entry.rule["enum"][0] if entry.default is None else entry.default
+    choices = entry.rule.get("enum") or [entry.rule["const"]]
+    choice = choices[0] if entry.default is None else entry.default
     monkeypatch.setenv("MAL_CHOICE", str(choice))
     spec = load_spec(None, [f"{entry.key}=${{oc.env:MAL_CHOICE}}"])
     assert spec_from_saved(saved_spec(spec, None), tmp_path).model_dump() == spec.model_dump()

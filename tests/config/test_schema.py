@@ -31,6 +31,7 @@ DELIBERATE_DEFAULTS = {
     "train.optim_betas": None,  # optim_momentum, which TAO never reads, is the first one
 }
 OWN_FIELDS = {
+    "compat",
     "model.activation_checkpoint",
     "dataset.border",
     "dataset.exif",

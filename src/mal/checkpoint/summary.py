@@ -14,6 +14,9 @@ from mal.checkpoint.matching import find_tensor_faults
 from mal.checkpoint.origin import OURS
 from mal.checkpoint.recognition import read_model_fields
 from mal.config.architectures import ARCHITECTURES
+from mal.config.catalog import field_by_key
+from mal.config.precedence import extract_settings
+from mal.config.schema import ExperimentSpec
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norms: buffers, no parameters
 
@@ -24,6 +27,7 @@ def checkpoint_summary(path: Path, encryption_key: str | None = None) -> dict[st
     Returns:
         ``file``, ``file_bytes``, ``origin``, ``licence``, ``holds`` (names of networks, or ``backbone``), ``arch``,
         ``stem``, ``num_blocks``, ``parameters`` of one network, ``dtype``, ``epoch``, ``global_step``, ``can_resume``,
+        ``settings`` (by dotted key, the values that labeling takes from the file and that are not the public defaults),
         ``encrypted``, ``checked_by`` (``sha256``, ``aes-256-gcm``, or None for a file that carries nothing to check it
         by; a file that fails its check is an error), ``metrics``, ``faults`` (by name of a tensor, why no network can
         hold it).
@@ -51,11 +55,17 @@ def checkpoint_summary(path: Path, encryption_key: str | None = None) -> dict[st
         "epoch": training.epoch,
         "global_step": training.global_step,
         "can_resume": training.place is not None and checkpoint.origin == OURS,
+        "settings": _settings(checkpoint.spec),
         "encrypted": seal == "aes-256-gcm",
         "checked_by": seal,
         "metrics": training.metrics,
         "faults": find_tensor_faults(checkpoint.tensors),
     }
+
+
+def _settings(spec: ExperimentSpec) -> dict[str, Any]:
+    fields = field_by_key()
+    return {key: value for key, value in extract_settings(spec).items() if value != fields[key].default}
 
 
 def _num_blocks(model: dict[str, Any]) -> int | None:

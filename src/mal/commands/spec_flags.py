@@ -56,8 +56,8 @@ def _add_flag(group: Any, entry: FieldEntry, flag: str, *, required: bool) -> No
         opposite = f"--{flag.removeprefix('--no-')}" if flag.startswith("--no-") else f"--no-{flag.removeprefix('--')}"
         group.add_argument(flag, action="store_const", const=True, help=text, **options)
         group.add_argument(opposite, action="store_const", const=False, help=f"the opposite of {flag}", **options)
-    elif "enum" in entry.rule:
-        group.add_argument(flag, choices=entry.rule["enum"], help=text, **options)
+    elif choices := entry.rule.get("enum") or ([entry.rule["const"]] if "const" in entry.rule else None):
+        group.add_argument(flag, choices=choices, help=text, **options)
     else:
         group.add_argument(flag, type=_value_parser(entry), metavar=_metavar(entry), help=text, **options)
 

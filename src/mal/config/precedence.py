@@ -15,6 +15,8 @@ from mal.config.schema import ExperimentSpec
 
 _ONE_CHOICE = (("use_mixed_model_test", "use_teacher_test"), ("use_crf_test", "refine"))
 """Fields that form one choice: if a section sets one, the checkpoint's values of the others are ignored."""
+_OF_THE_NETWORK = {"dataset.crop_size"}
+"""Fields outside the section ``model`` that a network needs as they were in its training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +58,27 @@ class EffectiveSpec:
         return lines
 
 
-def effective_spec(spec: ExperimentSpec, held: Mapping[str, Any]) -> EffectiveSpec:
+def effective_spec(
+    spec: ExperimentSpec, held: Mapping[str, Any], fixed: Mapping[str, Any] | None = None
+) -> EffectiveSpec:
     """Fill open fields that decide masks from the checkpoint.
+
+    With ``compat: tao`` only those of the network are filled; the others keep the public defaults.
 
     Args:
         spec: as the user gave it, command line and file together.
         held: the checkpoint's values by dotted key; a file of another program has few or none.
+        fixed: values that the file cannot do without, such as which network it is; they go before ``held``, and
+            ``compat`` does not touch them.
     """
+    fixed = fixed or {}
+    held = {**held, **fixed}
     asked, taken, overruled = spec, dict[str, Any](), dict[str, Any]()
     for key, entry in field_by_key().items():
         if not entry.from_checkpoint or key not in held:
             continue
-        filled = None if _is_decided(asked, entry) else _with_value(spec, entry, held[key])
+        is_open = not _is_decided(asked, entry) and (key in fixed or not _is_public(asked, entry))
+        filled = _with_value(spec, entry, held[key]) if is_open else None
         if filled is not None:
             spec, taken[key] = filled, held[key]
         elif field_value(spec, key) != held[key]:
@@ -90,6 +101,11 @@ def field_value(spec: ExperimentSpec, key: str) -> Any:
     for name in key.split("."):
         value = getattr(value, name)
     return value
+
+
+def _is_public(spec: ExperimentSpec, entry: FieldEntry) -> bool:
+    """Whether ``compat`` keeps a field's public default."""
+    return spec.compat == "tao" and entry.section != "model" and entry.key not in _OF_THE_NETWORK
 
 
 def _is_decided(spec: ExperimentSpec, entry: FieldEntry) -> bool:

@@ -6,11 +6,19 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
 
-from mal.config.fields import Section, Task, path_field, path_or, spec_field
+from mal.config.fields import LABELING, Section, Task, path_field, path_or, spec_field
 from mal.config.model_config import ModelConfig
-from mal.config.sections import DatasetConfig, EvaluateConfig, InferenceConfig, MasksConfig, MlflowConfig, WandbConfig
+from mal.config.sections import (
+    DatasetConfig,
+    EvaluateConfig,
+    InferenceConfig,
+    MasksConfig,
+    MlflowConfig,
+    PredictionSection,
+    WandbConfig,
+)
 from mal.config.train_config import TrainConfig
 from mal.paths import is_url
 
@@ -46,6 +54,14 @@ class ExperimentSpec(Section):
     strategy: Literal["ddp", "fsdp"] = spec_field(
         "ddp", "How several GPUs share the work: a whole model on each (ddp), or a part on each (fsdp)."
     )
+    compat: Literal["tao"] | None = spec_field(
+        None,
+        "tao labels and evaluates as the public programs do, whatever the checkpoint was trained with: its refinement,"
+        " thresholds, margins and other settings of masks do not count, only what the spec gives and public defaults."
+        " The network and its crop size stay the checkpoint's.",
+        tasks=LABELING,
+        flag="--compat",
+    )
     dataset: DatasetConfig = Field(default_factory=DatasetConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
@@ -55,6 +71,16 @@ class ExperimentSpec(Section):
     wandb: WandbConfig = Field(default_factory=WandbConfig)
     mlflow: MlflowConfig = Field(default_factory=MlflowConfig)
     _references: dict[str, tuple[str, Any]] = PrivateAttr(default_factory=dict)
+
+    @field_validator("evaluate", "inference")
+    @classmethod
+    def _check_compat(cls, section: PredictionSection, info: ValidationInfo) -> PredictionSection:
+        if info.data.get("compat") == "tao" and section.refinement not in ("none", "crf"):
+            raise ValueError(
+                f"refine: {section.refine} contradicts compat: tao (--compat), since the public programs lack it;"
+                " set one of the two only"
+            )
+        return section
 
     @property
     def references(self) -> dict[str, tuple[str, Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mal.checkpoint.summary import checkpoint_summary
+from mal.config.problems import shown
 from mal.config.schema import resolve_encryption_key
 from mal.console import console
 
@@ -51,6 +52,8 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     if summary["epoch"] is not None:
         lines.append(("written in", f"epoch {summary['epoch']} (from 0), step {summary['global_step']}"))
     lines.append(("resume", "can go on training" if summary["can_resume"] else "weights only"))
+    if summary["settings"]:
+        lines.append(("labels with", ", ".join(f"{key} {shown(value)}" for key, value in summary["settings"].items())))
     lines += [(name, f"{value:.4g}") for name, value in summary["metrics"].items()]
     lines += [("no numbers", f"{name} {fault}") for name, fault in list(summary["faults"].items())[:FAULTS_SHOWN]]
     if len(summary["faults"]) > FAULTS_SHOWN:
