@@ -63,8 +63,10 @@ ROOMS_ABOVE = {
     "mal.checkpoint": ("coco", "data", "labeler", "labeling", "report"),
     "mal.runtime": ("data", "models", "checkpoint", "labeler", "labeling", "report"),
     "mal.export": ("coco", "runtime", "labeling", "report"),
-    "mal.labeler": ("runtime", "labeling", "report"),
-    "mal.labeling": ("report",),
+    "mal.labeler": ("runtime", "labeling", "report", "serve"),
+    "mal.labeling": ("report", "serve"),
+    "mal.report": ("serve",),
+    "mal.formats": ("serve",),
 }
 
 

@@ -29,6 +29,7 @@ _SPEC_TASKS = {
 }
 _OTHER_COMMANDS = {
     "label": "Write masks for a COCO file or one photo, without a spec.",
+    "serve": "Serve masks to programs in which people label, such as Label Studio.",
     "check": "Tell what a run would make of a COCO file and its pictures.",
     "report": "Write a page that shows which masks to trust.",
     "compare": "Hold checkpoints, evaluations or label files against each other.",

@@ -47,3 +47,21 @@ MAX_YAML_DEPTH = 50
 
 YAML_CHARACTERS_OF_A_NODE = 1_000
 """A longer text counts as several values, since ten thousand aliases of a megabyte are ten gigabytes when written."""
+
+MAX_REQUEST_BYTES = 64 * 2**20
+"""Bytes of the body of a request to the server: a picture of 40 MB takes 54 in base64; larger ones go by path."""
+
+MAX_WAITING_BYTES = 512 * 2**20
+"""Bytes of the bodies of all requests that are in the server at once."""
+
+MAX_EXPORT_BYTES = 2**30
+"""Bytes of the export of a project of Label Studio: tens of thousands of tasks, some with brush masks."""
+
+MAX_REQUEST_BOXES = 10_000
+"""Boxes of a request to the server: crowded aerial photos have some thousand."""
+
+MAX_SERVED_PIXEL_BYTES = 2**30
+"""Bytes of the decoded images that the server works on at once: two of the largest, or forty of a good camera."""
+
+SERVED_CACHE_BYTES = 256 * 2**20
+"""Bytes of decoded images that the server keeps, since people draw several boxes on an image, one after the other."""

@@ -46,7 +46,7 @@ def make_parser(summary: str) -> CommandParser:
     )
     add_spec_flags(how, leave_out=(*_CHECKPOINT, *_OF_A_FILE))
     how.add_argument(
-        "--device", type=_device, default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: %(default)s)"
+        "--device", type=parse_device, default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: %(default)s)"
     )
     return parser
 
@@ -115,7 +115,8 @@ def _check_path(flag: str, path: Path, *, is_folder: bool) -> None:
         raise UserError(f"{flag} {path}: is a {other}; must be a {wanted}")
 
 
-def _device(text: str) -> str:
+def parse_device(text: str) -> str:
+    """Parse the name of a device, for argparse."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a device; must be auto, cpu, cuda, cuda:<index> or mps")
     return text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,19 +71,33 @@ def read_image(path: Path, reading: Reading = AS_STORED) -> Pixels:
     """
     with opened_file(path) as file:
         content = read_up_to(file, MAX_PICTURE_BYTES, f"image {path}")
+    return decode_image(content, f"image {path}", reading)
+
+
+def decode_image(content: bytes, called: str, reading: Reading = AS_STORED) -> Pixels:
+    """As `read_image`, of the bytes of a file.
+
+    Args:
+        content: all of them.
+        called: what the picture is called in errors.
+        reading: how.
+
+    Raises:
+        UserError: they are damaged, no picture, or one with more pixels than allowed.
+    """
     try:
-        with picture_in(io.BytesIO(content), f"image {path}", reading.max_pixels) as image:
+        with picture_in(io.BytesIO(content), called, reading.max_pixels) as image:
             turn = turn_after_decoding(image, reading.exif)
             return turned_pixels(_decoded(image, content, reading), turn)
     except UserError:
         raise
     except UnusablePixelsError as error:
-        raise UserError(f"image {path} cannot be used: {error}") from error
+        raise UserError(f"{called} cannot be used: {error}") from error
     # Pillow's decoders raise nearly every built-in error type on damaged bytes.
     except Exception as error:
         if isinstance(error, MemoryError) or is_out_of_memory(str(error)):
-            raise not_enough_memory(path) from error
-        raise UserError(f"image {path} is damaged or cannot be decoded: {one_line(error)}") from error
+            raise not_enough_memory(called) from error
+        raise UserError(f"{called} is damaged or cannot be decoded: {one_line(error)}") from error
 
 
 def _decoded(image: Image.Image, content: bytes, reading: Reading) -> Pixels:
@@ -185,22 +199,31 @@ class ImageCache:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._images: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._images: OrderedDict[Hashable, np.ndarray] = OrderedDict()
 
-    def get(self, key: int, read: Callable[[], np.ndarray]) -> np.ndarray:
+    def get(self, key: Hashable, read: Callable[[], np.ndarray]) -> np.ndarray:
         """Return the image of a key, (H, W, 3) uint8, read on a miss; read-only, because callers share it.
 
         Args:
             key: names the image.
             read: makes it, where it is not kept.
         """
-        if key in self._images:
-            self._images.move_to_end(key)
-            return self._images[key]
-        image = read()
+        image = self.find(key)
+        return self.keep(key, read()) if image is None else image
+
+    def find(self, key: Hashable) -> np.ndarray | None:
+        """Return the image of a key, where it is kept."""
+        if key not in self._images:
+            return None
+        self._images.move_to_end(key)
+        return self._images[key]
+
+    def keep(self, key: Hashable, image: np.ndarray) -> np.ndarray:
+        """Keep an image; returns it, read-only."""
         image.setflags(write=False)
+        replaced = self._images.pop(key, None)
         self._images[key] = image
-        self._bytes += image.nbytes
+        self._bytes += image.nbytes - (0 if replaced is None else replaced.nbytes)
         while self._bytes > self._max_bytes and len(self._images) > 1:
             _, dropped = self._images.popitem(last=False)
             self._bytes -= dropped.nbytes

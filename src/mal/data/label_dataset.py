@@ -249,7 +249,7 @@ class BoxCropIterable(IterableDataset[CropBatch]):
                     missing[number] -= 1
                     waiting[number] += [crop] if crop.boxes else []
                     if not missing[number] and waiting[number]:
-                        yield _join(waiting[number])
+                        yield join_crops(waiting[number])
                         waiting[number] = []
 
     def image_name(self, position: int) -> str:
@@ -285,7 +285,8 @@ def _failed(boxes: Sequence[Box], reason: str, size: int) -> CropBatch:
     )
 
 
-def _join(crops: Sequence[CropBatch]) -> CropBatch:
+def join_crops(crops: Sequence[CropBatch]) -> CropBatch:
+    """Make one batch of several; failures are left out."""
     return CropBatch(
         images=torch.cat([crop.images for crop in crops]),
         box_mask=torch.cat([crop.box_mask for crop in crops]),

@@ -109,16 +109,16 @@ def opened_file(path: Path) -> Iterator[BinaryIO]:
     except UserError:
         raise
     except MemoryError as error:
-        raise not_enough_memory(path) from error
+        raise not_enough_memory(f"image {path}") from error
     # A file name that no file can have raises ValueError; stores behind URLs have errors of their own.
     except Exception as error:
         raise UserError(f"image {path} cannot be opened: {one_line(error)}") from error
 
 
-def not_enough_memory(path: Path) -> UserError:
+def not_enough_memory(called: str) -> UserError:
     """Make the error for a valid image that does not fit into memory."""
     return UserError(
-        f"there is not enough memory to read image {path}: use fewer processes (--workers, in a spec num_workers), or a"
+        f"there is not enough memory to read {called}: use fewer processes (--workers, in a spec num_workers), or a"
         " machine with more memory"
     )
 

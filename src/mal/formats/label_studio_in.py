@@ -16,12 +16,13 @@ from mal.formats.label_studio_shapes import (
     classify_region,
     named_for,
     picture_names,
+    read_box,
     read_mask,
     read_outline,
 )
 from mal.formats.outlines_of_shapes import box_around, polygon_record
 from mal.formats.tally import Tally
-from mal.formats.text_files import an_object, list_at, number_at, object_at, pixels_or_none
+from mal.formats.text_files import an_object, list_at, object_at, pixels_or_none
 from mal.masks.rle import rle_from_segmentation
 
 _SAME = 1e-4  # pixels that the side of an unedited box may differ by, after its way through per cents
@@ -165,7 +166,7 @@ def _read_region(
         return
     label, carrier, kind = _label(group, where, tally), _carrier(shape), classify_region(shape)
     if kind is RegionShape.RECTANGLE and not shape["value"].get("rotation"):
-        box = _box_record(shape["value"], size)
+        box = read_box(shape["value"], size)
         box, more = restored_box(carrier, box, where, tally, label, _SAME)
     elif kind in (RegionShape.BRUSH, RegionShape.POLYGON):
         parts = [part for part in group if classify_region(part) is kind] if _record_name(shape) else [shape]
@@ -195,13 +196,6 @@ def _label(group: list[Json], where: str, tally: Tally) -> str:
     if not distinct:
         tally.changed[_NO_LABEL].append(where)
     return distinct[0] if distinct else NO_CLASSES
-
-
-def _box_record(value: Json, size: tuple[int, int]) -> list[float]:
-    shares = [number_at(value, key) / 100 for key in ("x", "y", "width", "height")]
-    if not (shares[2] > 0 and shares[3] > 0):
-        raise ValueError("the rectangle has no extent")
-    return [round(share * side, 4) for share, side in zip(shares, (*size, *size), strict=True)]
 
 
 def _score_and_answers(group: list[Json], shape: Json) -> Json:

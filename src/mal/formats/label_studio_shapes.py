@@ -109,6 +109,18 @@ def read_mask(parts: list[Json], size: tuple[int, int]) -> Rle:
     return rle_from_segmentation(polygons, size[1], size[0])
 
 
+def read_box(value: Json, size: tuple[int, int]) -> list[float]:
+    """The box of an upright rectangle, x, y, width, height in pixels.
+
+    Raises:
+        ValueError: it is broken or has no extent.
+    """
+    shares = [number_at(value, key) / 100 for key in ("x", "y", "width", "height")]
+    if not (shares[2] > 0 and shares[3] > 0):
+        raise ValueError("the rectangle has no extent")
+    return [round(share * side, 4) for share, side in zip(shares, (*size, *size), strict=True)]
+
+
 def read_outline(value: Json, size: tuple[int, int]) -> list[float]:
     """The polygon of an ellipse, or of a rectangle, which is turned around its first corner; in pixels.
 

@@ -44,7 +44,7 @@ def run(
         UserError: the input does not allow labeling; one line says what to do.
     """
     if photos:
-        return label_photos(photos, spec, partial(_labeler, spec, device), out=out, overwrite=overwrite)
+        return label_photos(photos, spec, partial(load_labeler, spec, device), out=out, overwrite=overwrite)
     assert out
     places = LabelPlaces(
         labels=out,
@@ -61,7 +61,19 @@ def _processes(device: str, spec: ExperimentSpec) -> ProcessGroup:
     return single_process_on(_device(device), use_amp=spec.train.use_amp)
 
 
-def _labeler(spec: ExperimentSpec, device: str) -> tuple[MaskAutoLabeler, ExperimentSpec]:
+def load_labeler(spec: ExperimentSpec, device: str) -> tuple[MaskAutoLabeler, ExperimentSpec]:
+    """Load the checkpoint of a spec.
+
+    Args:
+        spec: made from the command line.
+        device: as of `run`.
+
+    Returns:
+        The labeler, and the spec completed from the checkpoint.
+
+    Raises:
+        UserError: the checkpoint or the device cannot be used.
+    """
     assert spec.inference.checkpoint
     held = load_networks(spec.inference.checkpoint, spec, "inference")
     return make_labeler(held, _processes(device, held.spec)), held.spec

@@ -1,0 +1,1 @@
+"""The server of `mal serve`: masks over HTTP, for programs in which people label."""

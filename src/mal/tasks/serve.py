@@ -1,0 +1,158 @@
+"""`mal serve`: a server that makes masks of boxes, for programs in which people label."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from mal.config.schema import ExperimentSpec
+from mal.console import console
+from mal.errors import UserError
+from mal.serve.app import app
+from mal.serve.engine import Engine, Model, file_version
+from mal.serve.fetch import Prefix
+from mal.serve.intake import Intake
+from mal.serve.label_studio import LabelStudioBackend
+from mal.serve.label_studio_account import LabelStudioAccount
+from mal.serve.masks_route import MasksAnswer, MasksRequest, masks_routes
+from mal.serve.openapi import Operation, openapi_routes
+from mal.serve.pictures import Pictures
+from mal.serve.security import Security
+from mal.tasks.label import load_labeler
+
+_SECONDS_TO_FINISH = 10
+_THREADS = 8
+_OPERATIONS = (
+    Operation("GET", "/health", "Whether the server is up; takes no token."),
+    Operation(
+        "POST",
+        "/v1/masks",
+        "The masks of the boxes of a picture. The body may also be the picture itself (image/...), with"
+        " ?box=x0,y0,x1,y1 once for each box, and format, exif and tolerance in the query.",
+        MasksRequest,
+        MasksAnswer,
+        (400, 408, 413, 422, 503),
+    ),
+    Operation("GET", "/v1/model", "The version and the settings of the model in use."),
+    Operation("POST", "/setup", "Label Studio connects.", errors=(400, 422)),
+    Operation(
+        "POST",
+        "/predict",
+        "Label Studio asks for masks of the rectangles of tasks, or of one that is being drawn.",
+        errors=(400, 408, 413, 422, 503),
+    ),
+    Operation("POST", "/webhook", "Label Studio tells what happens in a project.", errors=(400, 409)),
+    Operation("GET", "/versions", "Label Studio asks for the versions of the model."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """Options of the server.
+
+    Attributes:
+        spec: made from the command line, with the checkpoint.
+        device: as of ``mal label``.
+        host, port: where it listens; port 0 takes a free one.
+        token: what callers must send; None asks for none.
+        allow_hosts: further names that the ``Host`` header may have.
+        images: folders from which pictures are read.
+        allow_urls: prefixes from which pictures are fetched.
+        label_studio: URL of Label Studio; None where pictures of its own storage are not read.
+        label_studio_token: for it; None takes the one that it sends.
+        queue: requests that may be in the server at once.
+        seconds: how long a request may take.
+    """
+
+    spec: ExperimentSpec
+    device: str
+    host: str
+    port: int
+    token: str | None
+    allow_hosts: Sequence[str]
+    images: Sequence[Path]
+    allow_urls: Sequence[str]
+    label_studio: str | None
+    label_studio_token: str | None
+    queue: int
+    seconds: float
+
+
+def run(options: ServeOptions) -> int:
+    """Load the model, then serve until a signal comes.
+
+    Returns:
+        Exit code 0.
+
+    Raises:
+        UserError: an option or the checkpoint cannot be used, or the port is taken.
+    """
+    security = Security.for_address(options.host, options.token, options.allow_hosts)
+    prefixes = [Prefix.parse(text) for text in options.allow_urls]
+    with _listen(options.host, options.port) as listener:
+        application = _application(options, security, prefixes)
+        host, port = listener.getsockname()[:2]
+        console.print(f"serving on http://{f'[{host}]' if ':' in host else host}:{port} (/docs tells the routes)")
+        _log_to_console()
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            ws="none",
+            timeout_graceful_shutdown=_SECONDS_TO_FINISH,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def _application(options: ServeOptions, security: Security, prefixes: Sequence[Prefix]) -> Starlette:
+    labeler, spec = load_labeler(options.spec, options.device)
+    assert options.spec.inference.checkpoint
+    model = Model(labeler, file_version(Path(options.spec.inference.checkpoint)))
+    engine = Engine(model, spec.inference.batch_size)
+    intake = Intake(most_requests=options.queue, threads=_THREADS, seconds=options.seconds)
+    account = LabelStudioAccount(options.label_studio, options.label_studio_token)
+    pictures = Pictures(options.images, [*prefixes, *account.prefixes], spec.dataset.reading)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        intake.close()
+        engine.close()
+
+    routes: list[BaseRoute] = [*masks_routes(engine, pictures, intake)]
+    routes += LabelStudioBackend(engine, pictures, intake, account).routes()
+    routes += openapi_routes(_OPERATIONS)
+    return app(routes, security, lifespan)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        UserError: the address cannot be used.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise UserError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+
+
+def _log_to_console() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger = logging.getLogger("mal.serve")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").addHandler(handler)
