@@ -120,7 +120,12 @@ class AsciiJson(JSONResponse):
 
     def render(self, content: Any) -> bytes:
         """Encode the content."""
-        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+        return ascii_json(content)
+
+
+def ascii_json(content: Any) -> bytes:
+    """Encode a JSON value without NaN; characters beyond ASCII are escaped."""
+    return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 async def _answer(request: Request, error: Exception) -> Response:

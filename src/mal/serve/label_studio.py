@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from mal.data.array_inputs import checked_boxes
 from mal.errors import UserError
-from mal.serve.app import AsciiJson, log
+from mal.serve.app import AsciiJson, ascii_json, log
 from mal.serve.engine import Engine
 from mal.serve.intake import Intake, json_object
 from mal.serve.label_studio_account import LabelStudioAccount
@@ -133,7 +133,7 @@ class LabelStudioBackend:
             results: list[Any] = [self._prediction(tasks[0], rectangles, control, request_id, is_wanted)]
         else:
             results = self._predictions(tasks, control, request_id, is_wanted)
-        return AsciiJson({"results": results, "model_version": self._engine.model.version}).body
+        return ascii_json({"results": results, "model_version": self._engine.model.version})
 
     def _predictions(
         self, tasks: list[Json], control: Control, request_id: str, is_wanted: Callable[[], bool]

@@ -157,7 +157,7 @@ def regions_of_mask(
     """
     if control.kind == "brushlabels":
         mask = mask_from_rle(rle)
-        values = [{"format": "rle", "rle": encode(mask)}] if mask.any() else []
+        values: list[Json] = [{"format": "rle", "rle": encode(mask)}] if mask.any() else []
     else:
         polygons = polygons_from_rle(rle)
         values = [{"points": (polygon / size * 100).tolist(), "closed": True} for polygon in polygons]
