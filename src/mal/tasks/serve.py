@@ -96,9 +96,10 @@ def run(options: ServeOptions) -> int:
         UserError: an option or the checkpoint cannot be used, or the port is taken.
     """
     security = Security.for_address(options.host, options.token, options.allow_hosts)
-    prefixes = [Prefix.parse(text) for text in options.allow_urls]
+    account = LabelStudioAccount(options.label_studio, options.label_studio_token)
+    prefixes = [*map(Prefix.parse, options.allow_urls), *account.prefixes]
     with _listen(options.host, options.port) as listener:
-        application = _application(options, security, prefixes)
+        application = _application(options, security, account, prefixes)
         host, port = listener.getsockname()[:2]
         console.print(f"serving on http://{f'[{host}]' if ':' in host else host}:{port} (/docs tells the routes)")
         _log_to_console()
@@ -115,14 +116,15 @@ def run(options: ServeOptions) -> int:
     return 0
 
 
-def _application(options: ServeOptions, security: Security, prefixes: Sequence[Prefix]) -> Starlette:
+def _application(
+    options: ServeOptions, security: Security, account: LabelStudioAccount, prefixes: Sequence[Prefix]
+) -> Starlette:
     labeler, spec = load_labeler(options.spec, options.device)
     assert options.spec.inference.checkpoint
     model = Model(labeler, file_version(Path(options.spec.inference.checkpoint)))
     engine = Engine(model, spec.inference.batch_size)
     intake = Intake(most_requests=options.queue, threads=_THREADS, seconds=options.seconds)
-    account = LabelStudioAccount(options.label_studio, options.label_studio_token)
-    pictures = Pictures(options.images, [*prefixes, *account.prefixes], spec.dataset.reading)
+    pictures = Pictures(options.images, prefixes, spec.dataset.reading)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
