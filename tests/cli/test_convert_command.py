@@ -151,7 +151,7 @@ def test_an_unexpected_error_in_a_writer_names_file_and_record(source, tmp_path,
 
 
 def test_an_unexpected_error_in_a_reader_names_the_file(source, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr("mal.tasks.convert.read", lambda *_: 1 // 0)
+    monkeypatch.setattr("mal.tasks.convert.read_something", lambda *_: 1 // 0)
     (line,) = run_mal(capfd, "convert", source, tmp_path / "out.json").error_lines
     assert line.startswith(f"mal: error: {source}: unexpected ZeroDivisionError")
 

@@ -51,11 +51,12 @@ def label(line: str) -> int:
 
 def given(spec: ExperimentSpec) -> dict[str, Any]:
     """What a spec does not leave to the checkpoint or to the defaults, by dotted key."""
-    entries = [entry for entry in spec_fields() if entry.section.count(".") == 0 and entry.section]
+    entries = [entry for entry in spec_fields() if entry.section.count(".") == 0]
     return {
         entry.key: field_value(spec, entry.key)
         for entry in entries
-        if entry.name in getattr(spec, entry.section).model_fields_set and entry.name not in ("num_gpus", "gpu_ids")
+        if entry.name in (getattr(spec, entry.section) if entry.section else spec).model_fields_set
+        and entry.name not in ("num_gpus", "gpu_ids")
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from mal.config.problems import dotted_key, message
 from mal.config.references import resolve_references
 from mal.config.schema import DEFAULT_RESULTS_DIR, ExperimentSpec
 from mal.config.source import Origin, SpecSource, add_overrides, put_value, read_spec_file
-from mal.errors import SpecError
+from mal.errors import SpecError, UserError
 from mal.files import atomic_file
+from mal.paths import is_url
 
 
 def stored_values(spec: ExperimentSpec, *, is_stored: Callable[[str, Any], bool]) -> dict[str, Any]:
@@ -77,7 +79,8 @@ def check_task_paths(source: SpecSource, task: Task) -> None:
     Works on raw values, so that these problems are reported together with those of other fields.
     """
     for key in REQUIRED_PATHS[task]:
-        _need(source, key, f"must be given for {_NOUNS[task]}")
+        if not (key.endswith("img_dir") and _may_be_left_out(source, key)):
+            _need(source, key, f"must be given for {_NOUNS[task]}")
     if task == "train":
         _check_optional_training_paths(source)
     _check_results_dir(source, task)
@@ -86,7 +89,8 @@ def check_task_paths(source: SpecSource, task: Task) -> None:
 def _check_optional_training_paths(source: SpecSource) -> None:
     if _path(source, "dataset.val_ann_path") or _path(source, "dataset.val_img_dir"):
         _need(source, "dataset.val_ann_path", "must be given together with dataset.val_img_dir, or neither")
-        _need(source, "dataset.val_img_dir", "must be given together with dataset.val_ann_path, or neither")
+        if not _may_be_left_out(source, "dataset.val_img_dir"):
+            _need(source, "dataset.val_img_dir", "must be given together with dataset.val_ann_path, or neither")
     if _path(source, "train.resume_training_checkpoint_path"):
         _need(source, "train.resume_training_checkpoint_path", "")
     # Anything else may be the name of a model to download.
@@ -104,20 +108,43 @@ def _need(source: SpecSource, key: str, when_absent: str) -> None:
     wanted, other = ("folder", "file") if key.endswith("_dir") else ("file", "folder")
     if text is None:
         _report_absent(source, key, when_absent)
-    elif "://" in text and key in URLS_TAKEN:
+    elif is_url(text) and key in URLS_TAKEN:
         return  # a request takes time and packages
-    elif not Path(text).exists():
+    elif not Path(text).exists() and not (key.endswith("ann_path") and has_magic(text)):
         source.report(key, f"no such {wanted}: {source.shown(key, text)}")
-    elif key.endswith("ann_path") and (said := _other_format(text, source.shown(key, text))) is not None:
-        source.report(key, f"{source.shown(key, text)} {said}")
+    elif key.endswith("ann_path"):
+        _check_format(source, key, text)
     elif Path(text).is_dir() != (wanted == "folder"):
         source.report(key, f"{source.shown(key, text)} is a {other}; must be a {wanted}")
 
 
-def _other_format(text: str, shown: str) -> str | None:
-    from mal.formats.recognize import other_format  # heavy, and not needed to read a spec
+def _may_be_left_out(source: SpecSource, key: str) -> bool:
+    """Whether an image folder is not given, and the annotations are in a format that may say it itself."""
+    ann_key = key.replace("img_dir", "ann_path")
+    text = _path(source, ann_key)
+    if _path(source, key) is not None or text is None or is_url(text) or not Path(text).exists():
+        return False
+    if Path(text).is_dir():
+        return True
+    return _format_and_problem(source, ann_key, text)[0] not in (None, "coco")
 
-    return other_format(text, shown)
+
+def _check_format(source: SpecSource, key: str, text: str) -> None:
+    _, problem = _format_and_problem(source, key, text)
+    if problem is not None:
+        source.report(key, problem.replace(text, source.shown(key, text)))
+
+
+def _format_and_problem(source: SpecSource, key: str, text: str) -> tuple[str | None, str | None]:
+    """The format of annotations, or why it is not clear."""
+    from mal.formats.recognize import source_format  # heavy, and not needed to read a spec
+
+    format_key = key.replace("ann_path", "ann_format")
+    given = source.value(format_key)
+    try:
+        return source_format(text, given if isinstance(given, str) else None), None
+    except UserError as error:
+        return None, str(error).replace("--from", format_key)
 
 
 def _report_absent(source: SpecSource, key: str, when_absent: str) -> None:

@@ -22,19 +22,33 @@ from mal.config.fields import (
 from mal.reading import DEFAULT_MEGAPIXELS, Reading
 
 
+SourceFormat = Literal[
+    "coco", "yolo", "yolo-seg", "voc", "csv", "png", "labelme", "label-studio", "cvat", "cvat-xml"
+]
+_ANY_FORMAT = "or any other file or folder that mal convert reads (docs/formats.md)"
+_WHICH_FORMAT = "Format of {0}; null recognizes it."
+_PICTURES = "Folder of {0}, or its URL; needed for a COCO file, other formats may say it themselves."
+
+
 class DatasetConfig(Section):
     """Data sources and the crops made from them."""
 
     type: Literal["coco"] = spec_field("coco", "Format of the annotation files.", has_effect=False)
     train_ann_path: PathText = path_field(
-        "COCO JSON file with the boxes to train on, or its URL (s3://, gs://, https:// ...).", tasks=["train"]
+        f"COCO JSON file with the boxes to train on, or its URL (s3://, gs://, https:// ...), {_ANY_FORMAT}.",
+        tasks=["train"],
     )
-    train_img_dir: PathText = path_field("Folder of the training images, or its URL.", tasks=["train"])
+    train_img_dir: PathText = path_field(_PICTURES.format("the training images"), tasks=["train"])
+    train_ann_format: SourceFormat | None = spec_field(None, _WHICH_FORMAT.format("train_ann_path"), tasks=["train"])
     val_ann_path: PathText = path_field(
-        "COCO JSON file to validate on during training and to evaluate. Training without it skips validation.",
+        f"COCO JSON file to validate on during training and to evaluate, {_ANY_FORMAT}. Training without it skips"
+        " validation.",
         tasks=["train", "evaluate"],
     )
-    val_img_dir: PathText = path_field("Folder of the validation images, or its URL.", tasks=["train", "evaluate"])
+    val_img_dir: PathText = path_field(_PICTURES.format("the validation images"), tasks=["train", "evaluate"])
+    val_ann_format: SourceFormat | None = spec_field(
+        None, _WHICH_FORMAT.format("val_ann_path"), tasks=["train", "evaluate"]
+    )
     crop_size: int = spec_field(
         512,
         "Side in pixels of the square crop around each box that the network sees. TAO's lower limit is 256; smaller"
@@ -181,11 +195,14 @@ class InferenceConfig(PredictionSection):
     trt_engine: PathText = path_field("Not supported: leave it empty and use checkpoint.", tasks=(), has_effect=False)
     results_dir: PathText = path_field("Folder of the results; null means <results_dir>/inference.", tasks=_INFERENCE)
     ann_path: PathText = path_field(
-        "COCO JSON file with the boxes to label, or its URL (s3://, gs://, https:// ...).",
+        f"COCO JSON file with the boxes to label, or its URL (s3://, gs://, https:// ...), {_ANY_FORMAT}.",
         tasks=_INFERENCE,
         flag="--ann",
     )
-    img_dir: PathText = path_field("Folder of its images, or its URL.", tasks=_INFERENCE, flag="--images")
+    img_dir: PathText = path_field(_PICTURES.format("its images"), tasks=_INFERENCE, flag="--images")
+    ann_format: SourceFormat | None = spec_field(
+        None, _WHICH_FORMAT.format("ann_path"), tasks=_INFERENCE, flag="--from"
+    )
     label_dump_path: Annotated[str, path_or(DEFAULT_LABEL_DUMP_PATH)] = path_field(
         "COCO JSON file to write; a relative path lies in the results folder of inference. It may be a URL.",
         default=DEFAULT_LABEL_DUMP_PATH,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from mal.data.near_names import near_hint
 from mal.errors import UserError
 from mal.files import cannot_write
 from mal.formats.output_names import RefusedName
+from mal.formats.text_files import read_text_file
 from mal.limits import MAX_MASK_PIXELS
 from mal.reading import Exif
 
@@ -79,6 +81,46 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
+def is_pattern(path: Path) -> bool:
+    """Whether a path is a pattern of file names, as ``labels/*.xml``."""
+    return glob.has_magic(str(path)) and not path.exists()
+
+
+def listed_files(path: Path) -> list[Path]:
+    """The files that a pattern matches, sorted, or that a text file lists, one a line, relative to the list itself.
+
+    Raises:
+        UserError: there is none, or one that is listed does not exist.
+    """
+    if is_pattern(path):
+        found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if Path(name).is_file()]
+        if not found:
+            raise UserError(f"{path}: no file matches this pattern")
+        return found
+    lines = [line.strip() for line in read_text_file(path).splitlines()]
+    found = [path.parent / line for line in lines if line]
+    if not found:
+        raise UserError(f"{path} is empty: a list of annotation files, one a line, is expected")
+    if missing := next((file for file in found if not file.is_file()), None):
+        raise UserError(f"{path}: {missing} does not exist: a list of annotation files, one a line, is expected")
+    return found
+
+
+def annotation_files(path: Path, suffix: str) -> tuple[list[Path], Path]:
+    """The files of a format that has a file for each image, and the folder that holds them.
+
+    Args:
+        path: a file; a folder, with files in it or below it; a pattern; or a list as of `listed_files`.
+        suffix: of the files in a folder.
+    """
+    if path.is_dir():
+        return sorted(path.glob(f"*{suffix}")) or sorted(path.rglob(f"*{suffix}")), path
+    if path.is_file() and path.suffix != ".txt":
+        return [path], path.parent
+    files = listed_files(path)
+    return files, Path(os.path.commonpath([file.parent.absolute() for file in files]))
+
+
 def named_picture(folder: Path, name: str) -> str:
     """The file name of an image in a folder; a name without extension is matched by its stem."""
     if Path(name).suffix.lower() in SUFFIXES or (folder / name).is_file() or not folder.is_dir():
@@ -91,6 +133,14 @@ def pictures_with_stem(folder: Path, stem: str) -> list[Path]:
     """Pictures in a folder whose name is a stem and an ending."""
     endings = [ending for suffix in sorted(SUFFIXES) for ending in (suffix, suffix.upper())]
     return [path for path in (folder / f"{stem}{ending}" for ending in endings) if path.is_file()]
+
+
+def folder_beside(source: Path, source_format: str) -> Path | None:
+    """The default image folder of a source: LabelMe has images beside its files."""
+    if source_format != "labelme":
+        return None
+    folder = source if source.is_dir() else source.parent
+    return folder if pictures_in(folder) else None
 
 
 def picture_size(path: Path, exif: Exif) -> tuple[int, int]:

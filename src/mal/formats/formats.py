@@ -72,6 +72,22 @@ def read(path: Path, name: str, options: ReadOptions, tally: Tally) -> tuple[Coc
     return readers[name](path, options, tally), options.images
 
 
+def read_something(path: Path, name: str, options: ReadOptions, tally: Tally) -> tuple[CocoFile, Path | None]:
+    """As `read`, and refuse a source without readable content.
+
+    Raises:
+        UserError: also where no image, or none of the annotations, could be read; the message names what was left out.
+    """
+    coco, images = read(path, name, options, tally)
+    left_out = "; ".join(tally.left_out_lines())
+    reasons = f" (left out, {left_out})" if left_out else ""
+    if not coco.document["images"]:
+        raise UserError(f"{path}: no image was read{reasons}: nothing is written")
+    if not len(coco.table) and left_out:
+        raise UserError(f"{path}: no box and no mask was read{reasons}: nothing is written")
+    return coco, images
+
+
 def output_format(path: Path) -> str:
     """Choose the output format by the extension of the file name.
 

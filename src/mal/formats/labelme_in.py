@@ -17,7 +17,7 @@ from mal.data.picture_file import picture_in
 from mal.errors import UserError, one_line
 from mal.formats.builder import CARRIED, CocoBuilder, restored, restored_box
 from mal.formats.by_image import Json
-from mal.formats.folders import ReadOptions, picture_size, size_or_picture
+from mal.formats.folders import ReadOptions, annotation_files, picture_size, size_or_picture
 from mal.formats.tally import Tally
 from mal.formats.text_files import an_object, list_at, pixels_or_none, points_at, read_text_file, text_at
 from mal.limits import MAX_IMAGE_PIXELS
@@ -32,22 +32,21 @@ _WORDS = ("description", "difficult", "flags", "attributes")  # under which peop
 
 
 def read_labelme(path: Path, options: ReadOptions, tally: Tally) -> CocoFile:
-    """Read one JSON file, or all in a folder and below it.
+    """Read one JSON file, all that a pattern or a list names, or all in a folder and below it.
 
     Polygons, turned boxes, rectangles (of two corners, or four), circles and masks become annotations; polygons of the
     same label and ``group_id`` become one. Other shapes (points, lines) are left out and counted, and so are those
     called ``__ignore__``.
 
     Args:
-        path: the file or folder.
+        path: the file or folder, a pattern or a list of files.
         options: with ``images`` a size that a file does not say comes from the picture.
         tally: notes broken records.
 
     Raises:
         UserError: a file is broken; it is named.
     """
-    files = [path] if path.is_file() else sorted(path.rglob("*.json"))
-    folder = path.parent if path.is_file() else path
+    files, folder = (sorted(path.rglob("*.json")), path) if path.is_dir() else annotation_files(path, ".json")
     builder = CocoBuilder(_class_names(folder / "labels.txt"))
     for file in files:
         try:

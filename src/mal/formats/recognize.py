@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from mal.coco.coco_file import parse_document_in_parts
 from mal.coco.lazy_json import JsonFile, UnparsedError, index_json
 from mal.errors import UserError
 from mal.file_kinds import HEAD_BYTES, said_kind
+from mal.formats.folders import is_pattern, listed_files
 from mal.formats.png_masks import LEGEND
 from mal.formats.yolo_files import has_name_file
 from mal.paths import is_url
@@ -56,6 +56,8 @@ def input_format(path: Path) -> str:
     Raises:
         UserError: it is not there, may be in several formats, or is in one that is not read; that is named.
     """
+    if is_pattern(path):
+        return input_format(next(iter(listed_files(path))))
     if not path.exists():
         raise UserError(f"{path} does not exist")
     found = _formats_of_folder(path) if path.is_dir() else _formats_of_file(path)
@@ -108,6 +110,9 @@ def _formats_of_file(path: Path) -> set[str]:
         return {by_suffix[suffix]}
     if suffix == ".xml":
         return {xml_format(path)}
+    if suffix == ".txt":
+        first = listed_files(path)[0]
+        return _formats_of_file(first) if first.suffix.lower() != ".txt" else set()
     if suffix != ".json":
         return set()
     kind = json_kind(path)
@@ -204,57 +209,30 @@ def _kind_of_object(document: Any) -> JsonKind:
     return _SUPERVISELY if {"objects", "size"} <= keys else _COCO
 
 
-_NAMES = {
-    "yolo": "a YOLO data set",
-    "voc": "Pascal VOC",
-    "labelme": "LabelMe",
-    "label-studio": "a list of Label Studio's tasks",
-    "csv": "a table",
-    "cvat": "an archive of CVAT",
-    "cvat-xml": "CVAT's XML",
-    "png": "a folder of PNG masks",
-}
-
-
-def other_format(path: str | Path, shown: str | None = None) -> str | None:
-    """Name the format of annotations that are not COCO, and the command that converts them.
+def source_format(path: str | Path, name: str | None = None) -> str:
+    """The format of annotations for a command that labels, trains, checks or shows them.
 
     Args:
-        path: a file or folder; one that is not there, and URLs, are left to the reader.
-        shown: what stands for the path in the message; None shows it as it is.
+        path: a file, a folder, a pattern or a list of files, or a URL, which is always COCO.
+        name: the format, where the user says it.
 
     Returns:
-        The end of a sentence about the path; None where it is COCO, or nothing that is known.
-    """
-    if is_url(path) or not Path(path).exists() or _is_plainly_coco(Path(path)):
-        return None
-    try:
-        name = input_format(Path(path))
-        if name == "coco":
-            return _file_of_folder(Path(path)) if Path(path).is_dir() else None
-    except UserError:  # nothing that is known, or several things: the reader says what is missing
-        return None
-    line = shlex.join(["mal", "convert", shown or str(path), "boxes.json"])
-    return f"is {_NAMES[name]}, not a COCO file: `{line}` makes one, boxes.json, to give in its place"
-
-
-def _file_of_folder(folder: Path) -> str:
-    return f"is a folder: give {coco_file_in(folder).relative_to(folder)} in it"
-
-
-def require_coco(path: str | Path, option: str = "") -> None:
-    """Refuse annotations in another format.
-
-    Args:
-        path: as of `other_format`.
-        option: what stands before the path in the message, as "--ann ".
+        A name for --from. A file that does not tell its format counts as COCO, whose reader says what is missing.
 
     Raises:
-        UserError: they are; the line that makes a COCO file of them is in the message.
+        UserError: it is a folder or a pattern whose format is not clear.
     """
-    said = other_format(path)
-    if said is not None:
-        raise UserError(f"{option}{path} {said}")
+    if name is not None or is_url(path):
+        return name or "coco"
+    path = Path(path)
+    if _is_plainly_coco(path):
+        return "coco"
+    if path.is_dir() or is_pattern(path):
+        return input_format(path)
+    try:
+        return input_format(path)
+    except UserError:
+        return "coco"
 
 
 def _is_plainly_coco(path: Path) -> bool:

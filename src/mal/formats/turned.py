@@ -17,6 +17,7 @@ from mal.data.picture_remarks import (
     choose_reading,
     is_marked_upright,
     marked_upright,
+    turned_line,
     turned_pictures,
 )
 from mal.formats.tally import Tally
@@ -51,6 +52,61 @@ def source_exif(name: str, coco: CocoFile, images: Path | None, exif: Exif) -> E
     if images is not None:
         fill_missing_sizes(coco, images)
     return coco.images.exif
+
+
+def in_frame_of(
+    target_format: str,
+    coco: CocoFile,
+    *,
+    source_format: str,
+    images: Path | None,
+    looked_at: Path | None,
+    exif: Exif,
+    tally: Tally,
+    keep_polygons: bool,
+) -> tuple[CocoFile, list[str]]:
+    """The file in the frame of another format, and at most one line on pictures that nobody has looked at.
+
+    Args:
+        target_format: the other format.
+        coco: the file.
+        source_format: of the file.
+        images: folder of the pictures as the user or the format names it; None where it is not known.
+        looked_at: ``images``, or the folder in which pictures are found without being named.
+        exif: what boxes are on in formats that do not say it, and what COCO and PNG are to have.
+        tally: notes what was turned.
+        keep_polygons: as of `in_frame`, for formats that go by pictures as they are turned.
+    """
+    source_exif(source_format, coco, images, exif)
+    wanted = _wanted_exif(source_format, target_format, coco, exif)
+    lines = _turning_line(coco, looked_at, wanted, source_format, target_format)
+    keep_polygons = keep_polygons or target_format not in TURNING
+    return in_frame(coco, looked_at, wanted, tally, keep_polygons=keep_polygons), lines
+
+
+def _wanted_exif(source_format: str, target_format: str, coco: CocoFile, exif: Exif) -> Exif:
+    """The orientation that the output's boxes refer to."""
+    if target_format in TURNING:
+        return "upright"
+    if source_format in TURNING:
+        return "upright" if is_marked_upright(coco.document) else exif
+    return coco.images.exif
+
+
+def _turning_line(
+    coco: CocoFile, images: Path | None, wanted: Exif, source_format: str, target_format: str
+) -> list[str]:
+    """A note on images that viewers turn, if shapes are not turned with them; at most one line."""
+    if wanted != coco.images.exif and images is None:
+        tool = target_format if target_format in TURNING else source_format
+        return [
+            f"{tool} goes by pictures as viewers show them (EXIF orientation), and without --images nobody has looked"
+            " whether some are turned: their shapes stay as they are"
+        ]
+    if wanted == coco.images.exif == "stored" and images is not None:
+        line = turned_line(coco.images, turned_pictures(coco.images, images), "--exif upright")
+        return [line] if line else []
+    return []
 
 
 def in_frame(coco: CocoFile, images: Path | None, exif: Exif, tally: Tally, *, keep_polygons: bool = True) -> CocoFile:

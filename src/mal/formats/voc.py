@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 from mal.coco.coco_file import CocoFile
 from mal.errors import UserError
 from mal.formats.builder import CocoBuilder
-from mal.formats.folders import ReadOptions, named_picture, picture_size
+from mal.formats.folders import ReadOptions, annotation_files, named_picture, picture_size
 from mal.formats.outlines_of_shapes import box_around, polygon_record, rectangle_corners, turned
 from mal.formats.tally import Tally
 from mal.formats.text_files import line_number, parsed_xml
@@ -38,7 +38,8 @@ def read_voc(path: Path, options: ReadOptions, tally: Tally) -> tuple[CocoFile, 
     ``attributes``. Classes are sorted by name.
 
     Args:
-        path: an XML file, or a folder with such files or with a folder ``Annotations`` of them.
+        path: an XML file, a pattern or a list of them, or a folder with such files or with a folder ``Annotations`` of
+            them.
         options: ``one_based`` and ``images`` count; with the latter a picture that is missing is an error.
         tally: notes broken records.
 
@@ -49,12 +50,12 @@ def read_voc(path: Path, options: ReadOptions, tally: Tally) -> tuple[CocoFile, 
         UserError: there is no file, or one is broken; it is named with the line.
     """
     folder = path / "Annotations" if (path / "Annotations").is_dir() else path
-    files = [folder] if folder.is_file() else sorted(folder.glob("*.xml")) or sorted(folder.rglob("*.xml"))
+    files, folder_of_files = annotation_files(folder, ".xml")
     if not files:
         raise UserError(f"{path}: no VOC files in {folder}: an XML file for each image is expected")
     images = options.images
-    if images is None and (folder.parent / "JPEGImages").is_dir():
-        images = folder.parent / "JPEGImages"
+    if images is None and (beside := folder_of_files.parent / "JPEGImages").is_dir():
+        images = beside
     found: list[tuple[str, tuple[int, int], list[_Object]]] = []
     for file in files:
         try:

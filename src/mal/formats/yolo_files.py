@@ -121,7 +121,7 @@ def _parse_polygon(
 
 
 _DESCRIPTIONS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-_NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels", "labels/classes.txt")
+NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels", "labels/classes.txt")
 _SPLIT_KEYS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 _OTHER_KEYS = {"path", "names", "nc", "kpt_shape", "flip_idx", "download", "channels", "classes", "backup", "eval"}
 _NAMELESS = "a YOLO data set has its class names under the key names (or their number under nc), this file has neither"
@@ -186,12 +186,12 @@ def read_description(path: Path) -> YoloDescription:
 
 def is_name_file(path: Path) -> bool:
     """Whether a text file beside labels holds class names."""
-    return path.name in {Path(name).name for name in _NAME_FILES}
+    return path.name in {Path(name).name for name in NAME_FILES}
 
 
 def has_name_file(folder: Path) -> bool:
     """Whether a folder holds the class names of a data set without a description."""
-    return any((folder / name).is_file() for name in _NAME_FILES)
+    return any((folder / name).is_file() for name in NAME_FILES)
 
 
 def _description_in(folder: Path) -> Path:
@@ -257,7 +257,7 @@ def _checked(names: dict[int, Any], path: Path) -> dict[int, str]:
 
 
 def _read_name_file(folder: Path) -> dict[int, str]:
-    for name in _NAME_FILES:
+    for name in NAME_FILES:
         if (folder / name).is_file():
             return _names_in(folder / name)
     raise UserError(f"{folder}: no data.yaml, obj.data or classes.txt in it, so the classes have no names")

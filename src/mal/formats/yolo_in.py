@@ -14,7 +14,7 @@ from mal.formats.builder import CocoBuilder
 from mal.formats.folders import SUFFIXES, ReadOptions, picture_size, pictures_in
 from mal.formats.tally import Tally
 from mal.formats.text_files import read_text_file
-from mal.formats.yolo_files import YoloDescription, is_name_file, read_description, read_line
+from mal.formats.yolo_files import NAME_FILES, YoloDescription, is_name_file, read_description, read_line
 
 _ASK = "--images DIR says where the pictures are"
 _TWICE = "a picture that is named twice is read once"
@@ -64,6 +64,32 @@ def read_yolo(path: Path, options: ReadOptions, tally: Tally) -> tuple[CocoFile,
         if picture.label.is_file():
             _read_labels(picture.label, size, described, builder, tally)
     return builder.build(described.source, tally), folder
+
+
+def yolo_files(path: Path, options: ReadOptions) -> tuple[list[Path], list[Path]]:
+    """The text files and the pictures that `read_yolo` reads.
+
+    Raises:
+        UserError: as `read_yolo`, where files are missing.
+    """
+    described = read_description(path)
+    pictures = list(_pictures(described, options, Tally()))
+    folders = (path if path.is_dir() else path.parent, *described.roots)
+    texts = [file for folder in folders for name in NAME_FILES if (file := folder / name).is_file()]
+    texts += [described.source] if described.source.is_file() else []
+    entries = [described.located(entry) for entries in described.splits.values() for entry in entries]
+    texts += [place for place in entries if place is not None and place.suffix == ".txt" and place.is_file()]
+    texts += [picture.label for picture in pictures if picture.label.is_file()]
+    return list(dict.fromkeys(texts)), [picture.path for picture in pictures]
+
+
+def yolo_splits(path: Path) -> list[str]:
+    """The names of the splits that a data set describes; none where it describes none.
+
+    Raises:
+        UserError: as `mal.formats.yolo_files.read_description`.
+    """
+    return list(read_description(path).splits)
 
 
 def _pictures(described: YoloDescription, options: ReadOptions, tally: Tally) -> Iterator[_Picture]:

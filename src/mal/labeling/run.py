@@ -36,6 +36,7 @@ _OTHER_FIELDS = {
     "inference.results_dir",
     "inference.ann_path",
     "inference.img_dir",
+    "inference.ann_format",
     "inference.label_dump_path",
     "inference.min_score",
     "inference.report",

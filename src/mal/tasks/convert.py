@@ -5,19 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from mal.coco.coco_file import CocoFile
 from mal.console import console
-from mal.data.picture_remarks import is_marked_upright, turned_line, turned_pictures
 from mal.errors import UserError, working_on
 from mal.files import write_json
-from mal.formats.folders import ReadOptions, WriteOptions, check_target, pictures_in
-from mal.formats.formats import WRITERS, output_format, read
+from mal.formats.folders import ReadOptions, WriteOptions, check_target, folder_beside
+from mal.formats.formats import WRITERS, output_format, read_something
 from mal.formats.label_studio import config_file
 from mal.formats.recognize import input_format
 from mal.formats.tally import Tally
-from mal.formats.turned import TURNING, in_frame, source_exif
+from mal.formats.turned import in_frame_of
 from mal.formats.yolo_out import SPLITS, adds_a_split
-from mal.reading import Exif
 
 _YOLO = ("yolo", "yolo-seg")
 _WITH_PICTURES = ("yolo", "yolo-seg", "labelme", "cvat")
@@ -55,16 +52,21 @@ def run(
         check_target(path, source, overwrite=overwrite)
     tally = Tally(skip_broken=skip_broken)
     with working_on(str(source)):
-        coco, images = read(source, source_format, reading, tally)
-    _require_something(coco, source, tally)
+        coco, images = read_something(source, source_format, reading, tally)
     writing = replace(writing, images=images)
     _check_pictures(target_format, writing)
-    source_exif(source_format, coco, images, reading.exif)
     keep_polygons = target_format == "cvat" and writing.shapes == "polygons"
-    wanted = _wanted_exif(source_format, target_format, coco, reading.exif)
-    looked_at = images or _folder_beside(source, source_format)
-    turning = _turning_line(coco, looked_at, wanted, source_format, target_format)
-    coco = in_frame(coco, looked_at, wanted, tally, keep_polygons=keep_polygons or target_format not in TURNING)
+    looked_at = images or folder_beside(source, source_format)
+    coco, turning = in_frame_of(
+        target_format,
+        coco,
+        source_format=source_format,
+        images=images,
+        looked_at=looked_at,
+        exif=reading.exif,
+        tally=tally,
+        keep_polygons=keep_polygons,
+    )
     WRITERS[target_format](coco, target, writing, tally)
     console.print(f"{source} ({source_format}) -> {target} ({target_format})")
     for line in (*tally.lines(), *turning):
@@ -77,39 +79,6 @@ def run(
     if has_nothing:
         console.print(f"nothing of {source} has come to {target}: the lines above say why")
     return 1 if tally.has_broken or has_nothing else 0
-
-
-def _wanted_exif(source_format: str, target_format: str, coco: CocoFile, exif: Exif) -> Exif:
-    """The orientation that the output's boxes refer to."""
-    if target_format in TURNING:
-        return "upright"
-    if source_format in TURNING:
-        return "upright" if is_marked_upright(coco.document) else exif
-    return coco.images.exif
-
-
-def _folder_beside(source: Path, source_format: str) -> Path | None:
-    """The default image folder of a source: LabelMe has images beside its files."""
-    if source_format != "labelme":
-        return None
-    folder = source if source.is_dir() else source.parent
-    return folder if pictures_in(folder) else None
-
-
-def _turning_line(
-    coco: CocoFile, images: Path | None, wanted: Exif, source_format: str, target_format: str
-) -> list[str]:
-    """A note on images that viewers turn, if shapes are not turned with them; at most one line."""
-    if wanted != coco.images.exif and images is None:
-        tool = target_format if target_format in TURNING else source_format
-        return [
-            f"{tool} goes by pictures as viewers show them (EXIF orientation), and without --images nobody has looked"
-            " whether some are turned: their shapes stay as they are"
-        ]
-    if wanted == coco.images.exif == "stored" and images is not None:
-        line = turned_line(coco.images, turned_pictures(coco.images, images), "--exif upright")
-        return [line] if line else []
-    return []
 
 
 def _files_beside(target: Path, target_format: str, report: Path | None) -> list[Path]:
@@ -127,20 +96,6 @@ def _files_beside(target: Path, target_format: str, report: Path | None) -> list
 def _check_writing(target_format: str, writing: WriteOptions) -> None:
     if target_format in _YOLO and writing.split not in (None, *SPLITS):
         raise UserError(f"--split {writing.split}: a YOLO data set has the parts {', '.join(SPLITS)}")
-
-
-def _require_something(coco: CocoFile, source: Path, tally: Tally) -> None:
-    """Refuse a source without readable content before anything is written.
-
-    Raises:
-        UserError: no image, or none of the annotations, could be read; the message names what was left out.
-    """
-    left_out = "; ".join(tally.left_out_lines())
-    reasons = f" (left out, {left_out})" if left_out else ""
-    if not coco.document["images"]:
-        raise UserError(f"{source}: no image was read{reasons}: nothing is written")
-    if not len(coco.table) and left_out:
-        raise UserError(f"{source}: no box and no mask was read{reasons}: nothing is written")
 
 
 def _check_pictures(target_format: str, writing: WriteOptions) -> None:
