@@ -200,7 +200,10 @@ def test_options_that_do_not_fit_are_wrong_usage(line, message, asked, folder, c
     ("line", "message"),
     [
         ("--ann no.json --images photos --out o --checkpoint m.pth", "--ann no.json: no such file"),
-        ("--ann photos --images photos --out o --checkpoint m.pth", "--ann photos: is a folder; must be a file"),
+        (
+            "--ann photos --images photos --out o --checkpoint m.pth",
+            "photos: cannot tell its format, it looks like none that is known: say it with --from",
+        ),
         ("--ann boxes.json --images no --out o --checkpoint m.pth", "--images no: no such folder"),
         ("--ann boxes.json --images m.pth --out o --checkpoint m.pth", "--images m.pth: is a file; must be a folder"),
         ("--image no.jpg --box 1,2,3,4 --checkpoint m.pth", "--image no.jpg: no such file"),

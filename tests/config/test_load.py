@@ -359,7 +359,8 @@ def test_paths_that_do_not_exist_are_told_with_the_other_problems(paths):
     )
     assert found == [
         "override inference.checkpoint=/no.pth: no such file: /no.pth",
-        f"override inference.ann_path={paths['images']}: {paths['images']} is a folder; must be a file",
+        f"override inference.ann_path={paths['images']}: {paths['images']}: cannot tell its format, it looks like none"
+        " that is known: say it with inference.ann_format",
         f"override inference.img_dir={paths['ann']}: {paths['ann']} is a file; must be a folder",
         "override inference.batch_size=0: 0 is too small; must be at least 1",
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from mal.commands.parser import CommandParser, IntermixedParser, output_file, positive_int
 from mal.commands.picture_arguments import add_picture_arguments, reading_asked_for
 from mal.errors import UserError
-from mal.tasks.check import CheckOptions, CheckSource, Use
+from mal.tasks.check import CheckOptions, CheckSource
 
 _MORE = """
 Reads the annotations as training and labelling do, and the header of every picture. Tells how many annotations
@@ -23,6 +23,7 @@ exit code:
 examples:
   mal check boxes.json photos/
   mal check boxes.json photos/ --deep --out check.json
+  mal check yolo/data.yaml
   mal check -e spec.yaml inference.ann_path=boxes.json
 """
 
@@ -30,7 +31,7 @@ examples:
 def make_parser(summary: str) -> CommandParser:
     """The parser of ``mal check``."""
     parser = IntermixedParser("check", summary)
-    parser.usage = "mal check [options] (ANN.json IMAGES | -e SPEC.yaml [key=value ...])"
+    parser.usage = "mal check [options] (ANN.json IMAGES | --data DATA [--images DIR] | -e SPEC.yaml [key=value ...])"
     parser.epilog = _MORE
     parser.hint = "fields of the spec are set without dashes: inference.ann_path=boxes.json"
     parser.set_defaults(parser=parser)
@@ -39,7 +40,13 @@ def make_parser(summary: str) -> CommandParser:
         nargs="*",
         default=[],
         metavar="ANN.json IMAGES",
-        help="a COCO file and the folder of its images; with -e fields of the spec, as key=value",
+        help="a COCO file and the folder of its images, or a file or folder in another format that `mal convert`"
+        " reads; with -e fields of the spec, as key=value",
+    )
+    parser.add_argument("--data", metavar="DATA", help="the annotations, in place of ANN.json")
+    parser.add_argument("--images", metavar="DIR", help="the folder of the images, in place of IMAGES")
+    parser.add_argument(
+        "--from", dest="source_format", metavar="FORMAT", help="format of DATA (default: by what it is)"
     )
     parser.add_argument(
         "-e",
@@ -67,7 +74,7 @@ def make_parser(summary: str) -> CommandParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Collect the files to check, then import and run the task."""
-    sources = _sources(arguments.parser, arguments.experiment_spec, arguments.inputs)
+    sources = _sources(arguments)
     sources = tuple(replace(source, reading=reading_asked_for(arguments, source.reading)) for source in sources)
     from mal.tasks import check
 
@@ -76,40 +83,61 @@ def run(arguments: argparse.Namespace) -> int:
     )
 
 
-def _sources(parser: CommandParser, spec_path: Path | None, inputs: list[str]) -> tuple[CheckSource, ...]:
+def _sources(arguments: argparse.Namespace) -> tuple[CheckSource, ...]:
+    parser: CommandParser = arguments.parser
+    spec_path, inputs = arguments.experiment_spec, arguments.inputs
     if spec_path is None:
-        if len(inputs) != 2:
-            parser.error("give a COCO file and the folder of its images, or a spec with -e")
-        return (CheckSource(inputs[0], inputs[1], ("labelling",)),)
+        return (_source_given(parser, [*filter(None, (arguments.data, arguments.images)), *inputs], arguments),)
+    if arguments.data or arguments.images or arguments.source_format:
+        parser.error("--data, --images and --from go without -e: set the fields of the spec")
     if not all("=" in text for text in inputs):  # its value may be a password, as in `-k password`
         parser.error("with -e all other arguments are of the form key=value, as in inference.ann_path=boxes.json")
     return _sources_of_spec(spec_path, inputs)
 
 
+def _source_given(parser: CommandParser, inputs: list[str], arguments: argparse.Namespace) -> CheckSource:
+    from mal.formats.recognize import is_there, tells_pictures
+
+    named = inputs[0] if inputs else ""
+    is_alone = len(inputs) == 1 and arguments.images is None and is_there(named)
+    if len(inputs) != 2 and not (is_alone and tells_pictures(named, arguments.source_format)):
+        parser.error("give a COCO file and the folder of its images, or a spec with -e")
+    images = inputs[1] if len(inputs) == 2 else None
+    return CheckSource(named, images, ("labelling",), format=arguments.source_format)
+
+
 def _sources_of_spec(spec_path: Path, overrides: list[str]) -> tuple[CheckSource, ...]:
     """Collect the files of all tasks; a file of several tasks is checked once."""
     from mal.config.load import load_spec
+    from mal.formats.recognize import tells_pictures
+    from mal.tasks.sources import KEYS, request_of
 
     spec = load_spec(spec_path, overrides)
-    dataset, inference = spec.dataset, spec.inference
-    sizes = (dataset.min_obj_size, dataset.max_obj_size)
-    named: list[tuple[Use, str, str | None, str, str | None]] = [
-        ("training", "dataset.train_ann_path", dataset.train_ann_path, "train_img_dir", dataset.train_img_dir),
-        ("validation", "dataset.val_ann_path", dataset.val_ann_path, "val_img_dir", dataset.val_img_dir),
-        ("labelling", "inference.ann_path", inference.ann_path, "img_dir", inference.img_dir),
-    ]
-    sources: dict[tuple[str, str], CheckSource] = {}
-    for use, key, ann_path, folder_key, img_dir in named:
-        if not ann_path and not img_dir:
+    sizes = (spec.dataset.min_obj_size, spec.dataset.max_obj_size)
+    sources: dict[tuple[str, str | None, str | None], CheckSource] = {}
+    for use, keys in KEYS.items():
+        request = request_of(spec, keys)
+        if request is None and getattr(getattr(spec, keys.section), f"{keys.prefix}img_dir") is None:
             continue
-        if not ann_path or not img_dir:
-            raise UserError(f"{spec_path}: give {key} and {folder_key} together, or neither")
-        known = sources.get((ann_path, img_dir), CheckSource(ann_path, img_dir, (), reading=dataset.reading))
-        trained = sizes if use == "training" else known.training_sizes
-        kept = inference.keep_existing_masks and use == "labelling"
-        sources[ann_path, img_dir] = replace(
-            known, uses=(*known.uses, use), training_sizes=trained, keep_existing_masks=kept
+        if request is None or (request.images is None and not tells_pictures(request.annotations, request.format)):
+            raise UserError(f"{spec_path}: give {keys.key('ann_path')} and {keys.prefix}img_dir together, or neither")
+        one = (request.annotations, request.images, request.split)
+        new = CheckSource(
+            request.annotations,
+            request.images,
+            (),
+            reading=spec.dataset.reading,
+            format=request.format,
+            split=request.split,
+        )
+        known = sources.get(one, new)
+        sources[one] = replace(
+            known,
+            uses=(*known.uses, use),
+            training_sizes=sizes if use == "training" else known.training_sizes,
+            keep_existing_masks=spec.inference.keep_existing_masks and use == "labelling",
         )
     if not sources:
-        raise UserError(f"{spec_path} names no annotation file: set {named[0][1]}, {named[1][1]} or {named[2][1]}")
+        named = [keys.key("ann_path") for keys in KEYS.values()]
+        raise UserError(f"{spec_path} names no annotation file: set {named[0]}, {named[1]} or {named[2]}")
     return tuple(sources.values())

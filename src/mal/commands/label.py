@@ -16,11 +16,13 @@ from mal.errors import UserError
 _EXAMPLES = """
 examples:
   mal label --ann boxes.json --images photos/ --checkpoint mal_model_latest.pth --out masks.json
+  mal label --data yolo/data.yaml --checkpoint mal_model_latest.pth --out masks.json
+  mal label --data 'voc/Annotations/*.xml' --images voc/JPEGImages --checkpoint model.pth --out masks.json
   mal label --image cat.jpg --box 40,30,200,180 --checkpoint mal_model_latest.pth --overlay cat_masks.png
   mal label --image a.jpg --box 40,30,200,180 --image b.jpg --box 5,5,60,40 --checkpoint model.pth --out ab.json
 """
 _CHECKPOINT = ("inference.checkpoint",)
-_OF_A_FILE = ("inference.ann_path", "inference.img_dir", "inference.keep_existing_masks")
+_OF_A_FILE = ("inference.ann_path", "inference.img_dir", "inference.ann_format", "inference.keep_existing_masks")
 _PATHS = {"inference.checkpoint": "--checkpoint", "inference.ann_path": "--ann", "inference.img_dir": "--images"}
 
 
@@ -30,7 +32,7 @@ def make_parser(summary: str) -> CommandParser:
     parser.epilog = _EXAMPLES
     parser.set_defaults(parser=parser)
     add_spec_flags(parser, _CHECKPOINT, required=True)
-    file_mode = parser.add_argument_group("a COCO file")
+    file_mode = parser.add_argument_group("a COCO file, or annotations in another format")
     add_spec_flags(file_mode, _OF_A_FILE)
     file_mode.add_argument("--out", type=output_file, metavar="FILE", help="COCO JSON file to write")
     file_mode.add_argument(
@@ -89,28 +91,38 @@ def _check_usage(arguments: argparse.Namespace, values: Mapping[str, Any], *, ha
     absent += ["--out"] if arguments.out is None else []
     if len(absent) == 3:
         parser.error("nothing to label: give --ann, --images and --out, or --image and --box")
+    if "--images" in absent and "inference.ann_path" in values and _may_tell_images(values):
+        absent.remove("--images")
     if absent:
         parser.error(f"a COCO file also needs {' and '.join(absent)}")
 
 
+def _may_tell_images(values: Mapping[str, Any]) -> bool:
+    from mal.formats.recognize import tells_pictures
+
+    return tells_pictures(values["inference.ann_path"], values.get("inference.ann_format"))
+
+
 def _check_paths(values: Mapping[str, Any]) -> None:
     for key, flag in _PATHS.items():
-        if key in values and "://" not in values[key]:
+        if key == "inference.ann_path" and key in values:
+            _check_source(flag, values[key], values.get("inference.ann_format"))
+        elif key in values and "://" not in values[key]:
             _check_path(flag, Path(values[key]), is_folder=key.endswith("_dir"))
 
 
-def _require_coco(path: Path) -> None:
-    from mal.formats.recognize import require_coco
+def _check_source(flag: str, source: str, name: str | None) -> None:
+    from mal.formats.recognize import is_there, source_format
 
-    require_coco(path, "--ann ")
+    if not is_there(source):
+        raise UserError(f"{flag} {source}: no such file")
+    source_format(source, name)
 
 
 def _check_path(flag: str, path: Path, *, is_folder: bool) -> None:
     wanted, other = ("folder", "file") if is_folder else ("file", "folder")
     if not path.exists():
         raise UserError(f"{flag} {path}: no such {wanted}")
-    if flag == "--ann":
-        _require_coco(path)
     if path.is_dir() != is_folder:
         raise UserError(f"{flag} {path}: is a {other}; must be a {wanted}")
 

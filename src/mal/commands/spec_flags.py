@@ -12,6 +12,7 @@ from mal.config.load import spec_from_values
 from mal.config.schema import ExperimentSpec
 from mal.errors import SpecError
 
+_ALIASES = {"--ann": ("--data",)}
 _METAVARS = {"path": "PATH", "whole number": "N", "number": "NUMBER"}
 
 
@@ -59,7 +60,8 @@ def _add_flag(group: Any, entry: FieldEntry, flag: str, *, required: bool) -> No
     elif choices := entry.rule.get("enum") or ([entry.rule["const"]] if "const" in entry.rule else None):
         group.add_argument(flag, choices=choices, help=text, **options)
     else:
-        group.add_argument(flag, type=_value_parser(entry), metavar=_metavar(entry), help=text, **options)
+        names = (flag, *_ALIASES.get(flag, ()))
+        group.add_argument(*names, type=_value_parser(entry), metavar=_metavar(entry), help=text, **options)
 
 
 def _default_text(entry: FieldEntry) -> str:

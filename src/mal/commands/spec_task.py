@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from mal.commands.parser import CommandParser, positive_int
 from mal.commands.tao_flags import add_tao_flags, tao_overrides
+from mal.errors import UserError
 
 if TYPE_CHECKING:
     from mal.config.fields import Task
 
+_DATA = {
+    "train": "dataset.train_ann_path (and of val_ann_path, where the data set has a split val)",
+    "evaluate": "dataset.val_ann_path",
+    "inference": "inference.ann_path",
+}
 _FLAGS = {"inference": ("overwrite", "restart"), "evaluate": ("agreement", "box_noise", "box_noise_boxes")}
 
 
@@ -56,6 +62,12 @@ def make_parser(task: Task, summary: str) -> CommandParser:
         required=True,
         metavar="SPEC.yaml",
         help=f"the spec file; `mal spec {task}` prints one to start from",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="DATA",
+        help=f"the annotations, in place of {_DATA[task]}: a COCO file, or a file or folder in another format that"
+        " `mal convert` reads, with its pictures",
     )
     if task == "train":
         parser.add_argument(
@@ -101,12 +113,31 @@ def run(arguments: argparse.Namespace) -> int:
     """Validate the whole spec, then import and run the task."""
     from mal.config.load import load_spec
 
-    overrides = [*tao_overrides(arguments, arguments.task), *arguments.overrides]
+    data = _data_overrides(arguments.task, arguments.data) if arguments.data else []
+    overrides = [*tao_overrides(arguments, arguments.task), *data, *arguments.overrides]
     spec = load_spec(arguments.experiment_spec, overrides, task=arguments.task)
     module = "dry_run" if arguments.dry_run else arguments.task
     task = importlib.import_module(f"mal.tasks.{module}")
     exit_code: int = task.run(spec, **{flag: getattr(arguments, flag) for flag in _FLAGS.get(arguments.task, ())})
     return exit_code
+
+
+def _data_overrides(task: Task, data: str) -> list[str]:
+    """Fields of the spec for ``--data``; where the data says where its pictures are, the spec's folder does not count.
+
+    Raises:
+        UserError: the format of the data is not clear.
+    """
+    from mal.formats.recognize import is_there, tells_pictures
+    from mal.formats.source import has_split
+
+    if not is_there(data):
+        raise UserError(f"--data {data}: no such file or folder")
+    keys = {"train": ["dataset.train_"], "evaluate": ["dataset.val_"], "inference": ["inference."]}[task]
+    if task == "train" and has_split(data, "val"):
+        keys.append("dataset.val_")
+    fields = [f"{key}ann_path={data}" for key in keys]
+    return [*fields, *(f"{key}img_dir=" for key in keys)] if tells_pictures(data) else fields
 
 
 def _no_override(text: str, place: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +109,7 @@ def _need(source: SpecSource, key: str, when_absent: str) -> None:
         _report_absent(source, key, when_absent)
     elif is_url(text) and key in URLS_TAKEN:
         return  # a request takes time and packages
-    elif not Path(text).exists() and not (key.endswith("ann_path") and has_magic(text)):
+    elif not Path(text).exists() and not (key.endswith("ann_path") and any(sign in text for sign in "*?[")):
         source.report(key, f"no such {wanted}: {source.shown(key, text)}")
     elif key.endswith("ann_path"):
         _check_format(source, key, text)
@@ -122,11 +121,9 @@ def _may_be_left_out(source: SpecSource, key: str) -> bool:
     """Whether an image folder is not given, and the annotations are in a format that may say it itself."""
     ann_key = key.replace("img_dir", "ann_path")
     text = _path(source, ann_key)
-    if _path(source, key) is not None or text is None or is_url(text) or not Path(text).exists():
+    if _path(source, key) is not None or text is None:
         return False
-    if Path(text).is_dir():
-        return True
-    return _format_and_problem(source, ann_key, text)[0] not in (None, "coco")
+    return Path(text).is_dir() or _format_and_problem(source, ann_key, text)[0] not in (None, "coco")
 
 
 def _check_format(source: SpecSource, key: str, text: str) -> None:

@@ -21,10 +21,7 @@ from mal.config.fields import (
 )
 from mal.reading import DEFAULT_MEGAPIXELS, Reading
 
-
-SourceFormat = Literal[
-    "coco", "yolo", "yolo-seg", "voc", "csv", "png", "labelme", "label-studio", "cvat", "cvat-xml"
-]
+SourceFormat = Literal["coco", "yolo", "yolo-seg", "voc", "csv", "png", "labelme", "label-studio", "cvat", "cvat-xml"]
 _ANY_FORMAT = "or any other file or folder that mal convert reads (docs/formats.md)"
 _WHICH_FORMAT = "Format of {0}; null recognizes it."
 _PICTURES = "Folder of {0}, or its URL; needed for a COCO file, other formats may say it themselves."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -81,9 +80,12 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
+PATTERN_SIGNS = "*?["
+
+
 def is_pattern(path: Path) -> bool:
     """Whether a path is a pattern of file names, as ``labels/*.xml``."""
-    return glob.has_magic(str(path)) and not path.exists()
+    return any(sign in str(path) for sign in PATTERN_SIGNS) and not path.exists()
 
 
 def listed_files(path: Path) -> list[Path]:
@@ -93,7 +95,8 @@ def listed_files(path: Path) -> list[Path]:
         UserError: there is none, or one that is listed does not exist.
     """
     if is_pattern(path):
-        found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if Path(name).is_file()]
+        start = Path(path.anchor)
+        found = sorted(file for file in start.glob(str(path.relative_to(start))) if file.is_file())
         if not found:
             raise UserError(f"{path}: no file matches this pattern")
         return found

@@ -232,7 +232,23 @@ def source_format(path: str | Path, name: str | None = None) -> str:
     try:
         return input_format(path)
     except UserError:
+        if path.suffix.lower() == ".txt":  # a list, which no COCO file is
+            raise
         return "coco"
+
+
+def tells_pictures(path: str | Path, name: str | None = None) -> bool:
+    """Whether a source may do without a folder of pictures: all but a COCO file, which says nothing of it.
+
+    Raises:
+        UserError: the format is not clear.
+    """
+    return not is_url(path) and (Path(path).is_dir() or source_format(path, name) != "coco")
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether a file or folder exists; patterns and URLs count, since their readers say what is missing."""
+    return is_url(path) or Path(path).exists() or is_pattern(Path(path))
 
 
 def _is_plainly_coco(path: Path) -> bool:

@@ -100,7 +100,9 @@ def open_source(request: SourceRequest, cache: Path) -> CocoSource:
     except UserError as error:
         if not _OF_CONVERT.search(str(error)):
             raise
-        raise UserError(f"{error}; `mal convert` has these options and makes a COCO file to give in its place") from None
+        raise UserError(
+            f"{error}; `mal convert` has these options and makes a COCO file to give in its place"
+        ) from None
 
 
 def temporary_cache(name: str) -> Path:
@@ -108,6 +110,15 @@ def temporary_cache(name: str) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="mal-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder / name
+
+
+def has_split(path: str, split: str) -> bool:
+    """Whether a source describes a split of this name.
+
+    Raises:
+        UserError: the format is not clear, or the description of the data set is broken.
+    """
+    return source_format(path) in ("yolo", "yolo-seg") and split in yolo_splits(Path(path))
 
 
 def split_to_read(path: str, name: str | None, split: str) -> str | None:
@@ -124,15 +135,6 @@ def split_to_read(path: str, name: str | None, split: str) -> str | None:
     if source_format(path, name) not in ("yolo", "yolo-seg"):
         return None
     return split if yolo_splits(Path(path)) else None
-
-
-def tells_pictures(path: str, name: str | None = None) -> bool:
-    """Whether a source may do without a folder of pictures: all but a COCO file, which says nothing of it.
-
-    Raises:
-        UserError: the format is not clear.
-    """
-    return not is_url(path) and (source_format(path, name) != "coco" or Path(path).is_dir())
 
 
 def _named_images(request: SourceRequest) -> str:
@@ -241,7 +243,9 @@ def folder_of_pictures(coco: CocoFile, path: Path, option: str = "--images") -> 
     best = max(folders, key=lambda folder: found[folder])
     if not found[best]:
         example = f" ({names[0]})" if names else ""
-        raise UserError(f"{path}: none of its pictures{example} is in it or beside it: say where they are with {option}")
+        raise UserError(
+            f"{path}: none of its pictures{example} is in it or beside it: say where they are with {option}"
+        )
     return best
 
 

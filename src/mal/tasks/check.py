@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from mal.data.images import fill_missing_sizes
 from mal.data.picture_remarks import choose_reading
 from mal.errors import UserError
 from mal.files import write_json
-from mal.formats.recognize import require_coco
+from mal.formats.source import SourceRequest, open_source, temporary_cache
 from mal.labeling.report import label_report
 from mal.labeling.resolve import has_mask_to_keep, notes_beside_kept
 from mal.labeling.shards import Positions
@@ -30,8 +30,7 @@ from mal.paths import to_path
 from mal.reading import AS_STORED, Reading
 from mal.size_bins import BIN_ENDS, SIZE_NAMES
 from mal.tasks.check_tables import advice_lines, file_tables
-
-Use = Literal["training", "validation", "labelling"]
+from mal.tasks.sources import Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +38,24 @@ class CheckSource:
     """An annotation file with its images.
 
     Attributes:
-        annotations: path or URL of the COCO file.
-        images: path or URL of the folder.
+        annotations: path or URL of the COCO file, or path of annotations in another format.
+        images: path or URL of the folder; None where annotations in another format say where their pictures are.
         uses: the tasks that would read it.
         keep_existing_masks: whether labeling keeps existing masks.
         reading: how images are read, which decides the frame of boxes and masks.
         training_sizes: ``dataset.min_obj_size`` and ``max_obj_size`` in square pixels, for training files.
+        format: of the annotations; None recognizes it.
+        split: the part to read of a data set that has parts; None reads all.
     """
 
     annotations: str
-    images: str
+    images: str | None
     uses: tuple[Use, ...]
     keep_existing_masks: bool = False
     reading: Reading = AS_STORED
     training_sizes: tuple[float, float] | None = None
+    format: str | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +85,14 @@ class CheckedFile:
     """The results for an annotation file and its images.
 
     Attributes:
-        source: the checked file.
+        source: the checked file, with the folder of its images.
         coco: the parsed file.
         boxes: boxes that would be labeled, including those of unreadable images.
         notes: notes of a run on the records, without those of ``coco`` itself.
         truth: notes on the masks of ``boxes``; None if they were not checked.
         report: the content of ``inference_report.json`` if the network labels every box.
         issues: images with remarks or faults.
+        conversion: what the conversion of another format has to tell.
     """
 
     source: CheckSource
@@ -98,6 +102,7 @@ class CheckedFile:
     truth: GroundTruth | None
     report: dict[str, Any]
     issues: list[ImageIssue]
+    conversion: Sequence[str] = ()
 
 
 def run(options: CheckOptions) -> int:
@@ -112,7 +117,6 @@ def run(options: CheckOptions) -> int:
     results, refusals = [], []
     for source in options.sources:
         try:
-            require_coco(source.annotations)
             results.append(summary(check_source(source, deep=options.deep, show_progress=not options.as_json)))
         except UserError as error:
             refusals.append(str(error))
@@ -140,12 +144,16 @@ def check_source(source: CheckSource, *, deep: bool = False, show_progress: bool
         show_progress: whether to show progress on stdout.
 
     Raises:
-        UserError: the file is not COCO, or the folder does not exist.
+        UserError: the file cannot be read, or the folder does not exist.
     """
-    img_dir = to_path(source.images)
-    coco = read_coco(to_path(source.annotations))
+    opened = open_source(
+        SourceRequest(source.annotations, source.images, source.format, source.split, source.reading.exif),
+        temporary_cache("boxes.json"),
+    )
+    img_dir = to_path(opened.images)
+    coco = read_coco(to_path(opened.annotations))
     if not img_dir.is_dir():
-        raise UserError(f"{source.images}: {'is a file; must be a folder' if img_dir.exists() else 'no such folder'}")
+        raise UserError(f"{opened.images}: {'is a file; must be a folder' if img_dir.exists() else 'no such folder'}")
     notes = [*choose_reading(coco, img_dir, source.reading), *fill_missing_sizes(coco, img_dir)]
     boxes, box_notes = select_boxes(coco)
     issues: list[ImageIssue] = []
@@ -159,7 +167,7 @@ def check_source(source: CheckSource, *, deep: bool = False, show_progress: bool
     truth = _truth(coco, boxes) if deep else None
     notes = [*notes_beside_kept([*notes, *box_notes], kept), *failed, *(truth.notes.values() if truth else ())]
     report = label_report(coco, labelled, notes, Positions(kept))
-    return CheckedFile(source, coco, boxes, notes, truth, report, issues)
+    return CheckedFile(replace(source, images=opened.images), coco, boxes, notes, truth, report, issues, opened.lines)
 
 
 def _with_progress(looked_at: Iterable[_Looked], total: int) -> Iterator[_Looked]:
@@ -197,6 +205,7 @@ def summary(checked: CheckedFile) -> dict[str, Any]:
         "annotations": checked.source.annotations,
         "images": checked.source.images,
         "used_for": list(checked.source.uses),
+        **({"conversion": list(checked.conversion)} if checked.conversion else {}),
         "ok": not counts["skipped"] and not counts["failed"] and trained_on != 0 and masks_that_fit != 0,
         "counts": counts,
         "image_counts": {
@@ -278,6 +287,8 @@ def _trained_on(checked: CheckedFile) -> int | None:
 
 
 def _show(result: dict[str, Any], options: CheckOptions) -> None:
+    for line in result.get("conversion", ()):
+        console.print(line)
     for table in file_tables(result, limit=options.limit):
         console.print(table)
     for line in advice_lines(result, deep=options.deep):

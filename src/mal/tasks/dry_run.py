@@ -23,6 +23,7 @@ from mal.tasks.dry_run_tables import (
     share_line,
     size_counts_table,
 )
+from mal.tasks.sources import training_uses, with_coco_files
 from mal.training.callbacks import seed_everything
 from mal.training.datamodule import TrainingData
 from mal.training.initial_weights import FROM_THE_START, StartingPoint, resolve_initial_weights
@@ -51,6 +52,7 @@ def run(spec: ExperimentSpec) -> int:
         use_amp=spec.train.use_amp,
     )
     console.print(f"dry run: nothing is written into {folder}")
+    spec = with_coco_files(spec, training_uses(spec), None)
     inputs = read_inputs(spec, seed_everything(spec.train))
     boxes = inputs.training.boxes
     for note in run_notes(spec, inputs.source.coco, boxes, plan.world_size):

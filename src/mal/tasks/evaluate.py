@@ -29,6 +29,7 @@ from mal.tasks.box_noise import measure_box_noise, write_box_noise
 from mal.tasks.evaluate_pass import EvaluationResult, evaluate_boxes, mask_precisions, other_networks
 from mal.tasks.evaluate_tables import box_noise_table, show_evaluation
 from mal.tasks.report import after_a_run
+from mal.tasks.sources import SOURCES_NAME, with_coco_files
 
 METRICS, TIMING = "metrics.json", "timing.json"
 INSTANCES, CLASSES, PREDICTIONS = "instances.csv", "classes.csv", "predictions.json"
@@ -52,6 +53,7 @@ def run(spec: ExperimentSpec, *, agreement: bool = False, box_noise: bool = Fals
     evaluate = spec.evaluate
     assert evaluate.checkpoint
     with run_folder(spec, "evaluate") as (folder, status):
+        spec = with_coco_files(spec, ["validation"], folder / SOURCES_NAME)
         source = _annotations_with_masks(spec)
         held = load_networks(evaluate.checkpoint, spec, "evaluate")
         spec = held.spec

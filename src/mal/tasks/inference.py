@@ -15,6 +15,7 @@ from mal.config.schema import ExperimentSpec, label_dump_file
 from mal.console import tell
 from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
+from mal.formats.recognize import source_format
 from mal.labeling.early_records import early_settings, rewrite_early_record
 from mal.labeling.job import Engine, LabelJob, decides_the_file, label_here, run_job
 from mal.labeling.label_file import check_output_path
@@ -29,6 +30,7 @@ from mal.runtime.run_folder import run_folder
 from mal.runtime.status import StatusLog
 from mal.tasks import report
 from mal.tasks.report import after_a_run
+from mal.tasks.sources import SOURCES_NAME, with_coco_files
 
 REPORT_NAME = "inference_report.json"
 SKIPPED_NAME = "skipped.csv"
@@ -57,6 +59,7 @@ def run(spec: ExperimentSpec, *, overwrite: bool = False, restart: bool = False)
             report=folder / REPORT_NAME,
             skipped=folder / SKIPPED_NAME,
             shards=folder / SHARDS_NAME,
+            sources=folder / SOURCES_NAME,
             spec=folder / "spec.yaml",
             page=folder / report.PAGE if spec.inference.report else None,
         )
@@ -72,6 +75,7 @@ class LabelPlaces:
         labels: the label file.
         report, skipped: the outcomes of the annotations, as JSON and as CSV.
         shards: folder of intermediate results.
+        sources: folder for the input as a COCO file, where it is in another format.
         spec: the complete spec; None writes none.
         page: the HTML report; None writes none.
     """
@@ -80,6 +84,7 @@ class LabelPlaces:
     report: Path
     skipped: Path
     shards: Path
+    sources: Path
     spec: Path | None = None
     page: Path | None = None
 
@@ -93,6 +98,7 @@ def label_file(
     restart: bool,
     status: StatusLog | None = None,
     exif_option: str = "dataset.exif=upright",
+    images_option: str | None = None,
 ) -> int:
     """Label the input of the section ``inference``; used by ``mal label`` and ``mal inference`` alike.
 
@@ -104,6 +110,7 @@ def label_file(
         restart: whether to discard the results of an unfinished run.
         status: log of the run's end.
         exif_option: the option for upright images, as messages name it.
+        images_option: the option for the folder of the pictures, as messages name it; None means the spec's field.
 
     Returns:
         Exit code as in `run`.
@@ -112,9 +119,12 @@ def label_file(
         UserError: as in `run`.
     """
     assert spec.inference.ann_path
+    check_output_path(Path(spec.inference.ann_path), places.labels)
+    _require_outside(places.labels, spec)
+    spec = with_coco_files(spec, ["labelling"], places.sources, images_option)
+    assert spec.inference.ann_path
     assert spec.inference.img_dir
     assert spec.inference.checkpoint
-    check_output_path(Path(spec.inference.ann_path), places.labels)
     source = AnnotatedImages(spec.inference.ann_path, spec.inference.img_dir, reading=spec.dataset.reading)
     tell(partial(source.turned_line, exif_option))
     tell(source.dim_line)
@@ -151,6 +161,20 @@ def label_file(
     )
     with _behind_urls(job, spec, processes):
         return run_job(job, processes, _engine(held, processes), status)
+
+
+def _require_outside(labels: Path, spec: ExperimentSpec) -> None:
+    """Check that the label file does not become a part of the data set that it is made from.
+
+    Raises:
+        UserError: it lies in a folder of annotations in another format, whose reader would read it next time.
+    """
+    source = spec.inference.ann_path
+    assert source
+    if source_format(source, spec.inference.ann_format) == "coco" or not Path(source).is_dir():
+        return
+    if labels.resolve().is_relative_to(Path(source).resolve()):
+        raise UserError(f"{labels} lies in {source}, into which nothing is written: give the label file another place")
 
 
 def _write_page(places: LabelPlaces, source: AnnotatedImages, is_new: bool) -> None:

@@ -51,9 +51,16 @@ def run(
         report=out.with_name(f"{out.stem}_report.json"),
         skipped=out.with_name(f"{out.stem}_skipped.csv"),
         shards=out.with_name(f"{out.stem}_shards"),
+        sources=out.with_name(f"{out.stem}_source"),
     )
     return label_file(
-        spec, places, partial(_processes, device), overwrite=overwrite, restart=restart, exif_option="--exif upright"
+        spec,
+        places,
+        partial(_processes, device),
+        overwrite=overwrite,
+        restart=restart,
+        exif_option="--exif upright",
+        images_option="--images",
     )
 
 

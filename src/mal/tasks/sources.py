@@ -11,6 +11,7 @@ from mal.config.schema import ExperimentSpec
 from mal.console import console
 from mal.formats.source import CocoSource, SourceRequest, open_source, split_to_read, temporary_cache
 
+SOURCES_NAME = "sources"  # folder of the conversions in a results folder
 Use = Literal["training", "validation", "labelling"]
 
 
@@ -62,6 +63,11 @@ def with_coco_files(
                 console.print(line)
         spec = _with(spec, keys, opened[request])
     return spec
+
+
+def training_uses(spec: ExperimentSpec) -> tuple[Use, ...]:
+    """The annotations that training reads."""
+    return ("training", "validation") if spec.dataset.load_mask else ("training",)
 
 
 def request_of(spec: ExperimentSpec, keys: SpecKeys) -> SourceRequest | None:

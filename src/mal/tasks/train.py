@@ -13,6 +13,7 @@ from mal.runtime.devices import DevicePlan, plan_devices
 from mal.runtime.lightning_internals import was_interrupted
 from mal.runtime.run_folder import run_folder, show_notes
 from mal.runtime.status import StatusLog
+from mal.tasks.sources import SOURCES_NAME, training_uses, with_coco_files
 from mal.training.callbacks import LastEpochValidation, NonFiniteGuard, StepLog, StepSeeds, seed_everything
 from mal.training.checkpoint_files import LATEST_NAME, AtomicCheckpointIO, CheckpointFiles, KeepingRules
 from mal.training.datamodule import TrainingData
@@ -43,6 +44,7 @@ def run(spec: ExperimentSpec) -> int:
             use_amp=spec.train.use_amp,
         )
         console.print(f"training on {plan.summary}")
+        spec = with_coco_files(spec, training_uses(spec), folder / SOURCES_NAME)
         inputs = read_inputs(spec, seed_everything(spec.train))
         boxes = inputs.training.boxes
         show_notes([*run_notes(spec, inputs.source.coco, boxes, plan.world_size), *inputs.notes], status)
