@@ -267,8 +267,7 @@ def test_a_bad_source_names_the_file_and_the_reason_in_one_line(tmp_path, name, 
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(UserError, match=reason) as caught:
-        opened = open_source(SourceRequest(str(tmp_path / name), str(tmp_path)), tmp_path / "cache/boxes.json")
-        read_coco(Path(opened.annotations))
+        open_source(SourceRequest(str(tmp_path / name), str(tmp_path)), tmp_path / "cache/boxes.json")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "cache/boxes.json").exists()
 
