@@ -4,8 +4,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
-from mal.losses import MeanFieldSettings, batch_losses, crf_loss, dice_loss, mil_loss, refined_mask, warm_up_factor
+from mal.losses import (
+    MeanFieldSettings,
+    batch_losses,
+    crf_loss,
+    dice_loss,
+    mil_loss,
+    refined_mask,
+    target_losses,
+    warm_up_factor,
+)
 
 
 def box_of(rows: slice, columns: slice, side: int = 8) -> torch.Tensor:
@@ -93,6 +103,69 @@ def test_losses_of_half_precision_logits_are_finite_and_single():
     assert losses.mil.dtype == losses.crf.dtype == torch.float32
     assert torch.isfinite(losses.mil).all()
     assert torch.isfinite(losses.crf).all()
+
+
+def target_inputs(batch: int = 2, crop: int = 32):
+    """Logits, a target of half the box, full confidence, and the box."""
+    box = torch.zeros(batch, 1, crop, crop, dtype=torch.uint8)
+    box[:, :, 8:24, 8:24] = 1
+    target = box.float()
+    target[..., 16:] = 0
+    logits = torch.randn(batch, 1, crop // 4, crop // 4, generator=torch.Generator().manual_seed(0))
+    return logits.requires_grad_(), target, torch.ones(batch), box
+
+
+def gradient_of(confidence: float, logits: torch.Tensor | None = None, *, may_correct: bool = False) -> torch.Tensor:
+    """What dice and cross-entropy do to the logits, (B, h, w)."""
+    own, target, ones, box = target_inputs()
+    logits = own if logits is None else logits
+    trusted = confidence * ones
+    losses = target_losses(logits, target, trusted, box, may_correct=may_correct)
+    (gradient,) = torch.autograd.grad(losses.mean(trusted), logits)
+    return gradient[:, 0]
+
+
+def test_a_student_that_draws_the_target_has_next_to_no_loss():
+    _, target, confidence, box = target_inputs()
+    logits = 40 * (F.adaptive_avg_pool2d(target, 8) - 0.5)
+    losses = target_losses(logits, target, confidence, box, may_correct=True)
+    assert float(losses.mean(confidence)) < 0.01
+    assert losses.dice.shape == losses.bce.shape == losses.mil.shape == (2,)
+
+
+def test_a_target_without_confidence_still_tells_what_is_outside_the_box():
+    gradient = gradient_of(0.0)
+    inside = torch.zeros(8, 8, dtype=torch.bool)
+    inside[2:6, 2:6] = True
+    assert not gradient[:, inside].any()
+    assert (gradient[:, ~inside] > 0).all()  # certain background
+
+
+@pytest.mark.parametrize("confidence", [0.3, 1.0])
+def test_the_loss_inside_the_box_goes_with_the_confidence(confidence):
+    gradient, whole = gradient_of(confidence), gradient_of(1.0)
+    torch.testing.assert_close(gradient[:, 2:6, 2:6], confidence * whole[:, 2:6, 2:6])
+
+
+@pytest.mark.parametrize("may_correct", [False, True])
+def test_only_background_of_the_box_that_the_student_is_sure_of_is_left_out(may_correct):
+    logits = torch.zeros(2, 1, 8, 8)
+    logits[:, :, 3, 5] = 4.0  # in the box, not in the target
+    logits[:, :, 3, 3] = -4.0  # in the target: no correction the other way
+    logits[:, :, 0, 0] = 4.0  # outside: certain
+    gradient = gradient_of(1.0, logits.requires_grad_(), may_correct=may_correct)
+    assert bool(gradient[:, 3, 5].any()) == (not may_correct)
+    assert (gradient[:, 3, 3] < 0).all()
+    assert (gradient[:, 0, 0] > 0).all()
+    assert (gradient[:, 3, 4] != 0).all()
+
+
+def test_losses_against_targets_are_finite_and_single_in_half_precision():
+    logits, target, confidence, box = target_inputs()
+    losses = target_losses(logits.half() * 1000, target, confidence, box, may_correct=True)
+    for loss in (losses.dice, losses.bce, losses.mil):
+        assert loss.dtype == torch.float32
+        assert torch.isfinite(loss).all()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Training losses: multiple-instance (MIL) loss of box projections, and CRF loss."""
+"""Training losses: multiple-instance (MIL) loss of box projections, CRF loss, and losses against given targets."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from mal.ops.mean_field import mean_field
 
 SMOOTHING = 1e-3
+OUTSIDE_WEIGHT = 0.2  # of a pixel outside the box; one inside counts this much and 1 more
+SURE_OF_OBJECT = 0.9  # the student's probability above which it may be right against its target
 
 
 def dice_loss(prob: Tensor, target: Tensor) -> Tensor:
@@ -135,6 +137,61 @@ def batch_losses(
         mean_prob = (student_prob + teacher_prob) / 2
         refined = refined_mask(_resize(image, size), mean_prob, _resize(box_mask, size)[:, 0], settings)
     return BatchLosses(mil=mil, crf=crf_loss(student_prob, refined), refined=refined)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetLosses:
+    """Losses of a batch against targets.
+
+    Attributes:
+        dice: (B,) dice loss of each box, 0..1, not weighted by its confidence.
+        bce: (B,) binary cross-entropy of each box, inside the box weighted by its confidence.
+        mil: (B,) multiple-instance loss of each box, 0..2.
+    """
+
+    dice: Tensor
+    bce: Tensor
+    mil: Tensor
+
+    def mean(self, confidence: Tensor) -> Tensor:
+        """Mean over boxes of dice, weighted by confidence (B,), and cross-entropy; a scalar."""
+        return (self.dice * confidence + self.bce).mean()
+
+
+def target_losses(
+    student_logits: Tensor, target: Tensor, confidence: Tensor, box_mask: Tensor, *, may_correct: bool
+) -> TargetLosses:
+    """Compare the student with targets that may be wrong.
+
+    A pixel inside the box counts by the confidence in its target. One outside is background for certain: it counts by
+    itself less, because there are many, and whatever the confidence.
+
+    The correction is one-sided (Boxes2Pixels, 2026): pixels inside the box that the target calls background and of
+    which the student is sure that they are not count nothing. Targets leave out parts of objects more often than they
+    add some.
+
+    Args:
+        student_logits: (B, 1, h, w), with gradient.
+        target: (B, 1, H, W) float in 0..1, 0 outside the box.
+        confidence: (B,) float in 0..1.
+        box_mask: (B, 1, H, W) float in 0..1 of the same crop.
+        may_correct: whether the student has learned enough for the correction.
+    """
+    logits = student_logits.float()[:, 0]  # sums over whole maps overflow half precision
+    prob = logits.sigmoid()
+    with torch.no_grad():
+        size = (logits.shape[1], logits.shape[2])
+        target, box_mask = (F.adaptive_avg_pool2d(each.float(), size)[:, 0] for each in (target, box_mask))
+        corrected = (prob > SURE_OF_OBJECT) & (target < 0.5) & (box_mask > 0.5)
+        counted = 1 - corrected.float() if may_correct else torch.ones_like(prob)
+        importance = OUTSIDE_WEIGHT + box_mask
+        weight = importance * (1 - box_mask * (1 - confidence.float()[:, None, None])) * counted
+    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return TargetLosses(
+        dice=dice_loss(prob * counted, target * counted),
+        bce=(weight * entropy).sum((1, 2)) / importance.sum((1, 2)),
+        mil=mil_loss(prob, box_mask),
+    )
 
 
 def warm_up_factor(epoch: int, step_in_epoch: int, ramp_steps: int) -> float:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mal.data import train_dataset
 from mal.data.loaders import train_loader
-from mal.data.train_dataset import BoxCropDataset, EpochSampler, TrainBatch
+from mal.data.targets import TargetSettings
+from mal.data.train_dataset import BoxCropDataset, EpochSampler, TrainBatch, collate
 from mal.errors import UserError
 from tests.data.photos import photos
 
@@ -20,7 +21,8 @@ def dataset(boxes, folder, **changes) -> BoxCropDataset:
 
 
 def same(first: TrainBatch, second: TrainBatch) -> bool:
-    return all(torch.equal(getattr(first, field.name), getattr(second, field.name)) for field in fields(TrainBatch))
+    names = [field.name for field in fields(TrainBatch) if field.name != "targets"]
+    return all(torch.equal(getattr(first, name), getattr(second, name)) for name in names)
 
 
 @pytest.fixture
@@ -61,6 +63,26 @@ def test_box_mask_and_views_are_mirrored_together(boxes, tmp_path, monkeypatch):
         sample = dataset(boxes, tmp_path)[1, 2]
         kept += [sample.teacher_images, sample.box_mask]
     assert all(torch.equal(one, other.flip(-1)) for one, other in zip(plain, mirrored, strict=True))
+
+
+TARGETS = TargetSettings(ellipse_epochs=1.5, ellipse_share=0.0, softness=0.0)
+
+
+def test_targets_change_no_random_number_of_a_sample(boxes, tmp_path):
+    plain, with_targets = dataset(boxes, tmp_path), dataset(boxes, tmp_path, targets=TARGETS)
+    assert plain[1, 2].targets is None
+    assert same(plain[1, 2], with_targets[1, 2])
+
+
+def test_a_batch_joins_the_targets_of_its_samples_and_carries_them(boxes, tmp_path):
+    samples = dataset(boxes, tmp_path, targets=TARGETS)
+    batch = collate([samples[1, 0], samples[1, 5]])
+    assert batch.targets.ellipse.shape == (2, 1, 32, 32)
+    assert [window.grid.box for window in batch.targets.windows] == [boxes[0].xyxy, boxes[5].xyxy]
+    moved = batch.to("meta")
+    assert moved.targets.ellipse.is_meta
+    assert moved.student_images.is_meta
+    assert moved.targets.windows == batch.targets.windows
 
 
 def test_an_image_is_decoded_once_for_its_boxes(boxes, tmp_path, monkeypatch):

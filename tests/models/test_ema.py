@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
-from mal.models.ema import make_teacher, update_teacher
+from mal.models.ema import make_teacher, update_teacher, warmed_up
 from tests.small_networks import small_network
 
 
@@ -37,6 +38,15 @@ def test_a_momentum_of_1_leaves_the_teacher_and_0_copies_the_student():
     assert torch.equal(teacher.weight, before)
     update_teacher(teacher, student, 0.0)
     assert torch.equal(teacher.weight, student.weight)
+
+
+def test_a_warm_teacher_starts_near_the_student_and_ends_at_its_momentum():
+    assert warmed_up(0.999, 0) == pytest.approx(0.1)
+    assert warmed_up(0.999, 90) == pytest.approx(0.91)
+    assert warmed_up(0.999, 100_000) == 0.999
+    assert warmed_up(0.05, 0) == 0.05
+    momenta = [warmed_up(0.996, steps) for steps in range(3000)]
+    assert momenta == sorted(momenta)
 
 
 def test_buffers_are_copied():

@@ -46,6 +46,14 @@ def test_only_what_was_logged_is_charted(tmp_path):
     assert [chart.name for chart in training_charts(curves)] == ["training_losses", "training_lr"]
 
 
+def test_a_run_on_targets_by_graph_cut_has_charts_of_their_losses_and_of_themselves(tmp_path):
+    names = ("dice", "bce", "target_fill", "target_fit", "target_confidence")
+    curves = TrainingCurves("step", {f"train/{name}": [(1.0, 0.5), (2.0, 0.4)] for name in names}, tmp_path)
+    charts = training_charts(curves)
+    assert [chart.name for chart in charts] == ["training_target_losses", "training_targets"]
+    assert [len(chart.legend) for chart in charts] == [2, 3]
+
+
 def test_smoothing_keeps_the_mean_of_a_flat_curve_and_its_places():
     points = [(float(step), 0.5) for step in range(200)]
     assert np.array(smoothed(points)) == pytest.approx(np.array(points))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from lightning import Trainer
 from torch.utils.data import DataLoader
 
+from mal.data.cut_grid import CutGrid
+from mal.data.targets import EllipseTargets, TargetSettings, join_targets
 from mal.data.train_dataset import TrainBatch
 from mal.models.ema import make_teacher
 from mal.training.module import MalModule, RunSize, learning_rate
@@ -29,6 +32,17 @@ def module(steps_per_epoch: int = 3, world_size: int = 1, model=None, **train) -
     spec = small_spec(model=model or {}, train={"crf_num_iter": 2, "batch_size": 2, "num_epochs": 2} | train)
     student = small_network(**(model or {}))
     return MalModule(student, make_teacher(student), spec, RunSize(steps_per_epoch, world_size))
+
+
+def batch_with_targets(epoch: int = 0, **changes) -> TrainBatch:
+    """The batch with targets as the loader makes them in an epoch."""
+    plain = batch()
+    options = {"ellipse_epochs": 1.0, "ellipse_share": 0.0, "softness": 0.0} | changes
+    made = EllipseTargets(TargetSettings(**options))
+    grid = CutGrid.around((8.0, 8.0, 23.0, 23.0), (32, 32), (0, 0, 32, 32))
+    photos = plain.teacher_images.permute(0, 2, 3, 1).numpy()
+    targets = [made.sample((0, epoch, index), grid, photo, side=32) for index, photo in enumerate(photos)]
+    return replace(plain, targets=join_targets(targets))
 
 
 def optimizer_of(module: MalModule):
@@ -129,12 +143,14 @@ def test_the_teacher_stays_in_eval_mode_while_the_student_trains():
     assert not any(part.training for part in trained.teacher.modules())
 
 
-def losses(trained: MalModule, monkeypatch, batch_idx: int, epoch: int = 0) -> tuple[float, dict]:
+def losses(
+    trained: MalModule, monkeypatch, batch_idx: int, epoch: int = 0, given: TrainBatch | None = None
+) -> tuple[float, dict]:
     logged: dict = {}
     alone = SimpleNamespace(reduce=lambda value, **_: value)
     trained._trainer = SimpleNamespace(current_epoch=epoch, optimizers=[optimizer_of(trained)], strategy=alone)
     monkeypatch.setattr(trained, "log_dict", lambda values, **_: logged.update(values))
-    return float(trained.training_step(batch(), batch_idx)), logged
+    return float(trained.training_step(given or batch(), batch_idx)), logged
 
 
 @pytest.mark.parametrize(
@@ -148,6 +164,45 @@ def test_losses_are_weighted_and_rise_over_the_steps_of_the_first_epoch(
     whole = 4 * float(logged["train/mil"]) + 0.5 * float(logged["train/crf"])
     assert loss == pytest.approx(share * whole, rel=1e-5)
     assert np.isfinite(loss)
+
+
+GRAPH_CUT = {"target": "graph_cut", "loss_mil_step": 0}
+
+
+@pytest.mark.parametrize(("epoch", "ellipse_epochs"), [(0, 1.0), (1, 1.0), (0, 0.0)])
+def test_the_loss_against_targets_is_the_sum_of_what_is_logged(monkeypatch, epoch, ellipse_epochs):
+    trained = module(**GRAPH_CUT, ellipse_epochs=ellipse_epochs, loss_mil_weight=2.0)
+    given = batch_with_targets(epoch, ellipse_epochs=ellipse_epochs)
+    loss, logged = losses(trained, monkeypatch, 0, epoch, given)
+    names = {"loss", "mil", "dice", "bce", "target_fill", "target_fit", "target_confidence", "lr"}
+    assert set(logged) == {f"train/{name}" for name in names}
+    rest = 2 * float(logged["train/mil"]) + float(logged["train/bce"])
+    assert rest <= loss <= rest + float(logged["train/dice"]) + 1e-5
+    assert 0 <= float(logged["train/target_fill"]) <= 1
+
+
+@pytest.mark.parametrize(("epoch", "batch_idx", "runs"), [(0, 2, False), (1, 0, False), (1, 1, False), (1, 2, True)])
+def test_the_teacher_runs_once_the_ellipse_s_epochs_are_over(monkeypatch, epoch, batch_idx, runs):
+    trained = module(**GRAPH_CUT, ellipse_epochs=1.5, steps_per_epoch=4)
+    calls = []
+    monkeypatch.setattr(trained.teacher, "forward", lambda *_: calls.append(0) or torch.zeros(2, 1, 8, 8))
+    losses(trained, monkeypatch, batch_idx, epoch, batch_with_targets(epoch, ellipse_epochs=1.5))
+    assert bool(calls) == runs
+
+
+def test_a_warm_teacher_counts_the_steps_that_were_done_before():
+    trained = module(num_epochs=1, warmup_epochs=0, lr=1e-3, model={"teacher_momentum": 0.9, "teacher_warmup": True})
+    name, momenta = "roi_head.mlp1.weight", iter((1 / 10, 2 / 11, 3 / 12))
+    expected = trained.teacher.get_parameter(name).clone()
+    original = trained.optimizer_step
+
+    def follow(*args, **kwargs):
+        original(*args, **kwargs)
+        expected.lerp_(trained.student.get_parameter(name).detach(), 1 - next(momenta))
+
+    trained.optimizer_step = follow
+    fit(trained)
+    torch.testing.assert_close(trained.teacher.get_parameter(name), expected)
 
 
 def test_the_checkpoint_of_a_module_explains_itself():

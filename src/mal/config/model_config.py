@@ -52,6 +52,12 @@ class ModelConfig(Section):
         ge=0,
         le=1,
     )
+    teacher_warmup: bool = spec_field(
+        False,
+        "Start with a teacher that follows faster: after t steps at most (1 + t) / (10 + t) of it remains. For short"
+        " runs, in which a momentum of 0.999 never catches up.",
+        tasks=["train"],
+    )
     not_adjust_scale: bool = spec_field(
         False,
         "Give all boxes one feature scale in place of three by box area (small, medium, large).",

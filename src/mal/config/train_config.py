@@ -146,6 +146,32 @@ class TrainConfig(DeviceSection):
         tasks=_TRAIN,
     )
 
+    target: Literal["mean_field", "graph_cut"] = spec_field(
+        "mean_field",
+        "Masks that the student learns from, beside its boxes. mean_field: what the mean field makes of student and"
+        " teacher, as in the publication. graph_cut: what a graph cut makes of the ellipse in the box, and later of"
+        " the teacher's probabilities.",
+        tasks=_TRAIN,
+    )
+    ellipse_epochs: float = spec_field(
+        1.0,
+        "With target graph_cut: epochs in which the ellipse in the box seeds all targets; may be a fraction. The"
+        " teacher does so afterwards.",
+        tasks=_TRAIN,
+        ge=0,
+    )
+    ellipse_share: Share = spec_field(
+        0.1,
+        "With target graph_cut: share of the boxes whose target the ellipse seeds to the end, drawn anew each epoch."
+        " It keeps self-training from drifting.",
+        tasks=_TRAIN,
+    )
+    target_softness: Share = spec_field(
+        0.0,
+        "With target graph_cut: weight of the seed's probabilities in a target; 0 is the cut alone, 0.5 the mean of"
+        " both.",
+        tasks=_TRAIN,
+    )
     loss_mil_weight: float = spec_field(4.0, "Weight of the multiple instance loss.", tasks=_TRAIN, ge=0)
     loss_crf_weight: float = spec_field(0.5, "Weight of the conditional random field loss.", tasks=_TRAIN, ge=0)
     loss_mil_step: int = spec_field(

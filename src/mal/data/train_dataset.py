@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from torch.utils.data import Dataset, Sampler
 from mal.coco.boxes import Box, Boxes
 from mal.data.augment import change_colors
 from mal.data.crops import Border, crop_box_mask, crop_frame, crop_planes, random_margins
+from mal.data.cut_grid import CutGrid
 from mal.data.dataloader import reading_image
 from mal.data.images import ImageCache, image_path, read_record_image
+from mal.data.targets import EllipseTargets, TargetBatch, TargetSettings, join_targets
 from mal.errors import UserError
 from mal.ops.compiled import fast_module
 
@@ -36,6 +38,7 @@ class TrainBatch:
         box_mask: (B, 1, S, S) uint8, 0 or 1.
         box_area: (B,) float32, pixels of the full image.
         positions: (B,) int64, places of the annotations in the file.
+        targets: for ``train.target: graph_cut``, else None.
     """
 
     student_images: Tensor
@@ -43,17 +46,22 @@ class TrainBatch:
     box_mask: Tensor
     box_area: Tensor
     positions: Tensor
+    targets: TargetBatch | None = None
 
     def to(self, *args: Any, **kwargs: Any) -> TrainBatch:
         """Move the batch; arguments as in :meth:`torch.Tensor.to`."""
-        return TrainBatch(*(getattr(self, field.name).to(*args, **kwargs) for field in fields(self)))
+        return replace(self, **{name: part.to(*args, **kwargs) for name, part in self._parts().items()})
 
     def pin_memory(self) -> TrainBatch:
         """Copy the batch to page-locked memory."""
-        return TrainBatch(*(getattr(self, field.name).pin_memory() for field in fields(self)))
+        return replace(self, **{name: part.pin_memory() for name, part in self._parts().items()})
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 class BoxCropDataset(Dataset[TrainBatch]):
@@ -69,6 +77,7 @@ class BoxCropDataset(Dataset[TrainBatch]):
         margin_rate: smallest and largest margin (MAL, arXiv 2301.03992, section 4.1).
         border: what lies outside the image.
         seed: of all random numbers.
+        targets: how targets are made by graph cut; None without.
     """
 
     def __init__(
@@ -80,6 +89,7 @@ class BoxCropDataset(Dataset[TrainBatch]):
         margin_rate: Sequence[float],
         border: Border,
         seed: int,
+        targets: TargetSettings | None = None,
     ) -> None:
         self.boxes = boxes
         self.crop_size = crop_size
@@ -88,6 +98,7 @@ class BoxCropDataset(Dataset[TrainBatch]):
         self.seed = seed
         self._img_dir = img_dir
         self._cache: ImageCache | None = None
+        self._targets = EllipseTargets(targets) if targets else None
         for name in ("crop_numba", "colors_numba"):
             fast_module(name)  # before loader processes are forked: each would have to import it for itself
 
@@ -129,12 +140,18 @@ class BoxCropDataset(Dataset[TrainBatch]):
         box_mask = crop_box_mask(box.xyxy, frame, image_size, self.crop_size)
         if mirrored:
             box_mask = box_mask[:, ::-1]
+        targets = None
+        if self._targets is not None:
+            grid = CutGrid.around(box.xyxy, image_size, frame, mirrored=mirrored)
+            seeds = self.seed, epoch, index
+            targets = self._targets.sample(seeds, grid, self._image(box), side=self.crop_size)
         return TrainBatch(
             student_images=torch.from_numpy(change_colors(crop, rng))[None],
             teacher_images=torch.from_numpy(crop)[None],
             box_mask=torch.from_numpy(box_mask.copy())[None, None],
             box_area=torch.tensor([box.area], dtype=torch.float32),
             positions=torch.tensor([box.position]),
+            targets=targets,
         )
 
     def _image(self, box: Box) -> np.ndarray:
@@ -150,8 +167,10 @@ def collate(samples: Sequence[TrainBatch | UserError]) -> TrainBatch | UserError
         if isinstance(sample, UserError):
             return sample
         batches.append(sample)
-    names = [field.name for field in fields(TrainBatch)]
-    return TrainBatch(*(torch.cat([getattr(batch, name) for batch in batches]) for name in names))
+    names = [field.name for field in fields(TrainBatch) if field.name != "targets"]
+    tensors = {name: torch.cat([getattr(batch, name) for batch in batches]) for name in names}
+    targets = [batch.targets for batch in batches if batch.targets is not None]
+    return TrainBatch(**tensors, targets=join_targets(targets) if targets else None)
 
 
 class EpochSampler(Sampler[SampleKey]):

@@ -31,6 +31,11 @@ def update_teacher(teacher: nn.Module, student: nn.Module, momentum: float) -> N
         teacher_buffer.copy_(student_buffer)
 
 
+def warmed_up(momentum: float, steps_done: int) -> float:
+    """The momentum of a step after so many others: at most ``(1 + steps_done) / (10 + steps_done)``."""
+    return min(momentum, (1 + steps_done) / (10 + steps_done))
+
+
 def _local(network: nn.Module) -> list[Tensor]:
     """The parameters; of sharded ones, the part that this process holds."""
     return [each.to_local() if isinstance(each, DTensor) else each for each in network.parameters()]

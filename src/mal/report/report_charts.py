@@ -173,6 +173,22 @@ def training_charts(curves: TrainingCurves) -> list[Chart]:
             (("train/loss", "first", "sum"), ("train/mil", "second", "MIL"), ("train/crf", "third", "CRF")),
         ),
         (
+            "training_target_losses",
+            "Training: losses against targets",
+            "loss",
+            (("train/dice", "first", "dice"), ("train/bce", "second", "cross-entropy")),
+        ),
+        (
+            "training_targets",
+            "Training: targets",
+            "mean over boxes",
+            (
+                ("train/target_fill", "first", "share of the box"),
+                ("train/target_fit", "second", "box fit"),
+                ("train/target_confidence", "third", "confidence"),
+            ),
+        ),
+        (
             "training_miou",
             "Training: mIoU on validation boxes",
             "mIoU",

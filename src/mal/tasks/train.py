@@ -25,6 +25,7 @@ from mal.training.module import MalModule, RunSize
 from mal.training.progress import TrainingProgress
 from mal.training.stop_signals import StopSignals
 from mal.training.summary import TrainingSummary
+from mal.training.target_watch import TargetWatch
 
 
 def run(spec: ExperimentSpec) -> int:
@@ -132,6 +133,7 @@ def _callbacks(spec: ExperimentSpec, inputs: TrainingInputs, folder: Path, statu
         if inputs.validation and inputs.evaluator
         else []
     )
+    watch = [TargetWatch(files)] if train.target == "graph_cut" else []
     return [
         signals,
         StepSeeds(inputs.training),
@@ -141,5 +143,6 @@ def _callbacks(spec: ExperimentSpec, inputs: TrainingInputs, folder: Path, statu
         TrainingProgress(status, inputs.evaluator.truth if inputs.evaluator else None),
         LastEpochValidation(),
         TrainingSummary(folder, status),
+        *watch,
         files,
     ]

@@ -187,7 +187,7 @@ class NonFiniteGuard(Callback):
         what = f"{'the loss' if is_loss else 'the gradient'} of step {step} is not finite; its annotations: {named}"
         if not self._skip_bad_steps:
             raise UserError(
-                f"{what}; {_last_good(self._files.newest)}."
+                f"{what}; {last_good(self._files.newest)}."
                 " Lower train.lr, set train.clip_grad_norm, or leave such steps out with train.on_bad_loss=skip"
             )
         self.num_skipped += 1
@@ -205,5 +205,6 @@ def _student(module: LightningModule) -> MaskNetwork:
     return module.student
 
 
-def _last_good(path: Path | None) -> str:
+def last_good(path: Path | None) -> str:
+    """The last checkpoint, for the message of a run that stops."""
     return f"the last good checkpoint is {path}" if path else "there is no checkpoint yet"

@@ -14,8 +14,10 @@ from mal.coco.ground_truth import GroundTruth, explain_missing_masks
 from mal.coco.notes import RecordNote
 from mal.coco.statistics import absent_categories
 from mal.config.schema import ExperimentSpec, resolve_encryption_key
+from mal.config.train_config import TrainConfig
 from mal.console import console, tell
 from mal.data.loaders import AnnotatedImages
+from mal.data.targets import TargetSettings
 from mal.data.train_dataset import BoxCropDataset
 from mal.errors import UserError
 from mal.metrics.evaluator import Evaluator
@@ -67,6 +69,7 @@ def read_inputs(spec: ExperimentSpec, seed: int) -> TrainingInputs:
         margin_rate=spec.train.margin_rate,
         border=dataset.border,
         seed=seed,
+        targets=_target_settings(spec.train),
     )
     validation = _validation(spec)
     evaluator = None
@@ -80,6 +83,12 @@ def read_inputs(spec: ExperimentSpec, seed: int) -> TrainingInputs:
         )
     notes = [*source.notes, *(_of_validation(note) for note in (validation.notes if validation else []))]
     return TrainingInputs(source, training, validation, evaluator, notes)
+
+
+def _target_settings(train: TrainConfig) -> TargetSettings | None:
+    if train.target == "mean_field":
+        return None
+    return TargetSettings(train.ellipse_epochs, train.ellipse_share, train.target_softness)
 
 
 def _of_validation(note: RecordNote) -> RecordNote:

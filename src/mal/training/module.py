@@ -17,15 +17,17 @@ from mal.config.schema import ExperimentSpec
 from mal.config.train_config import TrainConfig
 from mal.data.crops import normalize
 from mal.data.label_dataset import CropBatch
+from mal.data.targets import TargetBatch
 from mal.data.train_dataset import TrainBatch
-from mal.losses import batch_losses, warm_up_factor
+from mal.losses import batch_losses, target_losses, warm_up_factor
 from mal.metrics.evaluator import Evaluator
 from mal.models.activation_checkpointing import checkpoint_activations
-from mal.models.ema import update_teacher
+from mal.models.ema import update_teacher, warmed_up
 from mal.models.from_spec import mean_field_settings, prediction_mode
 from mal.models.network import MaskNetwork
 from mal.models.predict import predict_probs
 from mal.runtime.fsdp import ShardedStrategy
+from mal.training.batch_targets import complete_targets
 
 
 def learning_rate(
@@ -120,42 +122,82 @@ class MalModule(LightningModule):
             strategy.shard(self.teacher)
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
-        """Compute the weighted sum of both losses of a batch."""
-        train = self.spec.train
+        """Compute the weighted sum of the losses of a batch."""
         images = normalize(batch.student_images)
         student_logits = self.student(images, batch.box_area)
-        with torch.no_grad():
-            teacher_logits = self.teacher(normalize(batch.teacher_images), batch.box_area)
-        losses = batch_losses(
-            student_logits,
-            teacher_logits,
-            images,
-            batch.box_mask,
-            self._mean_field,
-            crf_size_ratio=train.crf_size_ratio,
-        )
-        step = batch_idx // train.accum_grad_batches
-        mil = losses.mil.mean() * train.loss_mil_weight * warm_up_factor(self.current_epoch, step, train.loss_mil_step)
-        crf = losses.crf.mean() * train.loss_crf_weight * warm_up_factor(self.current_epoch, step, train.loss_crf_step)
-        loss = mil + crf
-        figures = torch.stack([loss, losses.mil.mean(), losses.crf.mean()]).detach()
-        loss_of_all, mil_of_all, crf_of_all = self.trainer.strategy.reduce(figures, reduce_op="mean")
+        step = batch_idx // self.spec.train.accum_grad_batches
+        if batch.targets is None:
+            loss, figures = self._mean_field_loss(batch, images, student_logits, step)
+        else:
+            loss, figures = self._target_loss(batch, batch.targets, student_logits, step)
+        names = ["train/loss", *figures]
+        own = torch.stack([loss, *figures.values()]).detach()
+        of_all = self.trainer.strategy.reduce(own, reduce_op="mean")
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.log_dict(
-            {
-                "train/loss": loss_of_all,
-                "train/mil": mil_of_all,
-                "train/crf": crf_of_all,
-                "train/lr": self.trainer.optimizers[0].param_groups[0]["lr"],
-            },
+            {**dict(zip(names, of_all, strict=True)), "train/lr": rate},
             batch_size=len(batch),
             logger=False,  # see StepLog
         )
         return loss
 
+    def _mean_field_loss(
+        self, batch: TrainBatch, images: Tensor, student_logits: Tensor, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch by the public method, and what to log by name."""
+        train = self.spec.train
+        losses = batch_losses(
+            student_logits,
+            self._teacher_logits(batch),
+            images,
+            batch.box_mask,
+            self._mean_field,
+            crf_size_ratio=train.crf_size_ratio,
+        )
+        mil, crf = losses.mil.mean(), losses.crf.mean()
+        loss = self._weighted_mil(mil, step)
+        loss = loss + crf * train.loss_crf_weight * warm_up_factor(self.current_epoch, step, train.loss_crf_step)
+        return loss, {"train/mil": mil, "train/crf": crf}
+
+    def _target_loss(
+        self, batch: TrainBatch, loaded: TargetBatch, student_logits: Tensor, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch against targets by graph cut, and what to log by name."""
+        train = self.spec.train
+        epochs_done = self.current_epoch + step / self.run_size.steps_per_epoch
+        has_teacher = epochs_done >= train.ellipse_epochs  # the same for all ranks, which share its forward pass
+        prob = self._teacher_logits(batch).float().sigmoid() if has_teacher else None
+        targets = complete_targets(loaded, batch.box_mask, prob, softness=train.target_softness)
+        losses = target_losses(
+            student_logits, targets.masks, targets.confidence, batch.box_mask, may_correct=has_teacher
+        )
+        mil = losses.mil.mean()
+        return losses.mean(targets.confidence) + self._weighted_mil(mil, step), {
+            "train/mil": mil,
+            "train/dice": losses.dice.mean(),
+            "train/bce": losses.bce.mean(),
+            "train/target_fill": targets.fill.mean(),
+            "train/target_fit": targets.fit.mean(),
+            "train/target_confidence": targets.confidence.mean(),
+        }
+
+    @torch.no_grad()
+    def _teacher_logits(self, batch: TrainBatch) -> Tensor:
+        logits: Tensor = self.teacher(normalize(batch.teacher_images), batch.box_area)
+        return logits
+
+    def _weighted_mil(self, mil: Tensor, step: int) -> Tensor:
+        train = self.spec.train
+        return mil * train.loss_mil_weight * warm_up_factor(self.current_epoch, step, train.loss_mil_step)
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step the student, then update the EMA teacher."""
         super().optimizer_step(*args, **kwargs)
-        update_teacher(self.teacher, self.student, self.spec.model.teacher_momentum)
+        model = self.spec.model
+        momentum = model.teacher_momentum
+        if model.teacher_warmup:
+            momentum = warmed_up(momentum, self.trainer.global_step)
+        update_teacher(self.teacher, self.student, momentum)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW on the student, its rate set before every step."""
