@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from mal.checkpoint.saved_spec import saved_spec
 from mal.cli import main
@@ -83,6 +84,7 @@ def test_rectangles_become_the_masks_of_mal_label_and_train_a_network(sample, tm
     upload, *local = (name for name, found in regions.items() if found)
     checkpoint = checkpoint_in(tmp_path)
     command = [sys.executable, "-m", "mal", "serve", "--checkpoint", checkpoint, "--images", sample, "--port", "0"]
+    command += ["--runs", tmp_path / "rounds", "--train-spec", training_spec_in(tmp_path)]
     plan = {
         "root": str(sample),
         "images": str(images),
@@ -97,7 +99,7 @@ def test_rectangles_become_the_masks_of_mal_label_and_train_a_network(sample, tm
         "command": list(map(str, [*command, *ALONE])),
         "env": {**os.environ, "MAL_SERVE_TOKEN": TOKEN},
         "token": TOKEN,
-        "trains": False,
+        "trains": True,
     }
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     found = ask("label-studio", "label_studio_asks", tmp_path / "plan.json", home=tmp_path)
@@ -109,9 +111,24 @@ def test_rectangles_become_the_masks_of_mal_label_and_train_a_network(sample, tm
         check_masks(by_image[name], regions[name], expected, found["model_version"])
     (uploaded,) = (predictions for name, predictions in by_image.items() if name.endswith(upload))
     check_masks(uploaded, regions[upload], expected, found["model_version"])
+    (trained,) = found["training"]["rounds"]
+    assert (trained["state"], trained["boxes"]) == ("finished", sum(map(len, regions.values()))), trained
+    assert found["training"]["versions"]["versions"] == [found["model_version"], trained["version"]]
     (drawn,) = found["drawn"]["data"]["result"]
     first = regions[local[0]][0]
     np.testing.assert_array_equal(decoded(drawn), expected[int(first["id"])])
+
+
+def training_spec_in(folder: Path) -> Path:
+    """An epoch for the tiny network, on every box."""
+    spec = small_spec(
+        dataset={"crop_size": 64, "min_obj_size": 1, "num_workers_per_gpu": 0},
+        train={"num_epochs": 1, "batch_size": 4},
+    )
+    values = spec.model_dump(mode="json", exclude_unset=True)
+    path = folder / "train.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
 
 
 def masks_of_mal_label(boxes, images, checkpoint, folder) -> dict[int, np.ndarray]:

@@ -8,7 +8,8 @@ import pytest
 
 from mal.data.array_inputs import checked_boxes
 from mal.masks.rle import mask_from_rle
-from mal.serve.engine import Engine, Model, StoppedEarly, file_version
+from mal.serve.engine import Engine, Model, file_version
+from mal.serve.fetch import StoppedEarly
 from tests.serve.serving import BOXES, pixels, small_labeler
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mal.errors import UserError
-from mal.serve.fetch import FailedFetchError, NotAllowedError, Prefix, fetch
+from mal.serve.fetch import FailedFetchError, NotAllowedError, Prefix, StoppedEarly, fetch
 
 
 class _Site(BaseHTTPRequestHandler):
@@ -77,6 +77,11 @@ def test_a_file_that_is_missing_too_large_or_too_slow_is_told(address, site):
         get(f"{address}/photos/a.png", address, max_bytes=3)
     with pytest.raises(FailedFetchError, match="not fetched in time"):
         get(f"{address}/photos/slow", address, seconds=0.2)
+
+
+def test_a_fetch_that_nobody_wants_stops(address):
+    with pytest.raises(StoppedEarly):
+        get(f"{address}/photos/slow", address, is_wanted=lambda: False)
 
 
 def test_a_server_that_does_not_answer_is_told():

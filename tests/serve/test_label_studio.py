@@ -150,4 +150,4 @@ def test_a_config_without_a_fitting_tag_is_refused_when_label_studio_connects(cl
 def test_other_events_are_taken_and_training_is_refused_where_the_server_does_not_train(client):
     assert client.post("/webhook", json={"action": "ANNOTATION_CREATED"}).json() == {"status": "ignored"}
     answer = client.post("/webhook", json={"action": "START_TRAINING", "project": {"id": 1}})
-    assert (answer.status_code, "does not train" in answer.json()["error"]) == (409, True)
+    assert (answer.status_code, "--train-spec" in answer.json()["error"]) == (409, True)

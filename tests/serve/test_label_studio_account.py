@@ -52,7 +52,7 @@ def studio():
 
 def read(account: LabelStudioAccount, address: str = "/data/upload/1/a.png") -> np.ndarray:
     pictures = Pictures(prefixes=account.prefixes)
-    with pictures.opened(account.find_picture(address, pictures), "stored") as found:
+    with pictures.opened(account.find_picture(address, pictures)) as found:
         return found
 
 
@@ -106,7 +106,7 @@ def test_local_files_are_found_below_the_document_root_and_below_the_folder_itse
     address = f"{start}/data/local-files/?d=photos/sub/a%20b.png"
     for root in (folder.parent, folder):
         pictures = Pictures([root])
-        with pictures.opened(LabelStudioAccount(None, None).find_picture(address, pictures), "stored") as found:
+        with pictures.opened(LabelStudioAccount(None, None).find_picture(address, pictures)) as found:
             np.testing.assert_array_equal(found, pixels())
 
 

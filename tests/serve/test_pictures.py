@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from mal.errors import UserError
-from mal.serve.engine import StoppedEarly
-from mal.serve.fetch import NotAllowedError
+from mal.serve.fetch import NotAllowedError, StoppedEarly
 from mal.serve.pictures import LocalFile, Pictures, Upload
 from tests.serve.serving import pixels, png
 
@@ -24,7 +23,7 @@ def folders(tmp_path):
 
 
 def read(pictures, source):
-    with pictures.opened(source, "stored") as found:
+    with pictures.opened(source) as found:
         return found
 
 
@@ -88,10 +87,10 @@ def test_pictures_in_use_wait_for_memory_and_give_it_back():
     order = []
 
     def second():
-        with pictures.opened(Upload(png(seed=1)), "stored"):
+        with pictures.opened(Upload(png(seed=1))):
             order.append("second")
 
-    with pictures.opened(Upload(png()), "stored"):
+    with pictures.opened(Upload(png())):
         thread = threading.Thread(target=second)
         thread.start()
         thread.join(0.3)
@@ -102,5 +101,5 @@ def test_pictures_in_use_wait_for_memory_and_give_it_back():
 
 def test_a_wait_for_memory_ends_when_nobody_wants_the_picture():
     pictures = Pictures(max_bytes=1)
-    with pictures.opened(Upload(png()), "stored"), pytest.raises(StoppedEarly):
-        pictures.opened(Upload(png(seed=1)), "stored", lambda: False).__enter__()
+    with pictures.opened(Upload(png())), pytest.raises(StoppedEarly):
+        pictures.opened(Upload(png(seed=1)), is_wanted=lambda: False).__enter__()

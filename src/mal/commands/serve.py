@@ -78,6 +78,16 @@ def make_parser(summary: str) -> CommandParser:
         help="where Label Studio is, so that pictures of its own storage are read; a token of its own may be set as"
         f" {_LABEL_STUDIO_TOKEN}, else the one is taken that it sends when it connects",
     )
+    train = parser.add_argument_group("training, which Label Studio starts")
+    train.add_argument(
+        "--runs", type=Path, metavar="DIR", help="folder of the training rounds (default: the server does not train)"
+    )
+    train.add_argument(
+        "--train-spec",
+        type=Path,
+        metavar="SPEC.yaml",
+        help="spec of the training; its data sets, results folder and initial weights are set for each round",
+    )
     load = parser.add_argument_group("load")
     load.add_argument(
         "--queue",
@@ -111,6 +121,10 @@ def run(arguments: argparse.Namespace) -> int:
     for folder in arguments.images:
         if not folder.is_dir():
             raise UserError(f"--images {folder}: no such folder")
+    if (arguments.runs is None) != (arguments.train_spec is None):
+        arguments.parser.error("--runs and --train-spec go together")
+    if arguments.train_spec is not None and not arguments.train_spec.is_file():
+        raise UserError(f"--train-spec {arguments.train_spec}: no such file")
     token = _token(arguments.token_file)
     for package in ("starlette", "uvicorn"):
         if importlib.util.find_spec(package) is None:
@@ -129,6 +143,8 @@ def run(arguments: argparse.Namespace) -> int:
             allow_urls=arguments.allow_url,
             label_studio=arguments.label_studio,
             label_studio_token=os.environ.get(_LABEL_STUDIO_TOKEN) or None,
+            runs=arguments.runs,
+            train_spec=arguments.train_spec,
             queue=arguments.queue,
             seconds=arguments.timeout,
         )

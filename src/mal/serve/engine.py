@@ -16,6 +16,8 @@ import numpy.typing as npt
 from mal.data.label_dataset import CropBatch, join_crops
 from mal.labeler import MaskAutoLabeler
 from mal.masks.rle import Rle
+from mal.reading import AS_STORED, Reading
+from mal.serve.fetch import StoppedEarly
 
 OUTSIDE = "the box lies outside the image"
 NOT_FINITE = "the network's output for this box is not finite"
@@ -29,10 +31,12 @@ class Model:
     Attributes:
         labeler: the networks with their settings.
         version: the name that answers carry; it changes with the file's content.
+        reading: how pictures are decoded for it; the orientation is that of the request.
     """
 
     labeler: MaskAutoLabeler
     version: str
+    reading: Reading = AS_STORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,6 @@ def file_version(path: Path) -> str:
         while piece := file.read(_PIECE):
             digest.update(piece)
     return f"mal-{path.stem}-{digest.hexdigest()[:12]}"
-
-
-class StoppedEarly(Exception):  # noqa: N818 -- nobody has made an error
-    """Nobody waits for the masks any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,7 @@ class Engine:
         pixels: npt.NDArray[np.uint8],
         boxes_xyxy: npt.NDArray[np.float64],
         is_wanted: Callable[[], bool] = lambda: True,
+        model: Model | None = None,
     ) -> list[FoundMask]:
         """The masks of the boxes of an image; blocks the calling thread.
 
@@ -100,6 +101,7 @@ class Engine:
             pixels: (H, W, 3) uint8 RGB.
             boxes_xyxy: (N, 4) in pixels, as `mal.data.array_inputs.checked_boxes` returns them.
             is_wanted: asked before each batch.
+            model: None takes the one in use.
 
         Returns:
             N masks, in the order of the boxes.
@@ -108,7 +110,7 @@ class Engine:
             StoppedEarly: they are no longer wanted.
         """
         found = [FoundMask(None, reason=OUTSIDE) for _ in boxes_xyxy]
-        labeler = self.model.labeler
+        labeler = (model or self.model).labeler
         for crops in labeler.crops(pixels, boxes_xyxy, batch_size=self.batch_size):
             if not is_wanted():
                 raise StoppedEarly

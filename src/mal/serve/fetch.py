@@ -23,6 +23,10 @@ class NotAllowedError(UserError):
     """A file, folder or address that the server may not read."""
 
 
+class StoppedEarly(Exception):  # noqa: N818 -- nobody has made an error
+    """Work was stopped since nobody waits for it any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prefix:
     """An allowed prefix of URLs: scheme, host and port must be equal, the path must lie below."""
@@ -72,12 +76,13 @@ def fetch(
         max_bytes: largest allowed content.
         seconds: how long it may take in all.
         headers: sent with the request.
-        is_wanted: asked between pieces; where it says no, the fetch ends with an error.
+        is_wanted: asked between pieces.
         data: a body, which makes it a POST.
 
     Raises:
         NotAllowedError: the URL lies below none of the prefixes.
         UserError: nothing, too much or a redirect came back, or the time was over.
+        StoppedEarly: it is no longer wanted.
     """
     if not any(prefix.allows(url) for prefix in prefixes):
         raise NotAllowedError(f"{url} is below no allowed prefix: allow one with --allow-url")
@@ -148,7 +153,9 @@ def _read(
         left -= len(piece)
         if left < 0:
             raise FailedFetchError(f"{url} has more than {max_bytes / 2**20:g} MiB, the most that is fetched", None)
-        if time.monotonic() > end or not is_wanted():
+        if not is_wanted():
+            raise StoppedEarly
+        if time.monotonic() > end:
             raise FailedFetchError(f"{url} was not fetched in time", None)
     return b"".join(pieces)
 

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from mal.limits import MAX_REQUEST_BYTES, MAX_WAITING_BYTES
-from mal.serve.engine import StoppedEarly
+from mal.serve.fetch import StoppedEarly
 
 T = TypeVar("T")
 

@@ -7,6 +7,7 @@ predictions*); and for one task while a person draws in it, with the new region 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -112,7 +113,7 @@ class LabelStudioBackend:
         if body.get("action") != "START_TRAINING":
             return AsciiJson({"status": "ignored"})
         if self._training is None:
-            raise HTTPException(409, "this server does not train")
+            raise HTTPException(409, "this server does not train: start it with --runs and --train-spec")
         project = body.get("project")
         if not isinstance(project, dict):
             raise HTTPException(400, "START_TRAINING needs a project")
@@ -162,11 +163,12 @@ class LabelStudioBackend:
         self, task: Json, rectangles: list[Rectangle], control: Control, request_id: str, is_wanted: Callable[[], bool]
     ) -> Json:
         require_labels(rectangles, control)
-        version = self._engine.model.version
+        model = self._engine.model
         source = self._account.find_picture(picture_at(task, control), self._pictures)
-        with self._pictures.opened(source, "upright", is_wanted) as pixels:  # as the browser shows it
+        reading = replace(model.reading, exif="upright")  # as the browser shows it
+        with self._pictures.opened(source, reading, is_wanted) as pixels:
             height, width = pixels.shape[:2]
-            found = self._engine.masks(pixels, _corners(rectangles, width, height), is_wanted)
+            found = self._engine.masks(pixels, _corners(rectangles, width, height), is_wanted, model)
         regions: list[Json] = []
         for rectangle, mask in zip(rectangles, found, strict=True):
             own = [] if mask.rle is None else regions_of_mask(mask.rle, mask.score, rectangle, control, (width, height))
@@ -175,7 +177,7 @@ class LabelStudioBackend:
                 log(request_id, f"task {task.get('id')}, region {rectangle.region_id}: {reason}")
             regions += own
         scores = [region["score"] for region in regions if "score" in region]
-        return {"result": regions, "score": min(scores, default=None), "model_version": version}
+        return {"result": regions, "score": min(scores, default=None), "model_version": model.version}
 
 
 def _corners(rectangles: list[Rectangle], width: int, height: int) -> np.ndarray:

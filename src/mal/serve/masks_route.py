@@ -6,6 +6,7 @@ import base64
 import binascii
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -164,16 +165,16 @@ def _masks(
     how: How,
     is_wanted: Callable[[], bool],
 ) -> bytes:
-    version = engine.model.version
+    model = engine.model
     try:
         corners = checked_boxes(boxes)
     except ValueError as error:
         raise HTTPException(400, str(error)) from None
-    with pictures.opened(source, how.exif, is_wanted) as pixels:
+    with pictures.opened(source, replace(model.reading, exif=how.exif), is_wanted) as pixels:
         height, width = pixels.shape[:2]
-        found = engine.masks(pixels, corners, is_wanted)
+        found = engine.masks(pixels, corners, is_wanted, model)
     answer = MasksAnswer(
-        model_version=version,
+        model_version=model.version,
         width=width,
         height=height,
         masks=[_mask_field(mask, how) for mask in found],

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mal.coco.coco_file import show
@@ -16,9 +16,8 @@ from mal.data.images import ImageCache, decode_image
 from mal.data.picture_file import Pixels, opened_file, picture_in
 from mal.limits import MAX_PICTURE_BYTES, MAX_REQUEST_BYTES, MAX_SERVED_PIXEL_BYTES, SERVED_CACHE_BYTES
 from mal.plain_files import read_up_to
-from mal.reading import AS_STORED, Exif, Reading
-from mal.serve.engine import StoppedEarly
-from mal.serve.fetch import NotAllowedError, Prefix, fetch_with_token
+from mal.reading import AS_STORED, Reading
+from mal.serve.fetch import NotAllowedError, Prefix, StoppedEarly, fetch_with_token
 
 _SECONDS_FOR_A_FETCH = 30.0
 _SECONDS_THAT_URLS_ARE_KEPT = 300.0
@@ -64,7 +63,6 @@ class Pictures:
     Args:
         folders: from which files may be read.
         prefixes: of URLs from which pictures may be fetched.
-        reading: how pictures are decoded; the orientation is that of the request.
         max_bytes: of decoded images that are in use at once; a larger one is used alone.
     """
 
@@ -72,23 +70,23 @@ class Pictures:
         self,
         folders: Sequence[Path] = (),
         prefixes: Sequence[Prefix] = (),
-        reading: Reading = AS_STORED,
         max_bytes: int = MAX_SERVED_PIXEL_BYTES,
     ) -> None:
         self.folders = tuple(folder.resolve() for folder in folders)
         self.prefixes = tuple(prefixes)
-        self._reading = reading
         self._budget = _Budget(max_bytes)
         self._cache = ImageCache(SERVED_CACHE_BYTES)
         self._lock = threading.Lock()
 
     @contextmanager
-    def opened(self, source: Source, exif: Exif, is_wanted: Callable[[], bool] = lambda: True) -> Iterator[Pixels]:
+    def opened(
+        self, source: Source, reading: Reading = AS_STORED, is_wanted: Callable[[], bool] = lambda: True
+    ) -> Iterator[Pixels]:
         """The colors of a picture, (H, W, 3) uint8, read-only, for the time of a block.
 
         Args:
             source: where it is.
-            exif: ``stored`` pixels, or ``upright`` ones as viewers turn them.
+            reading: how it is decoded.
             is_wanted: asked while it waits.
 
         Raises:
@@ -97,7 +95,7 @@ class Pictures:
             StoppedEarly: it is no longer wanted.
         """
         path = self.find_file(source.name) if isinstance(source, LocalFile) else None
-        key = (_name(source, path), exif)
+        key = (_name(source, path), reading)
         with self._lock:
             kept = self._cache.find(key)
         if kept is not None:
@@ -105,7 +103,6 @@ class Pictures:
                 yield kept
             return
         content, called = self._content(source, path, is_wanted)
-        reading = replace(self._reading, exif=exif)
         with picture_in(io.BytesIO(content), called, reading.max_pixels) as header:
             nbytes = header.width * header.height * _BYTES_PER_PIXEL
         with self._budget.of(nbytes, is_wanted):

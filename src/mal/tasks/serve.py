@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute
 
 from mal.config.schema import ExperimentSpec
 from mal.console import console
 from mal.errors import UserError
+from mal.labeler import MaskAutoLabeler
+from mal.reading import Reading
 from mal.serve.app import app
-from mal.serve.engine import Engine, Model, file_version
+from mal.serve.engine import Engine, file_version
 from mal.serve.fetch import Prefix
 from mal.serve.intake import Intake
 from mal.serve.label_studio import LabelStudioBackend
 from mal.serve.label_studio_account import LabelStudioAccount
+from mal.serve.label_studio_project import collect_project
 from mal.serve.masks_route import MasksAnswer, MasksRequest, masks_routes
+from mal.serve.models import Models
 from mal.serve.openapi import Operation, openapi_routes
 from mal.serve.pictures import Pictures
+from mal.serve.rounds import TrainingRounds, train_command
 from mal.serve.security import Security
+from mal.serve.training_routes import TRAINING_OPERATIONS, LabelStudioTraining
 from mal.tasks.label import load_labeler
 
 _SECONDS_TO_FINISH = 10
@@ -68,6 +75,8 @@ class ServeOptions:
         allow_urls: prefixes from which pictures are fetched.
         label_studio: URL of Label Studio; None where pictures of its own storage are not read.
         label_studio_token: for it; None takes the one that it sends.
+        runs: folder of the training rounds; None trains nothing.
+        train_spec: spec file of the training, without data sets and results folder.
         queue: requests that may be in the server at once.
         seconds: how long a request may take.
     """
@@ -82,6 +91,8 @@ class ServeOptions:
     allow_urls: Sequence[str]
     label_studio: str | None
     label_studio_token: str | None
+    runs: Path | None
+    train_spec: Path | None
     queue: int
     seconds: float
 
@@ -119,23 +130,53 @@ def run(options: ServeOptions) -> int:
 def _application(
     options: ServeOptions, security: Security, account: LabelStudioAccount, prefixes: Sequence[Prefix]
 ) -> Starlette:
-    labeler, spec = load_labeler(options.spec, options.device)
-    assert options.spec.inference.checkpoint
-    model = Model(labeler, file_version(Path(options.spec.inference.checkpoint)))
-    engine = Engine(model, spec.inference.batch_size)
+    models = _models(options)
+    engine = Engine(models.load(), options.spec.inference.batch_size)
+    models.engine = engine
     intake = Intake(most_requests=options.queue, threads=_THREADS, seconds=options.seconds)
-    pictures = Pictures(options.images, prefixes, spec.dataset.reading)
+    pictures = Pictures(options.images, prefixes)
+    rounds = _rounds(options, models, account, pictures)
+    training = None if rounds is None else LabelStudioTraining(rounds, models, intake)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         intake.close()
+        if rounds is not None:
+            await run_in_threadpool(rounds.close)
         engine.close()
 
     routes: list[BaseRoute] = [*masks_routes(engine, pictures, intake)]
-    routes += LabelStudioBackend(engine, pictures, intake, account).routes()
-    routes += openapi_routes(_OPERATIONS)
+    routes += LabelStudioBackend(engine, pictures, intake, account, training).routes()
+    routes += [] if training is None else training.routes()
+    routes += openapi_routes([*_OPERATIONS, *(TRAINING_OPERATIONS if training is not None else ())])
     return app(routes, security, lifespan)
+
+
+def _models(options: ServeOptions) -> Models:
+    """The one place that resolves which checkpoint is loaded."""
+
+    def load(checkpoint: Path) -> tuple[MaskAutoLabeler, Reading]:
+        inference = options.spec.inference.model_copy(update={"checkpoint": str(checkpoint)})
+        labeler, spec = load_labeler(options.spec.model_copy(update={"inference": inference}), options.device)
+        return labeler, spec.dataset.reading
+
+    assert options.spec.inference.checkpoint
+    return Models(load, Path(options.spec.inference.checkpoint), options.runs)
+
+
+def _rounds(
+    options: ServeOptions, models: Models, account: LabelStudioAccount, pictures: Pictures
+) -> TrainingRounds | None:
+    if options.runs is None or options.train_spec is None:
+        return None
+
+    def collect(project: int, folder: Path, is_wanted: Callable[[], bool]) -> int:
+        return collect_project(project, folder, account, pictures, is_wanted)
+
+    return TrainingRounds(
+        options.runs, train_command(options.train_spec), collect=collect, version=file_version, use=models.use
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

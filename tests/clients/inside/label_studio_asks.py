@@ -20,7 +20,8 @@ def main(plan_file):
     plan = json.loads(Path(plan_file).read_text())
     local_files = "LABEL_STUDIO_LOCAL_FILES_"
     settings = {f"{local_files}SERVING_ENABLED": "true", f"{local_files}DOCUMENT_ROOT": plan["root"]}
-    with started_site(ML_BLOCK_LOCAL_IP="false", **settings) as site, _backend(site, plan) as address:
+    settings |= {"ML_BLOCK_LOCAL_IP": "false", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    with started_site(**settings) as site, _backend(site, plan) as address:
         print(json.dumps(_work(site, address, plan)))
 
 
