@@ -88,7 +88,7 @@ def network_seed(labeler: MaskAutoLabeler) -> Seed:
 
     def probability(photo: npt.NDArray[np.uint8], box: Box, x: Floats, y: Floats) -> Floats:
         batch = next(labeler.crops(photo, [box.xyxy]))
-        prob, (x0, y0, x1, y1) = labeler.probabilities(batch)[0, 0].cpu().numpy(), batch.frames[0]
+        prob, (x0, y0, x1, y1) = labeler.probabilities(batch)[0, 0], batch.frames[0]
         columns = (x - x0) / (x1 - x0) * prob.shape[1] - 0.5
         rows = (y - y0) / (y1 - y0) * prob.shape[0] - 0.5
         return _interpolated(_interpolated(prob, rows).T, columns).T

@@ -19,8 +19,7 @@ from benchmarks.photos_with_boxes import photos_with_boxes
 from benchmarks.timing import seconds_in_turn
 from mal.config.schema import ExperimentSpec
 from mal.console import console
-from mal.data.crops import normalize
-from mal.data.label_dataset import CropBatch, CropSettings
+from mal.data.label_dataset import CropSettings
 from mal.data.loaders import AnnotatedImages, crop_loader
 from mal.labeler import MaskAutoLabeler
 from mal.labeling.pipeline import compute_labels, crop_batches
@@ -28,8 +27,9 @@ from mal.masks.rle import Rle, mask_from_rle
 from mal.metrics.evaluator import Evaluator
 from mal.metrics.iou import mask_iou
 from mal.models.from_spec import build_network
+from mal.models.inputs import network_inputs
 from mal.models.network import MaskNetwork
-from mal.models.predict import PredictionMode
+from mal.models.prediction_mode import PredictionMode
 from mal.runtime.process_group import ProcessGroup
 
 QUESTION = "Labelling photos: a plain pipeline, box by box (baseline), against what `mal inference` and `mal label` do"
@@ -187,12 +187,12 @@ def baseline_labels(source: AnnotatedImages, labeler: MaskAutoLabeler, batch_siz
     return plain_labels(
         source.boxes_to_label,
         source.img_dir,
-        labeler.student,
+        cast(MaskNetwork, labeler.student),
         crop_size=labeler.crop.crop_size,
         threshold=THRESHOLD,
         batch_size=batch_size,
         num_workers=workers,
-        device=labeler.device,
+        device=torch.device(labeler.device),
     )
 
 
@@ -209,7 +209,7 @@ def _evaluate(source: AnnotatedImages, labeler: MaskAutoLabeler, batch_size: int
     evaluator = Evaluator(source.coco, source.boxes_to_label, [THRESHOLD])
     batches = crop_batches(source, labeler, _alone(labeler), name="", batch_size=batch_size, num_workers=0)
     for batch in batches:
-        evaluator.update(batch, labeler.probabilities(batch))
+        evaluator.update(batch, torch.from_numpy(labeler.probabilities(batch)))
     evaluator.compute()
 
 
@@ -217,14 +217,14 @@ def _batches(source: AnnotatedImages, labeler: MaskAutoLabeler, batch_size: int)
     """What the network gets, on its device."""
     boxes = source.boxes_to_label
     loader = crop_loader(boxes, source.img_dir, labeler.crop, batch_size=batch_size, num_workers=0)
-    batches: list[CropBatch] = [batch.to(labeler.device) for batch in loader]
-    return [(normalize(batch.images), batch.box_area) for batch in batches]
+    inputs = [network_inputs(batch, labeler.device) for batch in loader]
+    return [(each.images, each.box_area) for each in inputs]
 
 
 @torch.inference_mode()
 def _forward(labeler: MaskAutoLabeler, batches: list[tuple[Tensor, Tensor]]) -> None:
     for images, box_area in batches:
-        labeler.student(images, box_area)
+        cast(MaskNetwork, labeler.student)(images, box_area)
 
 
 def _alone(labeler: MaskAutoLabeler) -> ProcessGroup:

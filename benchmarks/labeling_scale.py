@@ -164,7 +164,7 @@ def main() -> None:
         num_workers=0,
     )
     console.quiet = True
-    alone = ProcessGroup(rank=0, world_size=1, device=torch.device("cpu"), autocast_dtype=None)
+    alone = ProcessGroup(rank=0, world_size=1, device="cpu", autocast_dtype=None)
     try:
         run_job(job, alone, label_with_made_up_masks)
     except StoppedError:

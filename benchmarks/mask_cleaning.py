@@ -33,7 +33,7 @@ from mal.masks.rle import Rle
 from mal.metrics.boundary import boundary
 from mal.metrics.iou import mask_iou
 from mal.models.from_spec import crop_settings, mean_field_settings
-from mal.models.predict import PredictionMode
+from mal.models.prediction_mode import PredictionMode
 
 THRESHOLDS: tuple[Thresholds, ...] = (*((share / 10,) for share in range(1, 8)), "box_fit")
 CLEANINGS = {
@@ -116,7 +116,7 @@ class Study:
             image = read_record_image(self.source.img_dir, boxes[0].image)
             for start in range(0, len(boxes), self.batch_size):
                 batch = crop_boxes(image, boxes[start : start + self.batch_size], crop)
-                probs = labeler.probabilities(batch).numpy()
+                probs = labeler.probabilities(batch)
                 for way in ways:
                     labeler.thresholds, labeler.cleaning = way.thresholds, way.cleaning
                     made = zip(batch.boxes, whole(labeler.pasted(batch, probs)), strict=True)

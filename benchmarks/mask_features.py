@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mal.losses import MeanFieldSettings, refined_mask
-from mal.masks.score import color_contrast, downsample, edge_agreement, expected_iou
+from mal.losses import refined_mask
+from mal.masks.score import SIDE, Map, color_contrast, edge_agreement, expected_iou
+from mal.models.prediction_mode import MeanFieldSettings
+from mal.ops.arrays import area_means
 
 Mask = npt.NDArray[np.bool_]
 
@@ -61,6 +63,11 @@ def mask_iou(first: Mask, second: Mask) -> float:
     """IoU of two masks, 1 where both are empty."""
     union = int((first | second).sum())
     return int((first & second).sum()) / union if union else 1.0
+
+
+def downsample(maps: Tensor) -> Map:
+    """Maps (..., H, W) at the side that scores are computed at."""
+    return area_means(maps.numpy(), SIDE)
 
 
 def _confidence(seen: Seen) -> float:

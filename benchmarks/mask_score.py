@@ -29,7 +29,6 @@ from benchmarks.mask_features import FEATURES, Seen, hear, refined_masks
 from benchmarks.score_tables import Heard, lift_table, parts_table, reliability_table, weights_text
 from mal.coco.ground_truth import GroundTruth
 from mal.config.schema import ExperimentSpec
-from mal.data.crops import normalize
 from mal.data.label_dataset import CropBatch
 from mal.data.loaders import AnnotatedImages, crop_loader
 from mal.labeler import MaskAutoLabeler, whole
@@ -38,8 +37,10 @@ from mal.masks.paste import threshold_for
 from mal.masks.score import mask_in_crop
 from mal.metrics.iou import mask_iou
 from mal.models.from_spec import crop_settings, mean_field_settings
+from mal.models.inputs import normalize
 from mal.models.network import MaskNetwork
-from mal.models.predict import Network, PredictionMode, predict_logits
+from mal.models.predict import predict_logits
+from mal.models.prediction_mode import Network, PredictionMode
 
 
 class Hearing:
@@ -71,19 +72,20 @@ class Hearing:
 
     @torch.inference_mode()
     def _of_batch(self, batch: CropBatch) -> Iterator[tuple[list[float], float, int]]:
-        images = normalize(batch.images)
+        images, box_area = normalize(torch.from_numpy(batch.images)), torch.from_numpy(batch.box_area)
+        box_mask = torch.from_numpy(batch.box_mask)
         other: Network = "teacher" if self.mode.network == "student" else "student"
-        own = self._logits(images, batch.box_area, self.mode)
+        own = self._logits(images, box_area, self.mode)
         start = time.perf_counter()
-        plain = self._logits(images, batch.box_area, replace(self.mode, flip=False))
+        plain = self._logits(images, box_area, replace(self.mode, flip=False))
         self._add("one pass through the network", time.perf_counter() - start)
-        mirrored = self._logits(images.flip(-1), batch.box_area, replace(self.mode, flip=False)).flip(-1)
-        others = self._logits(images, batch.box_area, replace(self.mode, network=other))
+        mirrored = self._logits(images.flip(-1), box_area, replace(self.mode, flip=False)).flip(-1)
+        others = self._logits(images, box_area, replace(self.mode, network=other))
         start = time.perf_counter()
-        refined = refined_masks(images, own, batch.box_mask, self.field)
+        refined = refined_masks(images, own, box_mask, self.field)
         self._add("random field", time.perf_counter() - start)
         prob, plain_prob, mirrored_prob, other_prob = (
-            _probs(logits, batch.box_mask) for logits in (own, plain, mirrored, others)
+            _probs(logits, box_mask) for logits in (own, plain, mirrored, others)
         )
         masks = whole(self.labeler.pasted(batch, prob.numpy()[:, None]))
         for index, (box, mask) in enumerate(zip(batch.boxes, masks, strict=True)):
@@ -97,8 +99,8 @@ class Hearing:
                 of_network=plain_prob[index],
                 of_mirrored=mirrored_prob[index],
                 of_other_network=other_prob[index],
-                box_mask=batch.box_mask[index, 0].float(),
-                pixels=batch.images[index],
+                box_mask=box_mask[index, 0].float(),
+                pixels=torch.from_numpy(batch.images[index]),
                 refined=refined[index],
                 xyxy=box.xyxy,
             )

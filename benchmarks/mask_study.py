@@ -19,17 +19,18 @@ from benchmarks.cheaper_networks import OnePass
 from mal.coco.boxes import Box
 from mal.coco.ground_truth import GroundTruth
 from mal.config.schema import ExperimentSpec
-from mal.data.crops import to_tensor
+from mal.data.crops import to_planes
 from mal.data.images import read_record_image
 from mal.data.label_dataset import CropBatch, CropSettings, crop_boxes
 from mal.data.loaders import AnnotatedImages
 from mal.labeler import MaskAutoLabeler, whole
 from mal.load_model import load_model
 from mal.masks.rle import Rle
-from mal.metrics.iou import InstanceIoU, mask_iou
+from mal.metrics.iou import mask_iou
+from mal.metrics.iou_metric import InstanceIoU
 from mal.models.from_spec import crop_settings
 from mal.models.network import MaskNetwork
-from mal.models.predict import PredictionMode
+from mal.models.prediction_mode import PredictionMode
 from mal.size_bins import SIZE_NAMES, size_bin
 
 Photo = list[Box]  # the boxes of one photo
@@ -150,15 +151,15 @@ class Study:
         height, width = image.shape[:2]
         stride = self.network.backbone.stride
         sides = [max(1, round(side * longer / max(width, height) / stride)) * stride for side in (width, height)]
-        downsample = to_tensor(
+        downsample = to_planes(
             np.asarray(Image.fromarray(image).resize((sides[0], sides[1]), Image.Resampling.BICUBIC))
         )
         batch = crop_boxes(image, boxes, labeler.crop)
         cells = labeler.crop.crop_size // stride
         timed.network = OnePass(self.network, batch.frames, (width, height), cells, flip=self.mode.flip)
-        logits = labeler.logits(replace(batch, images=downsample[None]))
+        logits = torch.from_numpy(labeler.logits(replace(batch, images=downsample[None])))
         probs = F.interpolate(logits, size=batch.images.shape[-2:], mode="bilinear", align_corners=False).sigmoid()
-        masks = whole(labeler.pasted(batch, (probs * batch.box_mask).numpy()))
+        masks = whole(labeler.pasted(batch, (probs * torch.from_numpy(batch.box_mask)).numpy()))
         yield from ((box, mask.rle()) for box, mask in zip(boxes, masks, strict=True))
 
     def _add_iou(self, way: Way, labels: Iterable[tuple[Box, Rle]]) -> None:
@@ -171,9 +172,9 @@ class Study:
 
 def _joined(crops: Sequence[CropBatch]) -> CropBatch:
     return CropBatch(
-        images=torch.cat([crop.images for crop in crops]),
-        box_mask=torch.cat([crop.box_mask for crop in crops]),
-        box_area=torch.cat([crop.box_area for crop in crops]),
+        images=np.concatenate([crop.images for crop in crops]),
+        box_mask=np.concatenate([crop.box_mask for crop in crops]),
+        box_area=np.concatenate([crop.box_area for crop in crops]),
         frames=tuple(frame for crop in crops for frame in crop.frames),
         boxes=tuple(box for crop in crops for box in crop.boxes),
     )

@@ -21,12 +21,13 @@ from benchmarks.training_step import CROP_SIZE, SEED, sized
 from mal.coco.boxes import Box
 from mal.config.schema import ExperimentSpec
 from mal.data.augment import change_colors
-from mal.data.crops import crop_box_mask, crop_frame, crop_planes, normalize, random_margins
+from mal.data.crops import crop_box_mask, crop_frame, crop_planes, random_margins
 from mal.data.images import read_record_image
 from mal.data.train_dataset import TrainBatch, collate
 from mal.losses import crf_loss, mil_loss, refined_mask
 from mal.models.ema import make_teacher, update_teacher
 from mal.models.from_spec import build_network, mean_field_settings
+from mal.models.inputs import normalize
 from mal.runtime.devices import choose_precision
 from mal.training.callbacks import total_grad_norm
 from mal.training.module import MalModule, RunSize

@@ -16,10 +16,11 @@ from torch.optim import AdamW, Optimizer
 from benchmarks.baselines.wasteful_teacher import MOMENTUM, WastefulTeacherStep
 from benchmarks.report import MemoryRow
 from mal.config.schema import ExperimentSpec
-from mal.losses import MeanFieldSettings, batch_losses
+from mal.losses import batch_losses
 from mal.models.ema import make_teacher, update_teacher
 from mal.models.from_spec import build_network
 from mal.models.network import MaskNetwork
+from mal.models.prediction_mode import MeanFieldSettings
 from mal.runtime.devices import peak_bytes_of_process
 
 QUESTION = "Training step: a teacher with graph and optimiser (baseline) against a free one"

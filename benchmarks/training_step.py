@@ -23,11 +23,10 @@ from benchmarks.photos_with_boxes import photos_with_boxes
 from benchmarks.timing import measure_seconds
 from mal.coco.boxes import Boxes
 from mal.config.schema import ExperimentSpec
-from mal.data.crops import normalize
-from mal.data.loaders import train_loader
-from mal.data.train_dataset import BoxCropDataset, TrainBatch, collate
+from mal.data.train_dataset import BoxCropDataset, TrainBatch, collate, train_loader
 from mal.models.ema import make_teacher
 from mal.models.from_spec import build_network
+from mal.models.inputs import normalize
 from mal.models.network import MaskNetwork
 from mal.runtime.devices import choose_precision
 from mal.training.callbacks import StepSeeds, total_grad_norm

@@ -15,10 +15,9 @@ from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
 from mal.labeling.job import LabelJob, label_here, run_job
-from mal.losses import MeanFieldSettings
 from mal.masks.rle import rle_from_mask
 from mal.metrics.summary import ClassNumbers
-from mal.models.predict import NO_NUMBER, PredictionMode
+from mal.models.prediction_mode import NO_NUMBER, MeanFieldSettings, PredictionMode
 from mal.runtime.process_group import single_process
 from mal.tasks.evaluate_pass import evaluate_boxes
 from mal.tasks.label_photos import label_photos

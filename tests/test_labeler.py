@@ -8,12 +8,12 @@ from PIL import Image
 import mal
 from mal.checkpoint.saved_spec import saved_spec
 from mal.errors import BoxWarning, UserError
-from mal.labeler import MaskAutoLabeler, best_device, whole
+from mal.labeler import MaskAutoLabeler, whole
 from mal.masks.postprocess import PostprocessOptions
 from mal.masks.rle import mask_from_rle
 from mal.masks.score import score_mask
 from mal.models.from_spec import mean_field_settings
-from mal.models.predict import PredictionMode
+from mal.models.prediction_mode import PredictionMode
 from tests.data.turned import as_seen, save_turned
 from tests.small_networks import small_network, small_spec
 
@@ -83,7 +83,7 @@ def test_the_score_is_that_of_the_refined_mask(checkpoint, image):
     cutting = MaskAutoLabeler.from_checkpoint(checkpoint, refine="graph_cut", device="cpu")
     (batch,) = cutting.crops(image, BOXES)
     for index, mask in enumerate(whole(cutting.masks(batch))):
-        prob = cutting.probabilities(batch)[index, 0].numpy()
+        prob = cutting.probabilities(batch)[index, 0]
         assert mask.score == score_mask(mask, prob, batch.images[index], batch.box_mask[index, 0], batch.frames[index])
 
 
@@ -215,16 +215,6 @@ def test_weights_without_a_spec_are_refused(tmp_path):
     torch.save({"student.a": torch.ones(1)}, tmp_path / "bare.pth")
     with pytest.raises(UserError, match=r"bare\.pth: holds weights, but not the spec"):
         MaskAutoLabeler.from_checkpoint(tmp_path / "bare.pth")
-
-
-def test_the_best_device_is_a_gpu_where_there_is_one(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert best_device() == "cuda"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert best_device() == "mps"
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert best_device() == "cpu"
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

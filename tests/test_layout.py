@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mal.extras import TRAINING_PACKAGES
 from tests.architecture_map import file_map, map_on_the_page
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "mal"
@@ -108,10 +109,35 @@ def test_the_command_line_imports_only_the_standard_library_at_first():
     assert not _imported_with("mal.cli") & third_party
 
 
-def test_the_library_loads_without_the_trainer_and_without_encryption():
-    found = _imported_with("mal.labeler")
-    assert "torch" in found
-    assert not found & {"lightning", "torchmetrics", "cryptography", "tensorboard"}
+def test_the_library_loads_without_encryption():
+    assert not _imported_with("mal.labeler") & {"cryptography"}
+
+
+# What runs where the extra `train` is not installed; PyTorch is imported inside functions, for checkpoints alone.
+TORCH_FREE = {
+    name
+    for room in ("coco", "config", "data", "export", "formats", "labeling", "masks", "metrics", "report", "sample")
+    for name in MODULES
+    if name.startswith(f"mal.{room}.")
+} - {
+    "mal.data.augment",
+    "mal.data.dataloader",
+    "mal.data.targets",
+    "mal.data.train_dataset",
+    "mal.export.onnx_write",
+    "mal.metrics.evaluator",
+    "mal.metrics.iou_metric",
+}
+TORCH_FREE |= {"mal.labeler", "mal.load_model", "mal.models.from_spec", "mal.models.prediction_mode"}
+TORCH_FREE |= {
+    f"mal.tasks.{task}" for task in ("check", "compare", "convert", "evaluate", "inference", "label", "report")
+}
+TORCH_FREE |= {name for name in MODULES if name.startswith("mal.commands.")}
+
+
+@pytest.mark.parametrize("name", sorted(TORCH_FREE))
+def test_what_labels_checks_converts_and_reports_imports_nothing_of_the_extra_for_training(name):
+    assert not _imported_with(name) & {*TRAINING_PACKAGES, "llvmlite"}
 
 
 @pytest.mark.parametrize("name", MODULES)

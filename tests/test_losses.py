@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from mal.losses import (
-    MeanFieldSettings,
     batch_losses,
     crf_loss,
     dice_loss,
@@ -16,6 +15,7 @@ from mal.losses import (
     target_losses,
     warm_up_factor,
 )
+from mal.models.prediction_mode import MeanFieldSettings
 
 
 def box_of(rows: slice, columns: slice, side: int = 8) -> torch.Tensor:

@@ -18,8 +18,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from mal.coco.boxes import Box
-from mal.data.crops import IntBox, crop_frame, label_margins, normalize
+from mal.data.crops import IntBox, crop_frame, label_margins
 from mal.masks.rle import Rle
+from mal.models.inputs import normalize
 
 MARGIN_RATE = (0.6, 0.6)
 Crop = tuple[Tensor, Tensor, IntBox, Box]

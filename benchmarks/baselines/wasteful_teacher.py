@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
-from mal.losses import MeanFieldSettings, batch_losses
+from mal.losses import batch_losses
 from mal.models.network import MaskNetwork
+from mal.models.prediction_mode import MeanFieldSettings
 
 MOMENTUM = 0.996
 

@@ -6,18 +6,15 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
 
 from mal.config.load import spec_from_values
 from mal.config.schema import ExperimentSpec, resolve_encryption_key
 from mal.data.array_inputs import ImageLike, checked_boxes, describe_suspicion, image_pixels, visible_boxes
-from mal.data.crops import normalize
 from mal.data.label_dataset import CropBatch, CropSettings, crop_boxes
 from mal.errors import BoxWarning, SpecError, UserError
 from mal.export.onnx_network import OnnxNetwork
@@ -27,18 +24,15 @@ from mal.masks.postprocess import NO_POSTPROCESSING, PostprocessOptions, Thresho
 from mal.masks.refine import CropPixels
 from mal.masks.score import score_mask
 from mal.models.from_spec import crop_settings, postprocess_options, prediction_mode
-from mal.models.network import MaskNetwork
-from mal.models.predict import (
-    NO_NUMBER,
-    PredictionMode,
-    fast_dtype,
-    fast_network,
-    is_no_number,
-    predict_logits,
-    predict_probs,
-)
+from mal.models.prediction_mode import NO_NUMBER, CropNetworks, PendingArray, PredictionMode, is_no_number
 from mal.reading import Exif
 from mal.size_bins import size_bin
+
+if TYPE_CHECKING:
+    import torch
+
+    from mal.models.network import MaskNetwork
+    from mal.models.torch_networks import TorchNetworks
 
 
 class MaskAutoLabeler:
@@ -78,21 +72,24 @@ class MaskAutoLabeler:
         device: torch.device | str = "cpu",
         autocast_dtype: torch.dtype | None = None,
     ) -> None:
+        self._networks: CropNetworks
         if isinstance(student, OnnxNetwork):
-            _check_export(student, crop, mode)
-            device, autocast_dtype, mode = "cpu", None, replace(mode, network="student")
-        elif mode.profile == "fast":
-            student, teacher = fast_network(student), fast_network(cast(MaskNetwork, teacher))
-            autocast_dtype = autocast_dtype or fast_dtype(torch.device(device))
-        self.device = torch.device(device)
-        self.student = student.to(self.device).eval()
-        self.teacher = teacher.to(self.device).eval()
+            student.require_use(crop, mode)
+            self._networks, mode = student, replace(mode, network="student")
+        else:
+            self._networks = trained = _trained(student, teacher, mode, device, autocast_dtype)
+            student, teacher = trained.student, trained.teacher
+        self.student, self.teacher = student, teacher
         self.crop = crop
         self.thresholds = thresholds
         self.mode = mode
         self.cleaning = cleaning
         self.scored = scored
-        self._autocast_dtype = autocast_dtype
+
+    @property
+    def device(self) -> str:
+        """Where the networks are run: ``cpu``, ``cuda``, ``cuda:<index>`` or ``mps``."""
+        return self._networks.device
 
     @classmethod
     def from_checkpoint(
@@ -151,7 +148,8 @@ class MaskAutoLabeler:
         }
         asked = _checked_spec({key: value for key, value in values.items() if value is not None})
         held = load_model(Path(path), asked, encryption_key=encryption_key or resolve_encryption_key())
-        labeler = cls.from_spec(held.student, held.teacher, held.spec, device=device or best_device(), scored=scored)
+        device = device or _best_device(held.student)
+        labeler = cls.from_spec(held.student, held.teacher, held.spec, device=device, scored=scored)
         if mode is not None and mode.crf is not None and refine is None and crf is None:
             labeler.mode = replace(labeler.mode, crf=mode.crf)
         return labeler
@@ -235,36 +233,29 @@ class MaskAutoLabeler:
         found = dict(self._masks_by_index(pixels, boxes, batch_size))
         return [found.get(index) for index in range(len(boxes))]
 
-    @torch.inference_mode()
-    def probabilities(self, batch: CropBatch) -> Tensor:
-        """Foreground probabilities of a batch of crops, (B, 1, S, S) float32 in 0..1, on the labeler's device."""
-        batch = batch.to(self.device, non_blocking=True)
-        with torch.autocast(self.device.type, self._autocast_dtype, enabled=self._autocast_dtype is not None):
-            return predict_probs(
-                self.student, self.teacher, normalize(batch.images), batch.box_mask, batch.box_area, self.mode
-            )
+    def probabilities(self, batch: CropBatch) -> npt.NDArray[np.float32]:
+        """Foreground probabilities of a batch of crops, (B, 1, S, S) float32 in 0..1; NaN where a network fails."""
+        return self.start(batch)()
 
-    @torch.inference_mode()
-    def logits(self, batch: CropBatch) -> Tensor:
+    def start(self, batch: CropBatch) -> PendingArray:
+        """Begin to compute the probabilities of a batch; the returned function waits for them."""
+        return self._networks.start(batch, self.mode)
+
+    def logits(self, batch: CropBatch) -> npt.NDArray[np.float32]:
         """Mask logits of a batch of crops, (B, 1, h, w) float32, h and w four times the backbone's grid."""
-        batch = batch.to(self.device)
-        return predict_logits(self.student, self.teacher, normalize(batch.images), batch.box_area, self.mode)
+        return self._networks.logits(batch, self.mode)
 
-    @torch.inference_mode()
-    def instance_vectors(self, batch: CropBatch) -> Tensor:
+    def instance_vectors(self, batch: CropBatch) -> npt.NDArray[np.float32]:
         """The student's instance vectors of a batch of crops, (B, D) float32.
 
         Raises:
             UserError: the network is exported, and so gives masks only.
         """
-        if isinstance(self.student, OnnxNetwork):
-            raise UserError(f"{self.student.path}: gives masks only; instance vectors need the checkpoint")
-        features = self.student.backbone(normalize(batch.images.to(self.device)))
-        return self.student.roi_head(features)
+        return self._networks.instance_vectors(batch)
 
     def masks(self, batch: CropBatch) -> list[PastedMask | None]:
         """The masks of a batch of crops, pasted into their images; see :meth:`pasted`."""
-        return list(self.pasted(batch, self.probabilities(batch).cpu().numpy())) if len(batch) else []
+        return list(self.pasted(batch, self.probabilities(batch))) if len(batch) else []
 
     def pasted(self, batch: CropBatch, probs: npt.NDArray[np.float32]) -> Iterator[PastedMask | None]:
         """Paste the masks of a batch, one at a time, since a large one takes a byte for each pixel of its image.
@@ -359,26 +350,23 @@ def _refinement_fields(mode: PredictionMode | None, refine: str | None, crf: boo
     return {"inference.refine": "graph_cut" if mode.graph_cut else "none" if mode.crf is None else "crf"}
 
 
-def _check_export(network: OnnxNetwork, crop: CropSettings, mode: PredictionMode) -> None:
-    if mode.profile != "exact":
-        raise UserError(
-            f"{network.path}: an exported network has no profile {mode.profile}; use exact, or the checkpoint that it"
-            " was made from"
-        )
-    if mode.network != network.network_name:
-        raise UserError(
-            f"{network.path}: holds the {network.network_name} network, but the {mode.network} is asked for; export"
-            f" that one, or ask for the {network.network_name} (--network, use_teacher_test, use_mixed_model_test)"
-        )
-    if crop.crop_size != network.crop_size:
-        raise UserError(
-            f"dataset.crop_size: {crop.crop_size} in the spec, but {network.path} takes crops of"
-            f" {network.crop_size}; set it to that"
-        )
+def _trained(
+    student: MaskNetwork,
+    teacher: AnyNetwork,
+    mode: PredictionMode,
+    device: torch.device | str,
+    autocast_dtype: torch.dtype | None,
+) -> TorchNetworks:
+    from mal.models.torch_networks import TorchNetworks  # PyTorch, which an exported network does without
+
+    return TorchNetworks(
+        student, cast("MaskNetwork", teacher), profile=mode.profile, device=device, autocast_dtype=autocast_dtype
+    )
 
 
-def best_device() -> str:
-    """A GPU if there is one, else Apple's MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+def _best_device(network: AnyNetwork) -> str:
+    if isinstance(network, OnnxNetwork):
+        return network.device
+    from mal.models.torch_networks import best_device
+
+    return best_device()

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mal.checkpoint.load import Checkpoint, load_checkpoint
-from mal.checkpoint.matching import load_exactly
-from mal.checkpoint.recognition import complete_spec_from_checkpoint
+from mal.checkpoint.model_fields import complete_spec_from_checkpoint
 from mal.checkpoint.saved_spec import spec_from_saved
 from mal.config.precedence import EffectiveSpec, effective_spec, extract_settings
 from mal.config.schema import ExperimentSpec
 from mal.export.onnx_network import ONNX_SUFFIX, OnnxNetwork, read_onnx
-from mal.models.ema import make_teacher
+from mal.extras import require_training_packages
 from mal.models.from_spec import build_network
-from mal.models.network import MaskNetwork
-from mal.models.predict import Network
+from mal.models.prediction_mode import Network
 
-AnyNetwork = MaskNetwork | OnnxNetwork
+if TYPE_CHECKING:
+    from mal.checkpoint.load import Checkpoint
+    from mal.models.network import MaskNetwork
+
+AnyNetwork: TypeAlias = "MaskNetwork | OnnxNetwork"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ def load_model(path: Path, spec: ExperimentSpec, *, encryption_key: str | None =
         encryption_key: key of an encrypted checkpoint; ignored for other files.
 
     Raises:
-        UserError: the file cannot be read, contradicts the spec, or does not say which network it holds.
+        UserError: the file cannot be read, contradicts the spec, or does not say which network it holds; or it is a
+            checkpoint and PyTorch is not installed.
     """
     if path.suffix == ONNX_SUFFIX:
         exported = read_onnx(path)
@@ -61,6 +63,9 @@ def load_model(path: Path, spec: ExperimentSpec, *, encryption_key: str | None =
         held, fixed = extract_settings(own), _export_settings(exported.network.network_name)
         found = effective_spec(complete_spec_from_checkpoint(spec, own, path), held, fixed)
         return LoadedModel(found, exported.network, exported.network, held | fixed)
+    require_training_packages(f"{path}: a checkpoint")
+    from mal.checkpoint.load import load_checkpoint
+
     checkpoint = load_checkpoint(path, encryption_key)
     own = checkpoint.spec if "arch" in spec.model.model_fields_set else checkpoint.network_spec()
     settings = extract_settings(own)
@@ -84,6 +89,9 @@ def build_networks(spec: ExperimentSpec, checkpoint: Checkpoint) -> tuple[MaskNe
     Raises:
         UserError: the weights do not fit the spec's network.
     """
+    from mal.checkpoint.matching import load_exactly  # PyTorch, which an exported network does without
+    from mal.models.ema import make_teacher
+
     student = build_network(spec, checkpoint.stem or "patch")
     teacher = make_teacher(student)
     load_exactly(student, checkpoint.student, checkpoint.path)

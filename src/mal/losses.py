@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mal.models.prediction_mode import MeanFieldSettings
 from mal.ops.mean_field import mean_field
 
 SMOOTHING = 1e-3
@@ -45,17 +46,6 @@ def mil_loss(prob: Tensor, box_mask: Tensor) -> Tensor:
     rows = dice_loss(prob.amax(2), box_mask.amax(2))
     columns = dice_loss(prob.amax(1), box_mask.amax(1))
     return rows + columns
-
-
-@dataclass(frozen=True, slots=True)
-class MeanFieldSettings:
-    """Options of :func:`mal.ops.mean_field.mean_field`, named as there."""
-
-    kernel_size: int = 3
-    num_iter: int = 100
-    zeta: float = 0.1
-    low: float = 0.1
-    high: float = 0.9
 
 
 @torch.no_grad()

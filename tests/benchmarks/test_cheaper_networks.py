@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from benchmarks.cheaper_networks import OnePass, OtherScales, Pooled, WithoutLastBlock, WithoutRing, with_backbone
-from mal.models.predict import PredictionMode, predict_logits
+from mal.models.predict import predict_logits
+from mal.models.prediction_mode import PredictionMode
 from tests.small_networks import small_network
 
 IMAGES = torch.rand(3, 3, 64, 64)

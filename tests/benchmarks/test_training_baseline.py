@@ -11,8 +11,9 @@ from PIL import Image
 from benchmarks.baselines.plain_training import MARGIN_RATE, PlainTrainingStep, plain_sample
 from benchmarks.training_step import sized
 from mal.data.train_dataset import BoxCropDataset, TrainBatch, collate
-from mal.losses import MeanFieldSettings, batch_losses
+from mal.losses import batch_losses
 from mal.models.ema import make_teacher, update_teacher
+from mal.models.prediction_mode import MeanFieldSettings
 from tests.data.photos import THREE_SIZES, photos
 from tests.small_networks import small_network
 

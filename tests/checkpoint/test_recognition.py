@@ -7,12 +7,8 @@ import pytest
 import torch
 
 from mal.checkpoint.load import Checkpoint, load_checkpoint
-from mal.checkpoint.recognition import (
-    complete_spec_from_checkpoint,
-    read_model_fields,
-    recognized_arch,
-    recognized_model,
-)
+from mal.checkpoint.model_fields import complete_spec_from_checkpoint, read_model_fields
+from mal.checkpoint.recognition import recognized_arch, recognized_model
 from mal.checkpoint.saved_spec import saved_spec
 from mal.config.architectures import ARCHITECTURES
 from mal.config.schema import ExperimentSpec

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mal.data.crops import normalize
 from mal.models.backbones.registry import build_backbone
 from mal.models.backbones.vit import Stem
+from mal.models.inputs import normalize
 from mal.models.network import MaskNetwork
 from tests.conformance.weights import weight_of
 

@@ -11,8 +11,10 @@ import torch
 
 from mal.masks.paste import PastedMask, paste_mask, threshold_for
 from mal.masks.rle import mask_from_rle, rle_from_mask
-from mal.metrics.iou import InstanceIoU, IouSummary, mask_iou
-from mal.models.predict import PredictionMode, predict_probs
+from mal.metrics.iou import IouSummary, mask_iou
+from mal.metrics.iou_metric import InstanceIoU
+from mal.models.predict import predict_probs
+from mal.models.prediction_mode import PredictionMode
 from mal.size_bins import SIZE_NAMES
 from tests.conformance.pack import assert_within, read_json, read_npz
 
@@ -39,7 +41,7 @@ class Case:
         probs = predict_probs(lambda *_: logits, lambda *_: logits, images, box_mask, area, PredictionMode())
         return [
             paste_mask(
-                prob[0],
+                prob[0].numpy(),
                 frame.tolist(),
                 tuple(self.arrays["image_wh"].tolist()),
                 threshold_for(float(box_area), self.arrays["mask_thres"].tolist()) + offset,

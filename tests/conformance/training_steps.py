@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from mal.losses import MeanFieldSettings, batch_losses, warm_up_factor
+from mal.losses import batch_losses, warm_up_factor
 from mal.models.ema import make_teacher, update_teacher
+from mal.models.prediction_mode import MeanFieldSettings
 from tests.conformance.pack import areas, network_input
 
 MOMENTUM = 0.996

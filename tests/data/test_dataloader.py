@@ -14,51 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from mal.data import dataloader, label_dataset, train_dataset
-from mal.data.dataloader import FailFastDataLoader, WorkerStatus, reading_image, set_worker_slot
-from mal.data.label_dataset import CropSettings
-from mal.data.loaders import crop_loader, train_loader
-from mal.data.train_dataset import BoxCropDataset
+from mal.data import train_dataset
+from mal.data.dataloader import FailFastDataLoader
+from mal.data.train_dataset import BoxCropDataset, train_loader
 from mal.errors import UserError
 from tests.data.photos import photos
-
-
-@pytest.fixture
-def board(monkeypatch) -> WorkerStatus:
-    monkeypatch.setattr(dataloader, "_worker_slot", None)
-    return WorkerStatus(2)
-
-
-def test_a_place_shows_what_its_process_is_at_work_on_and_nothing_between(board):
-    set_worker_slot(board, 1)
-    for position in (0, 7):
-        with reading_image(position):
-            assert [board.position(0), board.position(1)] == [None, position]
-        assert board.position(1) is None
-
-
-def test_an_image_that_fails_is_not_shown_any_more(board):
-    set_worker_slot(board, 0)
-    with pytest.raises(OSError, match="damaged"), reading_image(3):
-        raise OSError("damaged")
-    assert board.position(0) is None
-
-
-def test_a_process_without_a_place_shows_nothing(board):
-    with reading_image(3):
-        assert [board.position(0), board.position(1)] == [None, None]
-
-
-def _stay_at(board: WorkerStatus, position: int) -> None:
-    board.write(0, position)
-
-
-def test_what_another_process_wrote_outlives_it(board):
-    process = multiprocessing.Process(target=_stay_at, args=(board, 5))
-    process.start()
-    process.join()
-    assert board.position(0) == 5
-
+from tests.data.processes import is_running, wait_until
 
 NUM_IMAGES = 6
 opened: list[FailFastDataLoader] = []
@@ -88,15 +49,14 @@ def reader(monkeypatch) -> Callable[[Callable[[], object]], None]:
     """Lets something happen in the process that reads image 4, before it is read."""
 
     def set_event(event: Callable[[], object]) -> None:
-        for module in (train_dataset, label_dataset):
-            original = module.read_record_image
+        original = train_dataset.read_record_image
 
-            def read(folder, record, original=original):
-                if record.position == 4:
-                    event()
-                return original(folder, record)
+        def read(folder, record):
+            if record.position == 4:
+                event()
+            return original(folder, record)
 
-            monkeypatch.setattr(module, "read_record_image", read)
+        monkeypatch.setattr(train_dataset, "read_record_image", read)
 
     return set_event
 
@@ -104,12 +64,6 @@ def reader(monkeypatch) -> Callable[[Callable[[], object]], None]:
 def training(boxes, folder, num_workers=2) -> FailFastDataLoader:
     dataset = BoxCropDataset(boxes, folder, crop_size=32, margin_rate=[0.0, 1.2], border="wrap", seed=3)
     loader = train_loader(dataset, batch_size=2, num_workers=num_workers, rank=0, world_size=1, pin_memory=False)
-    opened.append(loader)
-    return loader
-
-
-def labeling(boxes, folder, num_workers=2) -> FailFastDataLoader:
-    loader = crop_loader(boxes, folder, CropSettings(crop_size=32), batch_size=2, num_workers=num_workers)
     opened.append(loader)
     return loader
 
@@ -123,10 +77,9 @@ def failure_of(loader: FailFastDataLoader) -> str:
     return text
 
 
-@pytest.mark.parametrize("make_loader", [training, labeling])
-def test_the_image_of_a_killed_process_is_named_with_the_likely_reason(boxes, tmp_path, reader, make_loader):
+def test_the_image_of_a_killed_process_is_named_with_the_likely_reason(boxes, tmp_path, reader):
     reader(lambda: end(signal.SIGKILL))
-    text = failure_of(make_loader(boxes, tmp_path))
+    text = failure_of(training(boxes, tmp_path))
     assert text.startswith(
         f"image {tmp_path}/4.png: the process reading it was killed (SIGKILL), probably because memory"
     )
@@ -144,28 +97,12 @@ def test_a_crash_is_laid_to_the_image_and_its_decoder_and_nothing_else_is_printe
     assert capfd.readouterr().err == ""
 
 
-def test_a_bus_error_speaks_of_shared_memory(boxes, tmp_path, reader):
-    reader(lambda: end(signal.SIGBUS))
-    assert "/dev/shm" in failure_of(labeling(boxes, tmp_path))
-
-
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_process_that_a_library_ended_is_named_too(boxes, tmp_path, reader, code):
     reader(lambda: os._exit(code))
     text = failure_of(training(boxes, tmp_path, num_workers=1))
     assert "4.png" in text
     assert f"exit code {code}" in text
-
-
-def test_a_process_killed_while_it_waits_is_said_to_have_read_nothing(tmp_path):
-    loader = labeling(photos(tmp_path, [70] * 4), tmp_path)  # enough for two processes
-    batches = iter(loader)
-    next(batches)
-    wait_until(lambda: all(loader.board.position(worker) is None for worker in range(2)))
-    assert wait_until(lambda: has_read_all(loader))
-    os.kill(loader._iterator._workers[1].pid, signal.SIGKILL)
-    with pytest.raises(UserError, match=r"^a loader process was killed between two images \(SIGKILL\)"):
-        list(batches)
 
 
 def test_a_death_is_told_where_the_next_batch_is_asked_for_and_nowhere_else(boxes, tmp_path):
@@ -206,13 +143,6 @@ def test_a_damaged_training_image_is_the_line_that_its_reader_gave(boxes, tmp_pa
     path = tmp_path / "4.png"
     path.write_bytes(path.read_bytes()[:200])
     assert failure_of(training(boxes, tmp_path, num_workers)).startswith(f"image {path} is damaged")
-
-
-def test_a_damaged_image_to_label_is_a_failure_of_its_boxes(boxes, tmp_path):
-    path = tmp_path / "4.png"
-    path.write_bytes(path.read_bytes()[:200])
-    failures = [failure for batch in labeling(boxes, tmp_path) for failure in batch.failures]
-    assert [box.image.position for box, _ in failures] == [4, 4]
 
 
 def test_an_error_of_the_program_in_a_loader_process_is_not_dressed_up(boxes, tmp_path, reader):
@@ -274,27 +204,6 @@ def begin_and_stay(folder: Path, pids: Connection) -> None:
     pids.send(workers)
     time.sleep(100)
     del batches
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return "zombie" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
-
-
-def wait_until(is_true: Callable[[], bool], seconds: float = 120) -> bool:
-    limit = time.monotonic() + seconds
-    while not is_true() and time.monotonic() < limit:
-        time.sleep(0.02)
-    return is_true()
-
-
-def has_read_all(loader: FailFastDataLoader) -> bool:
-    """Whether the processes have delivered all that was asked of them."""
-    iterator = loader._iterator
-    kept = sum(len(task) == 2 for task in iterator._task_info.values())  # that came before their turn
-    return iterator._worker_result_queue.qsize() + kept == iterator._tasks_outstanding
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

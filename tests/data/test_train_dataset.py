@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mal.data import train_dataset
-from mal.data.loaders import train_loader
 from mal.data.targets import TargetSettings
-from mal.data.train_dataset import BoxCropDataset, EpochSampler, TrainBatch, collate
+from mal.data.train_dataset import BoxCropDataset, EpochSampler, TrainBatch, collate, train_loader
 from mal.errors import UserError
 from tests.data.photos import photos
 

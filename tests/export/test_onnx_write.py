@@ -13,7 +13,7 @@ from mal.errors import UserError
 from mal.export.check import ExportCheck, compare_labelers, scene_crops
 from mal.export.onnx_network import read_onnx
 from mal.labeler import MaskAutoLabeler
-from mal.models.predict import PredictionMode
+from mal.models.prediction_mode import PredictionMode
 from mal.sample.scene import scene
 from mal.tasks import export_onnx
 from tests.export.exported import CROP_SIZE, small_checkpoint
@@ -110,7 +110,7 @@ def test_the_mean_of_both_networks_is_exported_as_well(checkpoint, picture, tmp_
     theirs = MaskAutoLabeler.from_checkpoint(path)
     ours = MaskAutoLabeler.from_checkpoint(checkpoint, mode=PredictionMode(network="mixed"), device="cpu")
     for batch in ours.crops(picture.image, picture.boxes_xyxy):
-        torch.testing.assert_close(theirs.logits(batch), ours.logits(batch), atol=1e-4, rtol=1e-4)
+        np.testing.assert_allclose(theirs.logits(batch), ours.logits(batch), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.no_cover

@@ -28,7 +28,7 @@ from mal.labeling.pipeline import write_shard
 from mal.labeling.run import open_run
 from mal.labeling.shards import BoxResult, MaskLabel, ShardLabels, ShardWriter
 from mal.masks.rle import empty_rle, rle_from_mask
-from mal.models.predict import PredictionMode
+from mal.models.prediction_mode import PredictionMode
 from mal.runtime.process_group import ProcessGroup
 from tests.coco.coco_samples import annotation, coco_file, document
 from tests.data.photos import THREE_SIZES, photos
@@ -59,7 +59,7 @@ def test_what_is_in_memory_hardly_grows_with_the_number_of_labels(tmp_path, monk
     assert many - few < 1000 * 100 < 1000 * len(RAGGED.rle["counts"]) / 20
 
 
-ALONE = ProcessGroup(rank=0, world_size=1, device=torch.device("cpu"), autocast_dtype=None)
+ALONE = ProcessGroup(rank=0, world_size=1, device="cpu", autocast_dtype=None)
 IMAGES = [3, 5, 1, 4, 2, 6]  # boxes on each
 NUM_BOXES = sum(IMAGES)
 
@@ -69,9 +69,9 @@ class CountingLabeler(MaskAutoLabeler):
 
     asked: list[int]
 
-    def probabilities(self, batch):
+    def start(self, batch):
         self.asked += [box.position for box in batch.boxes]
-        return super().probabilities(batch)
+        return super().start(batch)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,8 +36,7 @@ def crop_of(image, box, size=64, margin=6):
     y = frame[1] + rows / size * (frame[3] - frame[1])
     radius = np.hypot((x - (x0 + x1) / 2) / (x1 - x0), (y - (y0 + y1) / 2) / (y1 - y0)) * 2
     prob = (1 / (1 + np.exp(-4 * (0.8 - radius))) * box_mask).astype(np.float32)
-    tensor = torch.from_numpy(pixels.copy())
-    return prob, CropPixels(tensor if len(tensor) == 3 else tensor.permute(2, 0, 1), torch.from_numpy(box_mask)), frame
+    return prob, CropPixels(pixels.transpose(2, 0, 1), box_mask), frame
 
 
 def iou(first, second):

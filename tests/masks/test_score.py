@@ -5,7 +5,6 @@ from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -37,16 +36,16 @@ def disc(side: int = 64, radius: float = 0.3) -> np.ndarray:
     return (1 / (1 + np.exp(60 * (np.hypot(x, y) - radius)))).astype(np.float32)
 
 
-def painted(shape: np.ndarray) -> torch.Tensor:
+def painted(shape: np.ndarray) -> np.ndarray:
     """A photo, (3, S, S) uint8, that is orange where a shape is and blue elsewhere."""
     object_, ground = np.array([230, 120, 20]), np.array([20, 60, 200])
     pixels = ground[:, None, None] + (object_ - ground)[:, None, None] * shape
-    return torch.from_numpy(pixels.astype(np.uint8))
+    return pixels.astype(np.uint8)
 
 
-def score(prob: np.ndarray, pixels: torch.Tensor) -> float:
+def score(prob: np.ndarray, pixels: np.ndarray) -> float:
     mask = paste_mask(prob, FRAME, IMAGE_SIZE, 0.5)
-    return score_mask(mask, prob, pixels, torch.ones(prob.shape), FRAME)
+    return score_mask(mask, prob, pixels, np.ones(prob.shape, np.uint8), FRAME)
 
 
 @given(maps, photos, boxes)
@@ -88,7 +87,7 @@ def test_belief_is_expected_intersection_over_expected_union():
 
 def test_an_outline_on_the_edge_of_the_photo_s_object_agrees_with_it():
     prob, inside = disc(), np.ones((64, 64), bool)
-    assert edge_agreement(prob, painted(prob).numpy().astype(np.float32), inside) > 0.97
+    assert edge_agreement(prob, painted(prob).astype(np.float32), inside) > 0.97
 
 
 def test_an_outline_across_the_waves_of_a_photo_agrees_with_them_by_chance():
@@ -115,7 +114,7 @@ def test_where_the_box_cuts_a_mask_off_its_edge_does_not_count():
 
 def test_colours_that_the_surroundings_do_not_have_speak_for_a_mask():
     mask = (disc() > 0.5).astype(np.float32)
-    assert color_contrast(mask, painted(mask).numpy().astype(np.float32)) == 1
+    assert color_contrast(mask, painted(mask).astype(np.float32)) == 1
 
 
 @given(maps.filter(lambda mask: 0 < mask.sum() < mask.size))
@@ -144,7 +143,7 @@ def test_an_empty_mask_scores_nothing():
 @given(side=st.integers(16, 160), fill=st.booleans())
 def test_crops_of_any_size_have_a_score(side, fill):
     prob = np.full((side, side), 0.9 if fill else 0.6, np.float32)
-    found = score(prob, torch.zeros(3, side, side, dtype=torch.uint8))
+    found = score(prob, np.zeros((3, side, side), np.uint8))
     assert 0 < found < 1
 
 
@@ -154,7 +153,7 @@ def test_the_size_of_the_crop_hardly_matters():
 
 
 def test_parts_are_finite_numbers():
-    parts = score_features(disc() > 0.5, disc(), painted(disc()), torch.ones(64, 64))
+    parts = score_features(disc() > 0.5, disc(), painted(disc()), np.ones((64, 64), np.uint8))
     assert all(isinstance(part, float) and math.isfinite(part) for part in astuple(parts))
 
 

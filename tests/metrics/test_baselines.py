@@ -7,7 +7,8 @@ import torch
 
 from mal.masks.rle import mask_from_rle, rle_area, rle_from_segmentation
 from mal.metrics.baselines import box_mask, ellipse_mask
-from mal.metrics.iou import InstanceIoU, mask_iou
+from mal.metrics.iou import mask_iou
+from mal.metrics.iou_metric import InstanceIoU
 
 
 @pytest.mark.parametrize(("name", "folder"), [("coco-mini-val", "coco-mini"), ("nuts-val", "nuts")])

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mal.masks.rle import rle_from_mask
-from mal.metrics.iou import InstanceIoU, dice_from_iou, mask_iou
+from mal.metrics.iou import dice_from_iou, mask_iou
+from mal.metrics.iou_metric import InstanceIoU
 
 # A process without instances is a case of its own here, not a mistake.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``compute`` method of metric InstanceIoU:UserWarning")

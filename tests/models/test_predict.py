@@ -7,13 +7,13 @@ from torch.nn import functional as F
 from mal.config.schema import ExperimentSpec
 from mal.config.sections import EvaluateConfig, InferenceConfig
 from mal.errors import UserError
-from mal.losses import MeanFieldSettings
 from mal.models import predict as fast
 from mal.models.backbones.merging_vit import MergingVit
 from mal.models.backbones.registry import build_backbone
 from mal.models.from_spec import prediction_mode
 from mal.models.network import MaskNetwork
-from mal.models.predict import PredictionMode, fast_dtype, fast_network, predict_probs
+from mal.models.predict import fast_dtype, fast_network, predict_probs
+from mal.models.prediction_mode import MeanFieldSettings, PredictionMode
 from tests.small_networks import small_network
 
 SIDE = 16

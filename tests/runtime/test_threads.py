@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import threading
 
-import numpy as np
 import pytest
-import torch
 
-from mal.runtime.threads import copy_to_cpu_async, map_in_threads, num_encoder_threads
+from mal.runtime.threads import map_in_threads, num_encoder_threads
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
@@ -66,18 +64,5 @@ def test_an_error_in_the_making_of_items_is_raised_to_the_caller(threads):
 
 
 def test_a_cpu_computes_alone_and_a_gpu_has_threads_beside_it():
-    assert num_encoder_threads(torch.device("cpu")) == 0
-    assert num_encoder_threads(torch.device("cuda", 0)) > 0
-
-
-def test_numbers_on_the_cpu_have_arrived():
-    numbers = torch.rand(2, 3)
-    assert np.array_equal(copy_to_cpu_async(numbers)(), numbers.numpy())
-
-
-@pytest.mark.gpu
-def test_numbers_arrive_from_a_gpu_whole():
-    numbers = [torch.rand(4, 1, 512, 512, device="cuda").matmul(torch.rand(512, 512, device="cuda")) for _ in range(5)]
-    arriving = [copy_to_cpu_async(each) for each in numbers]
-    for each, wait in zip(numbers, arriving, strict=True):
-        assert np.array_equal(wait(), each.cpu().numpy())
+    assert num_encoder_threads("cpu") == 0
+    assert num_encoder_threads("cuda:0") > 0

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from mal.labeler import MaskAutoLabeler
 from mal.models.ema import make_teacher
 from mal.models.from_spec import crop_settings
-from mal.models.predict import PredictionMode
+from mal.models.prediction_mode import PredictionMode
 from mal.serve.app import app
 from mal.serve.engine import Engine, Model
 from mal.serve.fetch import Prefix

@@ -14,7 +14,7 @@ from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
 from mal.models.ema import make_teacher
 from mal.models.from_spec import crop_settings
-from mal.models.predict import PredictionMode
+from mal.models.prediction_mode import PredictionMode
 from mal.tasks.label_photos import label_photos
 from mal.tasks.photo import Photo
 from tests.small_networks import small_network, small_spec

@@ -83,12 +83,12 @@ def validate(callback: MaskPictures, boxes: Boxes, folder, *, rank: int = 0, epo
         is_global_zero=rank == 0, world_size=1, loggers=[logger], current_epoch=epoch, global_step=7
     )
     callback.on_validation_start(trainer, None)
-    images = torch.full((len(boxes), 3, 32, 32), 90, dtype=torch.uint8)
-    images[..., :6] = torch.tensor(RED)[:, None, None]  # a frame that begins 10 of its 50 columns left of the image
+    images = np.full((len(boxes), 3, 32, 32), 90, np.uint8)
+    images[..., :6] = np.array(RED)[:, None, None]  # a frame that begins 10 of its 50 columns left of the image
     batch = CropBatch(
         images=images,
-        box_mask=torch.ones(len(boxes), 1, 32, 32, dtype=torch.uint8),
-        box_area=torch.ones(len(boxes)),
+        box_mask=np.ones((len(boxes), 1, 32, 32), np.uint8),
+        box_area=np.ones(len(boxes), np.float32),
         frames=tuple((-10, -10, 40, 30) for _ in boxes),
         boxes=tuple(boxes),
     )

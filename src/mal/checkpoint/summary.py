@@ -11,8 +11,8 @@ from torch import Tensor
 from mal.checkpoint.integrity import read_seal
 from mal.checkpoint.load import load_checkpoint
 from mal.checkpoint.matching import find_tensor_faults
+from mal.checkpoint.model_fields import read_model_fields
 from mal.checkpoint.origin import OURS
-from mal.checkpoint.recognition import read_model_fields
 from mal.config.architectures import ARCHITECTURES
 from mal.config.catalog import field_by_key
 from mal.config.precedence import extract_settings

@@ -8,20 +8,16 @@ masks are bit-identical.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
 
 from mal.coco.boxes import Box, Boxes
-from mal.data.crops import Border, IntBox, crop_box_mask, crop_frame, crop_image, expand_box, label_margins, to_tensor
-from mal.data.dataloader import reading_image
+from mal.data.crops import Border, IntBox, crop_box_mask, crop_frame, crop_image, expand_box, label_margins, to_planes
 from mal.data.images import image_path, read_record_image
+from mal.data.worker_processes import reading_image
 from mal.errors import UserError
 from mal.size_bins import SIZE_NAMES, size_bin
 
@@ -105,30 +101,12 @@ class CropBatch:
         failures: boxes that have no crop, each with the reason. They are in none of the fields above.
     """
 
-    images: Tensor
-    box_mask: Tensor
-    box_area: Tensor
+    images: npt.NDArray[np.uint8]
+    box_mask: npt.NDArray[np.uint8]
+    box_area: npt.NDArray[np.float32]
     frames: tuple[IntBox, ...]
     boxes: tuple[Box, ...]
     failures: tuple[tuple[Box, str], ...] = field(default=())
-
-    def to(self, *args: Any, **kwargs: Any) -> CropBatch:
-        """Move the batch; arguments as in :meth:`torch.Tensor.to`."""
-        return replace(
-            self,
-            images=self.images.to(*args, **kwargs),
-            box_mask=self.box_mask.to(*args, **kwargs),
-            box_area=self.box_area.to(*args, **kwargs),
-        )
-
-    def pin_memory(self) -> CropBatch:
-        """Copy the batch to page-locked memory, for asynchronous copies to a GPU."""
-        return replace(
-            self,
-            images=self.images.pin_memory(),
-            box_mask=self.box_mask.pin_memory(),
-            box_area=self.box_area.pin_memory(),
-        )
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -162,25 +140,25 @@ def crop_boxes(image: np.ndarray, boxes: Sequence[Box], settings: CropSettings) 
     size = settings.crop_size
     height, width = image.shape[:2]
     frames = tuple(crop_frame(box.xyxy, label_margins(settings.margin_rate)) for box in boxes)
-    crops = [to_tensor(crop_image(image, frame, size, settings.border)) for frame in frames]
+    crops = [to_planes(crop_image(image, frame, size, settings.border)) for frame in frames]
     allowed = [expand_box(box.xyxy, settings.allow_outside) for box in boxes]
     masks = [crop_box_mask(box, frame, (width, height), size) for box, frame in zip(allowed, frames, strict=True)]
     return CropBatch(
-        images=torch.stack(crops),
-        box_mask=torch.from_numpy(np.stack(masks))[:, None],
-        box_area=torch.tensor([box.area for box in boxes], dtype=torch.float32),
+        images=np.stack(crops),
+        box_mask=np.stack(masks)[:, None],
+        box_area=np.array([box.area for box in boxes], np.float32),
         frames=frames,
         boxes=tuple(boxes),
     )
 
 
-class BoxCropIterable(IterableDataset[CropBatch]):
-    """Batches of crops from a folder of images; to be loaded with ``batch_size=None``.
+class BoxCropIterable:
+    """Batches of crops from a folder of images.
 
     Chunks of images (see :class:`~mal.data.label_dataset.BoxChunks`) are shared out between processes and their loader
-    workers. Each image is decoded once, and a chunk's batches are filled across its images; at most three batches of
-    crops wait at a time. A missing or damaged image becomes failures of its boxes, in a batch of its own, never an
-    exception; the batches that its boxes would have been in are smaller.
+    workers, see `mal.data.crop_loader`. Each image is decoded once, and a chunk's batches are filled across its images;
+    at most three batches of crops wait at a time. A missing or damaged image becomes failures of its boxes, in a batch
+    of its own, never an exception; the batches that its boxes would have been in are smaller.
 
     Args:
         boxes: what to crop, the boxes of an image next to each other.
@@ -223,9 +201,11 @@ class BoxCropIterable(IterableDataset[CropBatch]):
         return len(self._chunks)
 
     def __iter__(self) -> Iterator[CropBatch]:
-        worker = get_worker_info()
-        workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
-        for chunk in self._chunks[self.rank * workers + number :: self.world_size * workers]:
+        return self.share(0, 1)
+
+    def share(self, worker: int, num_workers: int) -> Iterator[CropBatch]:
+        """The batches of one of this process's workers, by its number."""
+        for chunk in self._chunks[self.rank * num_workers + worker :: self.world_size * num_workers]:
             yield from self._chunk_batches(chunk)
 
     def _chunk_batches(self, chunk: int) -> Iterator[CropBatch]:
@@ -276,9 +256,9 @@ class BoxCropIterable(IterableDataset[CropBatch]):
 
 def _failed(boxes: Sequence[Box], reason: str, size: int) -> CropBatch:
     return CropBatch(
-        images=torch.empty(0, 3, size, size, dtype=torch.uint8),
-        box_mask=torch.empty(0, 1, size, size, dtype=torch.uint8),
-        box_area=torch.empty(0),
+        images=np.empty((0, 3, size, size), np.uint8),
+        box_mask=np.empty((0, 1, size, size), np.uint8),
+        box_area=np.empty(0, np.float32),
         frames=(),
         boxes=(),
         failures=tuple((box, reason) for box in boxes),
@@ -288,9 +268,9 @@ def _failed(boxes: Sequence[Box], reason: str, size: int) -> CropBatch:
 def join_crops(crops: Sequence[CropBatch]) -> CropBatch:
     """Make one batch of several; failures are left out."""
     return CropBatch(
-        images=torch.cat([crop.images for crop in crops]),
-        box_mask=torch.cat([crop.box_mask for crop in crops]),
-        box_area=torch.cat([crop.box_area for crop in crops]),
+        images=np.concatenate([crop.images for crop in crops]),
+        box_mask=np.concatenate([crop.box_mask for crop in crops]),
+        box_area=np.concatenate([crop.box_area for crop in crops]),
         frames=tuple(frame for crop in crops for frame in crop.frames),
         boxes=tuple(box for crop in crops for box in crop.boxes),
     )

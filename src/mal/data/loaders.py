@@ -1,4 +1,4 @@
-"""Load and check the annotation file of a run; build loaders over its boxes."""
+"""Load and check the annotation file of a run; build the loader of crops of its boxes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mal.coco.boxes import Boxes, select_boxes, training_boxes
 from mal.coco.coco_file import CocoFile, read_coco
 from mal.coco.notes import RecordNote
 from mal.coco.statistics import explain_empty_training_set
-from mal.data.dataloader import FailFastDataLoader
+from mal.data.crop_loader import CropLoader
 from mal.data.images import fill_missing_sizes, image_path
-from mal.data.label_dataset import BoxCropIterable, CropBatch, CropSettings
+from mal.data.label_dataset import BoxCropIterable, CropSettings
 from mal.data.near_names import near_hint
 from mal.data.picture_remarks import (
     TurnedPicture,
@@ -25,7 +25,6 @@ from mal.data.picture_remarks import (
     turned_pictures,
     upright_sizes,
 )
-from mal.data.train_dataset import BoxCropDataset, EpochSampler, TrainBatch, collate
 from mal.errors import UserError
 from mal.paths import to_path
 from mal.reading import AS_STORED, Reading
@@ -105,22 +104,6 @@ class AnnotatedImages:
             )
 
 
-def train_loader(
-    dataset: BoxCropDataset, *, batch_size: int, num_workers: int, rank: int, world_size: int, pin_memory: bool
-) -> FailFastDataLoader[TrainBatch]:
-    """Loader of training batches in a new order every epoch; the last batch may be smaller."""
-    sampler = EpochSampler(len(dataset), seed=dataset.seed, rank=rank, world_size=world_size)
-    return FailFastDataLoader(
-        dataset,
-        num_workers=num_workers,
-        image_name=dataset.image_name,
-        batch_size=batch_size,
-        sampler=sampler,
-        collate_fn=collate,
-        pin_memory=pin_memory,
-    )
-
-
 def crop_loader(
     boxes: Boxes,
     img_dir: Path,
@@ -130,10 +113,9 @@ def crop_loader(
     num_workers: int,
     rank: int = 0,
     world_size: int = 1,
-    pin_memory: bool = False,
     done: npt.NDArray[np.bool_] | None = None,
     chunks: Collection[int] | None = None,
-) -> FailFastDataLoader[CropBatch]:
+) -> CropLoader:
     """Loader of crops for labeling; see :class:`BoxCropIterable`."""
     stream = BoxCropIterable(
         boxes,
@@ -145,7 +127,4 @@ def crop_loader(
         done=done,
         chunks=chunks,
     )
-    workers = min(num_workers, stream.num_chunks)
-    return FailFastDataLoader(
-        stream, num_workers=workers, image_name=stream.image_name, batch_size=None, pin_memory=pin_memory
-    )
+    return CropLoader(stream, num_workers=num_workers)

@@ -16,9 +16,10 @@ from mal.coco.boxes import Box, Boxes
 from mal.data.augment import change_colors
 from mal.data.crops import Border, crop_box_mask, crop_frame, crop_planes, random_margins
 from mal.data.cut_grid import CutGrid
-from mal.data.dataloader import reading_image
+from mal.data.dataloader import FailFastDataLoader
 from mal.data.images import ImageCache, image_path, read_record_image
 from mal.data.targets import EllipseTargets, TargetBatch, TargetSettings, join_targets
+from mal.data.worker_processes import reading_image
 from mal.errors import UserError
 from mal.ops.compiled import fast_module
 
@@ -206,3 +207,19 @@ class EpochSampler(Sampler[SampleKey]):
         resumed_epoch, num_drawn = self._resumed
         first = num_drawn if self.epoch == resumed_epoch else 0
         return ((self.epoch, int(index)) for index in padded[self.rank :: self.world_size][first:])
+
+
+def train_loader(
+    dataset: BoxCropDataset, *, batch_size: int, num_workers: int, rank: int, world_size: int, pin_memory: bool
+) -> FailFastDataLoader[TrainBatch]:
+    """Loader of training batches in a new order every epoch; the last batch may be smaller."""
+    sampler = EpochSampler(len(dataset), seed=dataset.seed, rank=rank, world_size=world_size)
+    return FailFastDataLoader(
+        dataset,
+        num_workers=num_workers,
+        image_name=dataset.image_name,
+        batch_size=batch_size,
+        sampler=sampler,
+        collate_fn=collate,
+        pin_memory=pin_memory,
+    )

@@ -42,7 +42,7 @@ def compare_labelers(one: MaskAutoLabeler, other: MaskAutoLabeler) -> ExportChec
     differences: list[float] = []
     ious: list[float] = []
     for batch in scene_crops(one):
-        differences.append(float((one.logits(batch) - other.logits(batch)).abs().max()))
+        differences.append(float(np.abs(one.logits(batch) - other.logits(batch)).max()))
         ious += [
             _agreement(a.rle(), b.rle())
             for a, b in zip(whole(one.masks(batch)), whole(other.masks(batch)), strict=True)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import importlib
 import json
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+import numpy.typing as npt
 
+from mal.data.crops import normalize
+from mal.data.label_dataset import CropBatch, CropSettings
 from mal.errors import UserError
+from mal.extras import is_installed, require_training_packages
 from mal.file_kinds import describe_file_kind
-from mal.models.network import FEATURE_SCALES, bin_areas
-from mal.models.predict import Network
+from mal.models.prediction_mode import Array, MeanFieldSettings, Network, PendingArray, PredictionMode
+from mal.ops.arrays import resize_bilinear, sigmoid
+from mal.size_bins import BIN_ENDS
 
 
 def import_onnx_package(name: str) -> Any:
@@ -35,8 +37,8 @@ ONNX_SUFFIX = ".onnx"
 METADATA_PREFIX = "mal."
 
 
-class OnnxNetwork(nn.Module):
-    """Crops to mask logits by onnxruntime on the CPU; called as a :class:`MaskNetwork` is.
+class OnnxNetwork:
+    """Crops to masks by onnxruntime on the CPU, without PyTorch; see `mal.models.prediction_mode.CropNetworks`.
 
     Args:
         session: an ``onnxruntime.InferenceSession`` of a file that ``mal export onnx`` wrote.
@@ -45,29 +47,91 @@ class OnnxNetwork(nn.Module):
         crop_size: side in pixels of the crops that it takes.
     """
 
+    device = "cpu"
+
     def __init__(self, session: Any, path: Path, network_name: Network, crop_size: int) -> None:
-        super().__init__()
         self._session = session
         self.path = path
         self.network_name = network_name
         self.crop_size = crop_size
 
-    def forward(self, images: Tensor, box_area: Tensor) -> Tensor:
-        """Mask logits (B, 1, h, w) of normalized crops (B, 3, S, S) and box areas (B,), float32 on the CPU."""
-        logits: list[Tensor] = []
-        rows: list[Tensor] = []
-        bins = bin_areas(box_area)
-        for index in range(len(FEATURE_SCALES)):
-            # The graph computes a scale for all rows or for none, so that rows of one size cost least together.
-            chosen = torch.nonzero(bins == index).flatten()
-            if len(chosen):
-                rows.append(chosen)
-                logits.append(self._run(images[chosen], box_area[chosen]))
-        return torch.cat(logits)[torch.cat(rows).argsort()]
+    def require_use(self, crop: CropSettings, mode: PredictionMode) -> None:
+        """Refuse crops or a mode that the graph, or what is installed, cannot serve.
 
-    def _run(self, images: Tensor, box_area: Tensor) -> Tensor:
-        inputs = {"images": images.float().cpu().numpy(), "box_area": box_area.float().cpu().numpy()}
-        return torch.from_numpy(self._session.run(None, inputs)[0])
+        Raises:
+            UserError: the network is not the one of the mode, or takes crops of another size; the profile is ``fast``;
+                or the mean field is asked for, and PyTorch is not there.
+        """
+        if mode.profile != "exact":
+            raise UserError(
+                f"{self.path}: an exported network has no profile {mode.profile}; use exact, or the checkpoint that it"
+                " was made from"
+            )
+        if mode.network != self.network_name:
+            raise UserError(
+                f"{self.path}: holds the {self.network_name} network, but the {mode.network} is asked for; export"
+                f" that one, or ask for the {self.network_name} (--network, use_teacher_test, use_mixed_model_test)"
+            )
+        if crop.crop_size != self.crop_size:
+            raise UserError(
+                f"dataset.crop_size: {crop.crop_size} in the spec, but {self.path} takes crops of"
+                f" {self.crop_size}; set it to that"
+            )
+        if mode.crf is not None:
+            require_training_packages("refinement by mean field (crf)")
+
+    def start(self, batch: CropBatch, mode: PredictionMode) -> PendingArray:
+        """Compute probabilities; there is nothing to wait for."""
+        probs = self._probabilities(batch, mode)
+        return lambda: probs
+
+    def logits(self, batch: CropBatch, mode: PredictionMode) -> Array:
+        """Mask logits, (B, 1, h, w) float32."""
+        return self._logits(normalize(batch.images), batch.box_area, flip=mode.flip)
+
+    def instance_vectors(self, batch: CropBatch) -> Array:
+        """Refused: the graph gives masks only."""
+        raise UserError(f"{self.path}: gives masks only; instance vectors need the checkpoint")
+
+    def _probabilities(self, batch: CropBatch, mode: PredictionMode) -> Array:
+        images = normalize(batch.images)
+        logits = self._logits(images, batch.box_area, flip=mode.flip)
+        if mode.crf is None:
+            with np.errstate(invalid="ignore"):  # of infinite logits, which fail below
+                probs = sigmoid(resize_bilinear(logits, images.shape[-2:])) * batch.box_mask
+        else:
+            probs = _refined(images, logits, batch.box_mask, mode.crf)
+        probs[~np.isfinite(logits).all(axis=(1, 2, 3))] = np.nan
+        return probs
+
+    def _logits(self, images: Array, box_area: Array, *, flip: bool) -> Array:
+        logits = self._of_each_size(images, box_area)
+        if not flip:
+            return logits
+        mirrored = self._of_each_size(images[..., ::-1], box_area)[..., ::-1]
+        return (logits + mirrored) / np.float32(2)
+
+    def _of_each_size(self, images: Array, box_area: Array) -> Array:
+        """Run the rows of each size bin together: the graph computes a scale for all rows or for none."""
+        bins = np.searchsorted(np.array(BIN_ENDS, np.float32), box_area)
+        rows = [np.flatnonzero(bins == index) for index in np.unique(bins)]
+        parts = [self._run(images[chosen], box_area[chosen]) for chosen in rows]
+        return np.concatenate(parts)[np.concatenate(rows).argsort()]
+
+    def _run(self, images: Array, box_area: Array) -> Array:
+        logits: Array = self._session.run(None, {"images": images, "box_area": box_area})[0]
+        return logits
+
+
+def _refined(images: Array, logits: Array, box_mask: npt.NDArray[np.uint8], settings: MeanFieldSettings) -> Array:
+    """Probabilities after the mean field, the one step of an exported network that PyTorch computes."""
+    import torch
+
+    from mal.models.predict import crf_probs
+
+    image_tensor, logit_tensor, mask_tensor = (torch.from_numpy(array) for array in (images, logits, box_mask))
+    probs: Array = crf_probs(image_tensor, logit_tensor, mask_tensor, settings).numpy()
+    return probs
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +174,7 @@ def read_onnx(path: Path) -> OnnxModel:
 
 def _require_numbers(path: Path) -> None:
     """Check the weights in a graph for NaN; infinities are allowed, constants of a graph may be infinite."""
-    if find_spec("onnx") is None:
+    if not is_installed("onnx"):
         return  # a session does not show them: each box of such a network fails
     import onnx
     from onnx import numpy_helper

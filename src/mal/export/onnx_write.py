@@ -19,7 +19,7 @@ from mal.data.crops import IMAGENET_MEAN, IMAGENET_STD
 from mal.errors import UserError, first_line
 from mal.export.onnx_network import METADATA_PREFIX, import_onnx_package
 from mal.models.network import FEATURE_SCALES, MaskNetwork, bin_areas
-from mal.models.predict import Network
+from mal.models.prediction_mode import Network
 
 
 class ExportGraph(nn.Module):

@@ -21,9 +21,9 @@ from mal.labeling.shards import BoxResult, MaskLabel, ShardWriter
 from mal.load_model import LoadedModel, load_model
 from mal.masks.paste import PastedMask
 from mal.metrics.iou import mask_iou
-from mal.models.predict import NO_NUMBER
+from mal.models.prediction_mode import NO_NUMBER, PendingArray
 from mal.runtime.process_group import ProcessGroup
-from mal.runtime.threads import PendingArray, copy_to_cpu_async, map_in_threads, num_encoder_threads
+from mal.runtime.threads import map_in_threads, num_encoder_threads
 
 
 def crop_batches(
@@ -58,7 +58,6 @@ def crop_batches(
         num_workers=num_workers,
         rank=processes.rank,
         world_size=processes.world_size,
-        pin_memory=labeler.device.type == "cuda",
         done=done,
     )
     with _progress_of_first(name, len(boxes) if done is None else int((~done).sum()), processes) as advance:
@@ -101,7 +100,7 @@ def label_batches(
     def computed() -> Iterator[tuple[CropBatch, list[PendingArray]]]:
         for batch in batches:
             asked = labelers if len(batch) else ()
-            yield batch, [copy_to_cpu_async(labeler.probabilities(batch)) for labeler in asked]
+            yield batch, [labeler.start(batch) for labeler in asked]
 
     def finished(job: tuple[CropBatch, list[PendingArray]]) -> Found:
         batch, arriving = job

@@ -94,14 +94,13 @@ class ChunkLabeler:
         first, last = int(block["first"][0]), int(block["last"][0])
         chunks = [chunk for chunk in self._unfinished if first <= chunk < last]
         rows = [row for chunk in chunks for row in self._plan.rows(chunk)]
-        on_gpu = self._labeler.device.type == "cuda"
+        on_gpu = self._labeler.device.startswith("cuda")
         loader = crop_loader(
             self._boxes,
             self._source.img_dir,
             self._labeler.crop,
             batch_size=self._spec.inference.batch_size,
             num_workers=self._spec.dataset.num_workers_per_gpu if on_gpu else 0,
-            pin_memory=on_gpu,
             done=self._done,
             chunks=set(chunks),
         )

@@ -12,6 +12,7 @@ from typing import Any
 from mal.config.catalog import FieldEntry, field_by_key, spec_fields
 from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
+from mal.export.onnx_network import ONNX_SUFFIX
 from mal.files import write_json
 from mal.labeling.shards import SUFFIX, parse_box_result, shard_paths, whole_batches
 
@@ -43,6 +44,8 @@ _OTHER_FIELDS = {
 }
 SAME_MASKS_SINCE = "0.1"
 """The first version of mal whose masks, with the same settings, equal today's; raise it when masks change."""
+SAME_MASKS_OF_EXPORTS_SINCE = "0.2"
+"""The same for exported networks: what NumPy makes of their logits differs in the last digits from PyTorch's before."""
 MASKS_VERSION = "the version that masks are made as by"
 _CONTENT = "the content of "
 _READ_BYTES = 2**20
@@ -57,7 +60,7 @@ def run_identity(checkpoint: Path, annotations: Path, images: Path, settings: Ma
         settings: everything else that changes the masks, as JSON values.
     """
     return {
-        MASKS_VERSION: SAME_MASKS_SINCE,
+        MASKS_VERSION: SAME_MASKS_OF_EXPORTS_SINCE if checkpoint.suffix == ONNX_SUFFIX else SAME_MASKS_SINCE,
         f"{_CONTENT}the checkpoint": sha256(checkpoint),
         f"{_CONTENT}the annotation file": sha256(annotations),
         "the image folder": str(images.absolute()),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from mal.masks.rle import Rle, rle_from_window
 from mal.size_bins import size_bin
@@ -50,7 +49,7 @@ class PastedMask:
 
 
 def paste_mask(
-    prob: Tensor | npt.NDArray[np.float32], frame: Sequence[int], image_size: tuple[int, int], threshold: float
+    prob: npt.NDArray[np.float32], frame: Sequence[int], image_size: tuple[int, int], threshold: float
 ) -> PastedMask:
     """Resize a crop's probabilities to its frame, drop what falls outside the image, and threshold.
 
@@ -66,12 +65,11 @@ def paste_mask(
     x0, y0, x1, y1 = frame
     width, height = image_size
     left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
-    crop = prob.cpu().numpy() if isinstance(prob, Tensor) else prob
     window = np.zeros((bottom - top, right - left), dtype=np.bool_)
-    rows = _Neighbors.along(np.flatnonzero(crop.any(axis=1)), len(crop), (y0, y1), (top, bottom))
-    columns = _Neighbors.along(np.flatnonzero(crop.any(axis=0)), len(crop), (x0, x1), (left, right))
+    rows = _Neighbors.along(np.flatnonzero(prob.any(axis=1)), len(prob), (y0, y1), (top, bottom))
+    columns = _Neighbors.along(np.flatnonzero(prob.any(axis=0)), len(prob), (x0, x1), (left, right))
     if len(rows) and len(columns):
-        _fill(window, crop, rows, columns, threshold)
+        _fill(window, prob, rows, columns, threshold)
     return PastedMask(window=window, x0=left, y0=top, image_width=width, image_height=height)
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as mask_utils
 from scipy import ndimage
-from torch import Tensor
 
 from mal.masks.paste import PastedMask, paste_mask, threshold_for
 from mal.masks.refine import CropPixels, graph_cut_mask
@@ -166,7 +165,7 @@ THIN = 2.0
 
 
 def postprocess_mask(
-    prob: Tensor | npt.NDArray[np.float32],
+    prob: npt.NDArray[np.float32],
     frame: Sequence[int],
     image_size: tuple[int, int],
     *,
@@ -188,15 +187,14 @@ def postprocess_mask(
         cleaning: further steps; they never make a mask empty.
         cut_on: the crop's pixels; where given, the mask is refined on them by graph cut, before the cleaning.
     """
-    crop = prob.cpu().numpy() if isinstance(prob, Tensor) else prob
     if isinstance(thresholds, str):
-        threshold = box_fitting_threshold(crop, box_in_crop(box_xyxy, frame, len(crop)))
+        threshold = box_fitting_threshold(prob, box_in_crop(box_xyxy, frame, len(prob)))
     else:
         threshold = threshold_for(box_area, thresholds)
     if cut_on is None:
-        mask = paste_mask(crop, frame, image_size, threshold)
+        mask = paste_mask(prob, frame, image_size, threshold)
     else:
-        mask = graph_cut_mask(crop, cut_on, frame, image_size, threshold)
+        mask = graph_cut_mask(prob, cut_on, frame, image_size, threshold)
     if cleaning.within_box or min(box_xyxy[2] - box_xyxy[0], box_xyxy[3] - box_xyxy[1]) <= THIN:
         mask = within_box(mask, box_xyxy)
     return remove_artifacts(mask, cleaning) if cleaning.min_part or cleaning.fill_holes else mask

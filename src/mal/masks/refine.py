@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from torch import Tensor
 
 from mal.masks.paste import PastedMask
 from mal.ops.graph_cut import graph_cut
@@ -23,11 +22,11 @@ class CropPixels:
 
     Attributes:
         image: (3, S, S) uint8, the crop.
-        box_mask: (S, S), 1 where a mask may be, else 0.
+        box_mask: (S, S) uint8, 1 where a mask may be, else 0.
     """
 
-    image: Tensor
-    box_mask: Tensor
+    image: npt.NDArray[np.uint8]
+    box_mask: npt.NDArray[np.uint8]
 
 
 def graph_cut_mask(
@@ -51,9 +50,9 @@ def graph_cut_mask(
     left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, image_size[0]), min(y1, image_size[1])
     grid = _Grid.over(frame, (left, top, right, bottom), len(prob))
     mask = graph_cut(
-        grid.sampled(pixels.image.permute(1, 2, 0).cpu().numpy()),
+        grid.sampled(pixels.image.transpose(1, 2, 0)),
         grid.sampled(prob),
-        grid.sampled(pixels.box_mask.cpu().numpy().astype(np.float32)) > 0.5,
+        grid.sampled(pixels.box_mask.astype(np.float32)) > 0.5,
         threshold=threshold,
     )
     soft = Image.fromarray(mask.astype(np.float32)).resize((right - left, bottom - top), Image.Resampling.BILINEAR)

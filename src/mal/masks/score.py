@@ -14,17 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from mal.masks.paste import PastedMask
+from mal.ops.arrays import area_means
 
 SIDE = 64  # at 32 edges are lost, 128 ranks no better
 COLOR_STEPS = 8  # of each of red, green and blue
 RANDOM_COSINE = 2 / math.pi  # the mean of |cos| where directions have nothing to do with each other
 
 Map = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +56,14 @@ def combine_features(features: ScoreFeatures) -> float:
     return 1 / (1 + math.exp(-total))
 
 
-def score_mask(mask: PastedMask, prob: Map, pixels: Tensor, box_mask: Tensor, frame: Sequence[int]) -> float:
+def score_mask(mask: PastedMask, prob: Map, pixels: Bytes, box_mask: Bytes, frame: Sequence[int]) -> float:
     """Score a post-processed mask, 0..1; an empty mask scores 0.
 
     Args:
         mask: the mask after post-processing.
         prob: (S, S) float32 in 0..1, the crop's probabilities.
         pixels: (3, S, S) uint8, the crop.
-        box_mask: (S, S), 1 where a mask may be, else 0.
+        box_mask: (S, S) uint8, 1 where a mask may be, else 0.
         frame: x0, y0, x1, y1 of the crop in pixels of the full image, end exclusive.
     """
     if not mask.window.any():
@@ -73,19 +72,14 @@ def score_mask(mask: PastedMask, prob: Map, pixels: Tensor, box_mask: Tensor, fr
     return round(score, 4)  # further digits mean nothing and differ between machines
 
 
-def score_features(mask: npt.NDArray[np.bool_], prob: Map, pixels: Tensor, box_mask: Tensor) -> ScoreFeatures:
+def score_features(mask: npt.NDArray[np.bool_], prob: Map, pixels: Bytes, box_mask: Bytes) -> ScoreFeatures:
     """Compute the features of a mask.
 
     Args:
         mask: (T, T) bool, the mask in its crop, at any resolution; see :func:`mask_in_crop`.
         prob, pixels, box_mask: as of :func:`score_mask`.
     """
-    share, believed, inside = (
-        downsample(torch.from_numpy(mask)),
-        downsample(torch.from_numpy(prob)),
-        downsample(box_mask),
-    )
-    colors = downsample(pixels)
+    share, believed, inside, colors = (area_means(maps, SIDE) for maps in (mask, prob, box_mask, pixels))
     return ScoreFeatures(
         confidence=expected_iou(share, believed),
         edges=edge_agreement(believed, colors, inside > 0.999),
@@ -173,13 +167,6 @@ def mask_in_crop(mask: PastedMask, frame: Sequence[int], side: int = 4 * SIDE) -
     result = np.zeros((side, side), dtype=np.bool_)
     result[np.ix_(in_rows, in_columns)] = mask.window[np.ix_(rows[in_rows], columns[in_columns])]
     return result
-
-
-def downsample(maps: Tensor) -> Map:
-    """Downsample maps (..., H, W) to (..., SIDE, SIDE) by area averaging."""
-    channels = maps.cpu().reshape(-1, *maps.shape[-2:]).float()
-    downsample: Map = adaptive_avg_pool2d(channels, SIDE).reshape(*maps.shape[:-2], SIDE, SIDE).numpy()
-    return downsample
 
 
 def _gradient(maps: Map) -> Map:

@@ -16,7 +16,8 @@ from mal.data.label_dataset import CropBatch
 from mal.masks.paste import PastedMask
 from mal.masks.postprocess import NO_POSTPROCESSING, PostprocessOptions, Thresholds, postprocess_mask
 from mal.masks.refine import CropPixels
-from mal.metrics.iou import InstanceIoU, IouSummary, mask_iou
+from mal.metrics.iou import IouSummary, mask_iou
+from mal.metrics.iou_metric import InstanceIoU
 from mal.metrics.summary import ClassNumbers
 
 
@@ -68,7 +69,7 @@ class Evaluator(nn.Module):
             torch.tensor([box.area for box in measured]),
         )
 
-    def mask(self, batch: CropBatch, index: int, prob: Tensor | npt.NDArray[np.float32]) -> PastedMask:
+    def mask(self, batch: CropBatch, index: int, prob: npt.NDArray[np.float32]) -> PastedMask:
         """The mask of one crop of a batch, pasted into its image."""
         box = batch.boxes[index]
         return postprocess_mask(

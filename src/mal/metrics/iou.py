@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from pycocotools import mask as mask_utils
-from torch import Tensor
-from torchmetrics import Metric
 
 from mal.masks.rle import Rle
 from mal.size_bins import BIN_ENDS, SIZE_NAMES
+
+Values = npt.NDArray[np.float64]
 
 
 def dice_from_iou(iou: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -66,7 +65,7 @@ class ClassIou:
 
 @dataclass
 class IouSummary:
-    """What `InstanceIoU` computes.
+    """What `iou_summary` computes.
 
     Attributes:
         all: over all instances.
@@ -94,57 +93,7 @@ class IouSummary:
         return values
 
 
-class InstanceIoU(Metric):
-    """A metric that collects the IoU of each instance over all ranks and summarizes it.
-
-    Averages are computed at the end only, so that the result does not depend on batches or the number of ranks.
-    """
-
-    full_state_update = False
-    higher_is_better = True
-
-    iou: list[Tensor]
-    category: list[Tensor]
-    box_area: list[Tensor]
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        for name in ("iou", "category", "box_area"):
-            self.add_state(name, default=[], dist_reduce_fx="cat")
-        self._add_empty()
-
-    def reset(self) -> None:
-        """Forget all instances."""
-        super().reset()
-        self._add_empty()
-
-    def update(self, iou: Tensor, category: Tensor, box_area: Tensor) -> None:
-        """Add instances.
-
-        Args:
-            iou: (N,) float, 0..1.
-            category: (N,) int, the category id or any other number for the class.
-            box_area: (N,) float, w * h of the box in square pixels of the original image.
-        """
-        if not iou.shape == category.shape == box_area.shape or iou.ndim != 1:
-            raise ValueError(f"three vectors of one length expected: {iou.shape}, {category.shape}, {box_area.shape}")
-        self._add(iou, category, box_area)
-
-    def compute(self) -> IouSummary:
-        """Summarize all instances added so far."""
-        return iou_summary(*(_joined(state).cpu() for state in (self.iou, self.category, self.box_area)))
-
-    def _add_empty(self) -> None:
-        """A process that gets no instance must still offer tensors of the right type when states are gathered."""
-        self._add(torch.empty(0), torch.empty(0), torch.empty(0))
-
-    def _add(self, iou: Tensor, category: Tensor, box_area: Tensor) -> None:
-        self.iou.append(iou.detach().to(self.device, torch.float32))
-        self.category.append(category.detach().to(self.device, torch.int64))
-        self.box_area.append(box_area.detach().to(self.device, torch.float32))
-
-
-def iou_summary(iou: Tensor, category: Tensor, area: Tensor) -> IouSummary:
+def iou_summary(iou: npt.ArrayLike, category: npt.ArrayLike, area: npt.ArrayLike) -> IouSummary:
     """Means of instances, the same to the last digit in whatever order they come.
 
     Args:
@@ -152,36 +101,33 @@ def iou_summary(iou: Tensor, category: Tensor, area: Tensor) -> IouSummary:
         category: (N,) int, numbers of the classes.
         area: (N,) float, pixels of the image; what the sizes go by.
     """
-    order = torch.from_numpy(np.lexsort((iou, area, category)))
-    iou, category, area = iou[order].double(), category[order], area[order]
-    size = torch.bucketize(area, torch.tensor(BIN_ENDS))
-    by_size = {name: _means(iou[size == index], category[size == index]) for index, name in enumerate(SIZE_NAMES)}
+    columns = np.asarray(iou), np.asarray(category), np.asarray(area)
+    order = np.lexsort((columns[0], columns[2], columns[1]))
+    ious, classes, areas = (column[order] for column in columns)
+    ious = ious.astype(np.float64)
+    size = np.searchsorted(np.array(BIN_ENDS, areas.dtype), areas)
+    by_size = {name: _means(ious[size == index], classes[size == index]) for index, name in enumerate(SIZE_NAMES)}
     return IouSummary(
-        all=_means(iou, category),
+        all=_means(ious, classes),
         by_size=by_size,
-        by_class=_by_class(iou, category),
-        share_50=_mean((iou >= 0.5).double()),
-        share_75=_mean((iou >= 0.75).double()),
+        by_class=_by_class(ious, classes),
+        share_50=_mean(ious >= 0.5),
+        share_75=_mean(ious >= 0.75),
     )
 
 
-def _joined(state: list[Tensor] | Tensor) -> Tensor:
-    """After gathering over processes a state is one tensor, before that a list."""
-    return state if isinstance(state, Tensor) else torch.cat(state)
-
-
-def _by_class(iou: Tensor, category: Tensor) -> dict[int, ClassIou]:
-    classes, index, counts = torch.unique(category, return_inverse=True, return_counts=True)
-    means = torch.zeros(len(classes), dtype=iou.dtype).index_add_(0, index, iou) / counts
+def _by_class(iou: Values, category: npt.NDArray[np.int64]) -> dict[int, ClassIou]:
+    classes, index, counts = np.unique(category, return_inverse=True, return_counts=True)
+    means = np.bincount(index, iou, len(classes)) / counts
     return {
         int(key): ClassIou(float(mean), int(count)) for key, mean, count in zip(classes, means, counts, strict=True)
     }
 
 
-def _means(iou: Tensor, category: Tensor) -> MeanIou:
-    class_means = torch.tensor([item.mean for item in _by_class(iou, category).values()], dtype=iou.dtype)
+def _means(iou: Values, category: npt.NDArray[np.int64]) -> MeanIou:
+    class_means = np.array([item.mean for item in _by_class(iou, category).values()])
     return MeanIou(_mean(class_means), _mean(iou), len(iou))
 
 
-def _mean(values: Tensor) -> float | None:
+def _mean(values: npt.NDArray[Any]) -> float | None:
     return float(values.mean()) if len(values) else None

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from mal.coco.boxes import Box
 from mal.coco.coco_file import CocoFile, category_name, show
@@ -101,9 +100,9 @@ def summarize(table: InstanceTable) -> dict[str, MethodSummary]:
 
 def _summary(table: InstanceTable, method: int) -> MethodSummary:
     columns = _columns(table, method)
-    iou, category = torch.from_numpy(columns["miou_instances"]), torch.from_numpy(table["category"].copy())
-    areas = (torch.from_numpy(table[name].copy()) for name in ("box_area", "true_area"))
-    by_box, by_mask = (iou_summary(iou, category, area) for area in areas)
+    by_box, by_mask = (
+        iou_summary(columns["miou_instances"], table["category"], table[area]) for area in ("box_area", "true_area")
+    )
     others = {name: column for name, column in columns.items() if name != "miou_instances"}
     pairs = np.unique(table[["category", "image"]])
     classes, images = np.unique(pairs["category"], return_counts=True)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from mal.config.schema import ExperimentSpec
 from mal.config.sections import PredictionSection
 from mal.data.label_dataset import CropSettings
-from mal.losses import MeanFieldSettings
 from mal.masks.postprocess import PostprocessOptions
-from mal.models.backbones.registry import build_backbone
-from mal.models.backbones.vit import Stem
-from mal.models.network import MaskNetwork
-from mal.models.predict import Network, PredictionMode
+from mal.models.prediction_mode import MeanFieldSettings, Network, PredictionMode
+
+if TYPE_CHECKING:
+    from mal.models.backbones.vit import Stem
+    from mal.models.network import MaskNetwork
 
 
 def build_network(spec: ExperimentSpec, stem: Stem) -> MaskNetwork:
@@ -21,6 +22,9 @@ def build_network(spec: ExperimentSpec, stem: Stem) -> MaskNetwork:
     Raises:
         UserError: the architecture is not available.
     """
+    from mal.models.backbones.registry import build_backbone  # PyTorch; the other settings need none
+    from mal.models.network import MaskNetwork
+
     model = spec.model
     backbone = build_backbone(model.arch, stem=stem, num_blocks=model.num_blocks, drop_path=model.vit_dpr)
     backbone.freeze(model.frozen_stages)

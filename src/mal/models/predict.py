@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mal.errors import UserError
-from mal.losses import MeanFieldSettings, refined_mask
+from mal.losses import refined_mask
 from mal.models.backbones.merging_vit import MergingVit
 from mal.models.backbones.vit import VitBackbone
 from mal.models.network import MaskNetwork
+from mal.models.prediction_mode import MeanFieldSettings, PredictionMode
 
 CPUINFO = Path("/proc/cpuinfo")
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
@@ -50,31 +48,7 @@ def _processor_flags() -> set[str]:
     return {flag for line in lines if line.startswith("flags") for flag in line.partition(":")[2].split()}
 
 
-NO_NUMBER = "the network gives values that are not numbers for it"
-"""The reason given for such a failed box."""
-
-Network = Literal["student", "teacher", "mixed"]
-Profile = Literal["exact", "fast"]
 LogitsFunction = Callable[[Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class PredictionMode:
-    """How logits become probabilities, and these masks.
-
-    Attributes:
-        network: ``student``, ``teacher``, or ``mixed``: the mean of both networks' logits.
-        flip: average with the logits of the mirrored crop.
-        crf: refine the result by the colors of the crop; None leaves it.
-        graph_cut: refine the mask after the threshold, see :mod:`mal.masks.refine`; leaves the probabilities.
-        profile: ``fast`` computes less for nearly the same masks, see :mod:`mal.models.predict`.
-    """
-
-    network: Network = "student"
-    flip: bool = False
-    crf: MeanFieldSettings | None = None
-    graph_cut: bool = False
-    profile: Profile = "exact"
 
 
 def predict_probs(
@@ -97,23 +71,23 @@ def predict_probs(
 
     Returns:
         (B, 1, S, S) float32 in 0..1; 0 outside the box. A crop with a logit that is not finite is NaN throughout, so
-        that it is not mistaken for an empty mask; see `is_no_number`.
+        that it is not mistaken for an empty mask; see `mal.models.prediction_mode.is_no_number`.
     """
     logits = predict_logits(student, teacher, images, box_area, mode)
     failed = ~logits.isfinite().flatten(1).all(1)[:, None, None, None]
     if mode.crf is None:
         return _resize(logits, images.shape[-2:]).sigmoid().mul_(box_mask).masked_fill_(failed, torch.nan)
+    return crf_probs(images, logits, box_mask, mode.crf).masked_fill_(failed, torch.nan)
+
+
+def crf_probs(images: Tensor, logits: Tensor, box_mask: Tensor, settings: MeanFieldSettings) -> Tensor:
+    """Probabilities (B, 1, S, S) float32 after refinement by the colors of each crop; arguments as above."""
     box_mask = box_mask.float()
     size = logits.shape[-2:]
     refined = refined_mask(
-        _resize(images.float(), size), logits.sigmoid()[:, 0], _resize(box_mask, size)[:, 0], mode.crf
+        _resize(images.float(), size), logits.sigmoid()[:, 0], _resize(box_mask, size)[:, 0], settings
     )
-    return (_resize(refined[:, None], images.shape[-2:]) * box_mask).masked_fill_(failed, torch.nan)
-
-
-def is_no_number(probs: npt.NDArray[np.float32]) -> bool:
-    """Whether the network failed on a crop: its probabilities (S, S) of :func:`predict_probs` are NaN."""
-    return bool(np.isnan(probs).any())
+    return _resize(refined[:, None], images.shape[-2:]) * box_mask
 
 
 def predict_logits(

@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from subprocess import Popen
 
+from mal.extras import is_installed
 from mal.runtime.launch import this_launch
-from mal.runtime.lightning_internals import replace_child_observer
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_TO_NOTICE = 5.0  # so that a process that notices another's end by itself can exit cleanly
@@ -22,7 +22,10 @@ def end_together() -> None:
     The trainer's own watch ends this process by SIGKILL, which hides the exit code, and leaves the others alone when
     this one fails. Processes of torchrun and SLURM are theirs to end.
     """
-    replace_child_observer(_watch_children)
+    if is_installed("lightning"):  # else nothing starts processes
+        from mal.runtime.lightning_internals import replace_child_observer
+
+        replace_child_observer(_watch_children)
     launch = this_launch()
     if launch.launcher is None and launch.rank:
         threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()

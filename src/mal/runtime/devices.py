@@ -31,6 +31,11 @@ def peak_bytes_of_process() -> int:
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
+def autocast_dtype(precision: Precision) -> torch.dtype | None:
+    """The half precision of mixed precision; None for float32."""
+    return {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}[precision]
+
+
 @dataclass(frozen=True, slots=True)
 class DevicePlan:
     """Devices and precision for the trainer.

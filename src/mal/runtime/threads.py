@@ -9,8 +9,6 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,9 +18,9 @@ PendingArray = Callable[[], npt.NDArray[np.float32]]  # waits for values from a 
 ENCODERS = 4  # threads when a GPU computes
 
 
-def num_encoder_threads(device: torch.device) -> int:
+def num_encoder_threads(device: str) -> int:
     """Number of threads that encode masks while a device computes; 0 on the CPU, whose cores are busy."""
-    return 0 if device.type == "cpu" else ENCODERS
+    return 0 if device == "cpu" else ENCODERS
 
 
 def map_in_threads(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int) -> Iterator[Result]:
@@ -44,20 +42,3 @@ def map_in_threads(work: Callable[[Item], Result], items: Iterable[Item], *, thr
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
-
-
-def copy_to_cpu_async(tensor: Tensor) -> PendingArray:
-    """Start to copy a float32 tensor to the CPU; the returned function waits for the copy."""
-    if tensor.device.type != "cuda":
-        array: npt.NDArray[np.float32] = tensor.cpu().numpy()
-        return lambda: array
-    copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    copy.copy_(tensor, non_blocking=True)
-    arrived = torch.cuda.Event()
-    arrived.record(torch.cuda.current_stream(tensor.device))
-
-    def wait() -> npt.NDArray[np.float32]:
-        arrived.synchronize()
-        return copy.numpy()
-
-    return wait

@@ -21,7 +21,7 @@ from mal.metrics.baselines import box_mask, ellipse_mask
 from mal.metrics.box_noise import KINDS, LEVELS, NOISY, BoxNoise, NoisyTable, noise_figures, noisy_boxes
 from mal.metrics.instance_table import InstanceTable
 from mal.metrics.iou import mask_iou
-from mal.models.predict import NO_NUMBER
+from mal.models.prediction_mode import NO_NUMBER
 from mal.report.chart_files import write_chart
 from mal.report.report_charts import box_noise_chart
 from mal.runtime.process_group import ProcessGroup

@@ -16,7 +16,7 @@ from mal.config.schema import KEY_VARIABLE, resolve_encryption_key
 from mal.console import console
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
-from mal.models.predict import Network, PredictionMode
+from mal.models.prediction_mode import Network, PredictionMode
 from mal.sample.scene import Scene, scene
 
 NUM_SCENES = 3

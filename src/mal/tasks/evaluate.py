@@ -16,8 +16,8 @@ from mal.errors import UserError
 from mal.files import write_json
 from mal.labeler import MaskAutoLabeler
 from mal.labeling.pipeline import load_networks, make_labeler
-from mal.metrics.bootstrap import cluster_quality
 from mal.metrics.box_noise import BoxNoise
+from mal.metrics.clusters import cluster_quality
 from mal.metrics.instance_file import instance_rows, write_classes, write_instances
 from mal.metrics.results import Clustering, EvaluationFigures
 from mal.metrics.summary import ClassNumbers, evaluation_figures, summarize

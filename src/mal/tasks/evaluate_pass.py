@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from mal.coco.boxes import Box
 from mal.coco.coco_file import CocoFile
@@ -25,12 +24,12 @@ from mal.labeling.pipeline import MaskedBoxes, crop_batches, label_batches
 from mal.masks.rle import Rle, rle_from_segmentation
 from mal.metrics.average_precision import ScoredMask, mask_average_precision
 from mal.metrics.baselines import box_mask, ellipse_mask
-from mal.metrics.bootstrap import ClassedVectors
+from mal.metrics.clusters import ClassedVectors
 from mal.metrics.instance_table import ELLIPSE, FILLED_BOX, MODEL, InstanceTable, concatenate_tables, instance_row
 from mal.metrics.iou import mask_iou
 from mal.metrics.predictions import PredictionsPart, read_predictions, write_predictions
 from mal.metrics.summary import ClassNumbers
-from mal.models.predict import NO_NUMBER, Network
+from mal.models.prediction_mode import NO_NUMBER, Network
 from mal.runtime.process_group import ProcessGroup
 
 Draw = Callable[[Sequence[float], int, int], Rle]
@@ -248,6 +247,6 @@ def _asking(labeler: MaskAutoLabeler, network: Network) -> MaskAutoLabeler:
 
 
 def _classed_vectors(batch: CropBatch, labeler: MaskAutoLabeler, classes: ClassNumbers) -> ClassedVectors:
-    positions = torch.tensor([box.position for box in batch.boxes])
-    numbers = torch.tensor([classes.number(box.category_id) for box in batch.boxes])
-    return ClassedVectors(positions, labeler.instance_vectors(batch).float().cpu(), numbers)
+    positions = np.array([box.position for box in batch.boxes], np.int64)
+    numbers = np.array([classes.number(box.category_id) for box in batch.boxes], np.int64)
+    return ClassedVectors(positions, labeler.instance_vectors(batch), numbers)

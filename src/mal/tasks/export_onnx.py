@@ -14,7 +14,7 @@ from mal.export.onnx_network import import_onnx_package
 from mal.export.onnx_write import LEAST_OPSET, write_onnx
 from mal.labeler import MaskAutoLabeler
 from mal.load_model import build_networks
-from mal.models.predict import Network, PredictionMode
+from mal.models.prediction_mode import Network, PredictionMode
 
 
 def run(

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
-from mal.labeler import MaskAutoLabeler, best_device
+from mal.export.onnx_network import ONNX_SUFFIX
+from mal.labeler import MaskAutoLabeler
 from mal.labeling.pipeline import load_networks, make_labeler
 from mal.runtime.process_group import ProcessGroup, single_process_on
 from mal.tasks.inference import LabelPlaces, label_file
@@ -65,7 +64,8 @@ def run(
 
 
 def _processes(device: str, spec: ExperimentSpec) -> ProcessGroup:
-    return single_process_on(_device(device), use_amp=spec.train.use_amp)
+    exported = Path(str(spec.inference.checkpoint)).suffix == ONNX_SUFFIX
+    return single_process_on("cpu" if exported else _device(device), use_amp=spec.train.use_amp)
 
 
 def load_labeler(spec: ExperimentSpec, device: str) -> tuple[MaskAutoLabeler, ExperimentSpec]:
@@ -87,6 +87,10 @@ def load_labeler(spec: ExperimentSpec, device: str) -> tuple[MaskAutoLabeler, Ex
 
 
 def _device(name: str) -> str:
+    import torch  # which an exported network does without
+
+    from mal.models.torch_networks import best_device
+
     if name == "auto":
         return best_device()
     if name.startswith("cuda") and not torch.cuda.is_available():

@@ -26,7 +26,7 @@ from mal.labeler import MaskAutoLabeler
 from mal.labeling.shards import MaskLabel, reason_to_doubt
 from mal.masks.postprocess import without_overlap
 from mal.masks.rle import empty_rle, rle_area
-from mal.models.predict import NO_NUMBER
+from mal.models.prediction_mode import NO_NUMBER
 from mal.reading import Reading
 from mal.report.overlay import draw_overlay
 from mal.tasks.photo import Photo, Xywh

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from lightning import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 
 from mal.checkpoint.load import TrainingPosition
 from mal.config.schema import ExperimentSpec
+from mal.data.crop_loader import CropLoader
 from mal.data.label_dataset import CropBatch
-from mal.data.loaders import crop_loader, train_loader
-from mal.data.train_dataset import EpochSampler, TrainBatch
+from mal.data.loaders import crop_loader
+from mal.data.train_dataset import EpochSampler, TrainBatch, train_loader
 from mal.models.from_spec import crop_settings
 from mal.training.inputs import TrainingInputs
 
@@ -67,7 +69,7 @@ class TrainingData(LightningDataModule):
         loader.sampler.resume_at(self.place.epoch, self.place.num_batches * self.spec.train.batch_size)
         return loader
 
-    def val_dataloader(self) -> DataLoader[CropBatch]:
+    def val_dataloader(self) -> CropLoader:
         """Crops of the validation set."""
         validation = self.inputs.validation
         assert validation is not None
@@ -80,6 +82,12 @@ class TrainingData(LightningDataModule):
             rank=self._trainer.global_rank,
             world_size=self._trainer.world_size,
         )
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Leave crops where they are: the network's inputs are made of them on its device."""
+        if isinstance(batch, CropBatch):
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     @property
     def _trainer(self) -> Trainer:

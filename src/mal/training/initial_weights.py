@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mal.checkpoint.load import Checkpoint, TrainingPosition, load_checkpoint
 from mal.checkpoint.matching import load_matching, require_numbers
-from mal.checkpoint.recognition import complete_spec_from_checkpoint
+from mal.checkpoint.model_fields import complete_spec_from_checkpoint
 from mal.config.schema import ExperimentSpec, resolve_encryption_key
 from mal.console import console
 from mal.errors import DamagedFile, LockedFile, UserError

@@ -85,7 +85,7 @@ class MaskPictures(Callback):
         truth = self._evaluator.truth.rle(box)
         if truth is None:
             return
-        mask = self._evaluator.mask(batch, index, probs[index, 0].float())
+        mask = self._evaluator.mask(batch, index, probs[index, 0].float().cpu().numpy())
         height, width = mask.window.shape
         x0, y0, x1, y1 = box.xyxy
         tile = mask_tile(
@@ -123,7 +123,7 @@ def _visible_part(batch: CropBatch, index: int, mask: PastedMask) -> Pixels:
     """The part of a crop inside the mask's window, which is the part inside the image; (S, S, 3)."""
     x0, y0, x1, y1 = batch.frames[index]
     height, width = mask.window.shape
-    pixels = batch.images[index].permute(1, 2, 0).contiguous().cpu().numpy()
+    pixels = np.ascontiguousarray(batch.images[index].transpose(1, 2, 0))
     size = pixels.shape[0]
     left, right = (size * (mask.x0 - x0 + part) / (x1 - x0) for part in (0, width))
     top, bottom = (size * (mask.y0 - y0 + part) / (y1 - y0) for part in (0, height))

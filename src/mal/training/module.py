@@ -15,7 +15,6 @@ from torch import Tensor
 from mal.checkpoint.saved_spec import require_same_model, saved_spec
 from mal.config.schema import ExperimentSpec
 from mal.config.train_config import TrainConfig
-from mal.data.crops import normalize
 from mal.data.label_dataset import CropBatch
 from mal.data.targets import TargetBatch
 from mal.data.train_dataset import TrainBatch
@@ -24,6 +23,7 @@ from mal.metrics.evaluator import Evaluator
 from mal.models.activation_checkpointing import checkpoint_activations
 from mal.models.ema import update_teacher, warmed_up
 from mal.models.from_spec import mean_field_settings, prediction_mode
+from mal.models.inputs import network_inputs, normalize
 from mal.models.network import MaskNetwork
 from mal.models.predict import predict_probs
 from mal.runtime.fsdp import ShardedStrategy
@@ -243,8 +243,8 @@ class MalModule(LightningModule):
 
     def predict_step(self, batch: CropBatch, batch_idx: int) -> Tensor:
         """Foreground probabilities in the pixels of each crop, (B, 1, S, S)."""
-        images = normalize(batch.images)
-        return predict_probs(self.student, self.teacher, images, batch.box_mask, batch.box_area, self._mode)
+        crops = network_inputs(batch, self.device)
+        return predict_probs(self.student, self.teacher, crops.images, crops.box_mask, crops.box_area, self._mode)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store spec and scores with the weights, so that a checkpoint is self-contained."""
