@@ -11,6 +11,7 @@ from mal.data import targets
 from mal.data.crops import crop_frame
 from mal.data.cut_grid import CutGrid
 from mal.data.targets import (
+    FROM_ELLIPSE,
     EllipseTargets,
     TargetQuality,
     TargetSettings,
@@ -84,7 +85,7 @@ def test_more_fill_fit_and_agreement_are_never_trusted_less(fill, fit, agreement
 
 def test_the_target_of_an_object_in_one_color_is_the_object():
     place = grid()
-    cut = cut_target(place.pixels(disc_photo()), place.ellipse(), place.inside)
+    cut = cut_target(place.pixels(disc_photo()), place.ellipse(), place.inside, FROM_ELLIPSE)
     rows, columns = np.mgrid[place.extent[1] : place.extent[3], place.extent[0] : place.extent[2]] + 0.5
     truth = true_disc(rows, columns)
     assert cut.mask.shape == truth.shape
@@ -102,7 +103,7 @@ def test_a_target_is_mirrored_with_its_crop():
 def test_a_cut_from_the_ellipse_is_made_once_for_a_box(monkeypatch):
     cuts = []
     original = targets.graph_cut
-    monkeypatch.setattr(targets, "graph_cut", lambda *given: cuts.append(given) or original(*given))
+    monkeypatch.setattr(targets, "graph_cut", lambda *given, **how: cuts.append(given) or original(*given, **how))
     made = EllipseTargets(settings(ellipse_epochs=2))
     first, again, crop = sample(made), sample(made, epoch=1), sample(made, margins=(0, 0.1, 1, 1.2))
     assert len(cuts) == 1

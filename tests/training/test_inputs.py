@@ -26,7 +26,7 @@ def test_odd_records_of_both_files_are_named_and_told_apart(scenes, tmp_path):
         "val_ann_path": str(data.truth),
         "val_img_dir": str(data.images),
     }
-    notes = read_inputs(small_spec(dataset=paths), seed=1).notes
+    notes = read_inputs(small_spec(dataset=paths), seed=1, world_size=1).notes
     assert [note.reason for note in notes] == [
         "iscrowd is 1: a group region is copied, not labelled",
         "in the validation file: iscrowd is 1: a group region is copied, not labelled",
@@ -37,7 +37,7 @@ def test_a_run_with_a_key_ends_before_it_reads_anything_where_cryptography_is_mi
     monkeypatch.setitem(sys.modules, "cryptography", None)
     spec = small_spec(encryption_key="hunter2", dataset={"train_ann_path": "missing.json", "train_img_dir": "missing"})
     with pytest.raises(UserError, match=r"^encryption_key .*: pip install 'mask-auto-labeler\[encryption\]'$"):
-        read_inputs(spec, seed=1)
+        read_inputs(spec, seed=1, world_size=1)
 
 
 LONG = {"num_epochs": 3, "warmup_epochs": 1, "batch_size": 1}

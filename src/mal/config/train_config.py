@@ -42,6 +42,13 @@ class TrainConfig(DeviceSection):
     seed: int = spec_field(1234, "Seed of all random numbers; -1 leaves them unseeded.", tasks=_TRAIN, ge=-1)
     cudnn: CudnnConfig = Field(default_factory=CudnnConfig)
     num_epochs: int = spec_field(10, "Number of passes over the training boxes.", tasks=_TRAIN, ge=1)
+    min_steps: int = spec_field(
+        0,
+        "Fewest steps of a run: where num_epochs give fewer, there are more epochs, and warmup_epochs, ellipse_epochs,"
+        " validation_interval and checkpoint_interval grow with them. So one spec suits sets of any size.",
+        tasks=_TRAIN,
+        ge=0,
+    )
     checkpoint_interval: int = spec_field(
         1,
         "A checkpoint is saved each time this many epochs (or steps) are done, and at the end.",

@@ -19,6 +19,24 @@ CACHED_CUTS = 32 * 1024  # per worker process, 2 KiB each at most
 
 
 @dataclass(frozen=True, slots=True)
+class CutStrength:
+    """Arguments of :func:`mal.ops.graph_cut.graph_cut` that fit a seed.
+
+    Attributes:
+        smoothness, prior: see there.
+    """
+
+    smoothness: float
+    prior: float
+
+
+# docs/quality.md: targets that lean on the ellipse have a higher IoU and teach worse, because all of them lean the same
+# way and the network learns to. Errors of the colors alone differ from box to box, and the network averages them out.
+FROM_ELLIPSE = CutStrength(smoothness=8.0, prior=0.0)
+FROM_TEACHER = CutStrength(smoothness=12.0, prior=0.5)
+
+
+@dataclass(frozen=True, slots=True)
 class TargetSettings:
     """How targets are made.
 
@@ -102,15 +120,16 @@ class CutTarget:
     quality: TargetQuality
 
 
-def cut_target(image: npt.NDArray[np.uint8], probability: Floats, inside: Mask) -> CutTarget:
+def cut_target(image: npt.NDArray[np.uint8], probability: Floats, inside: Mask, strength: CutStrength) -> CutTarget:
     """Cut a target out of its window.
 
     Args:
         image: (h, w, 3) uint8, see :meth:`CutGrid.pixels`.
         probability: (h, w) float32 in 0..1, the seed.
         inside: (h, w) bool, the box.
+        strength: how the cut weighs seed, colors and edges.
     """
-    mask = graph_cut(image, probability, inside)
+    mask = graph_cut(image, probability, inside, smoothness=strength.smoothness, prior=strength.prior)
     return CutTarget(mask, target_quality(mask, inside & (probability > 0.5), inside))
 
 
@@ -217,7 +236,7 @@ class EllipseTargets:
             width, height = grid.size
             mask = np.unpackbits(bits, count=width * height).reshape(height, width).astype(np.bool_)
             return CutTarget(mask, quality)
-        cut = cut_target(grid.pixels(photo), probability, grid.inside)
+        cut = cut_target(grid.pixels(photo), probability, grid.inside, FROM_ELLIPSE)
         if len(self._kept) < CACHED_CUTS:  # boxes come in a new order every epoch: the oldest is as good as any
             self._kept[index] = np.packbits(cut.mask), cut.quality
         return cut

@@ -53,8 +53,8 @@ def run(spec: ExperimentSpec) -> int:
     )
     console.print(f"dry run: nothing is written into {folder}")
     spec = with_coco_files(spec, training_uses(spec), None)
-    inputs = read_inputs(spec, seed_everything(spec.train))
-    boxes = inputs.training.boxes
+    inputs = read_inputs(spec, seed_everything(spec.train), plan.world_size)
+    spec, boxes = inputs.spec, inputs.training.boxes
     for note in run_notes(spec, inputs.source.coco, boxes, plan.world_size):
         console.print(f"  {note.action}: {note.reason}")
     size = RunSize.of(spec.train, len(boxes), plan.world_size)

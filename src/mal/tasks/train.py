@@ -9,6 +9,7 @@ from lightning import Callback, Trainer
 from mal.config.load import save_spec
 from mal.config.schema import ExperimentSpec, resolve_encryption_key
 from mal.console import console
+from mal.runtime.allocator import keep_freed_memory
 from mal.runtime.devices import DevicePlan, plan_devices
 from mal.runtime.lightning_internals import was_interrupted
 from mal.runtime.run_folder import run_folder, show_notes
@@ -37,6 +38,7 @@ def run(spec: ExperimentSpec) -> int:
     Raises:
         UserError: the input or the environment does not allow training; one line says what to do.
     """
+    keep_freed_memory()
     with run_folder(spec, "train") as (folder, status):
         plan = plan_devices(
             gpu_ids=spec.train.gpu_ids,
@@ -46,8 +48,8 @@ def run(spec: ExperimentSpec) -> int:
         )
         console.print(f"training on {plan.summary}")
         spec = with_coco_files(spec, training_uses(spec), folder / SOURCES_NAME)
-        inputs = read_inputs(spec, seed_everything(spec.train))
-        boxes = inputs.training.boxes
+        inputs = read_inputs(spec, seed_everything(spec.train), plan.world_size)
+        spec, boxes = inputs.spec, inputs.training.boxes
         show_notes([*run_notes(spec, inputs.source.coco, boxes, plan.world_size), *inputs.notes], status)
         run_size = RunSize.of(spec.train, len(boxes), plan.world_size)
         start = resolve_initial_weights(spec, folder)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mal.data.cut_grid import Floats
-from mal.data.targets import CutWindow, TargetBatch, cut_target, figures_of, target_in_crop
+from mal.data.targets import FROM_TEACHER, CutWindow, TargetBatch, cut_target, figures_of, target_in_crop
 from mal.runtime.threads import map_in_threads
 
 MAX_THREADS = 4
@@ -53,7 +53,7 @@ def _with_cuts(batch: TargetBatch, probs: Floats, softness: float) -> tuple[Tens
         window, prob = job
         inside = window.grid.inside
         seed = window.grid.from_crop(prob) * inside
-        target = cut_target(window.image, seed, inside)
+        target = cut_target(window.image, seed, inside, FROM_TEACHER)
         return target_in_crop(window.grid, target.mask, seed, side=side, softness=softness), figures_of(target.quality)
 
     chosen = [index for index, window in enumerate(batch.windows) if window is not None]

@@ -23,6 +23,7 @@ from mal.errors import UserError
 from mal.metrics.evaluator import Evaluator
 from mal.models.from_spec import postprocess_options
 from mal.paths import to_path
+from mal.training.run_length import with_min_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class TrainingInputs:
     """Checked inputs of a run.
 
     Attributes:
+        spec: as given, with epochs for ``train.min_steps``.
         source: the training file with its images.
         training: samples, one for each box.
         validation: annotations with masks; None without any.
@@ -37,6 +39,7 @@ class TrainingInputs:
         notes: records of either file that are skipped or odd.
     """
 
+    spec: ExperimentSpec
     source: AnnotatedImages
     training: BoxCropDataset
     validation: AnnotatedImages | None
@@ -44,7 +47,7 @@ class TrainingInputs:
     notes: list[RecordNote]
 
 
-def read_inputs(spec: ExperimentSpec, seed: int) -> TrainingInputs:
+def read_inputs(spec: ExperimentSpec, seed: int, world_size: int) -> TrainingInputs:
     """Read and check the annotation files of a run.
 
     Raises:
@@ -60,6 +63,7 @@ def read_inputs(spec: ExperimentSpec, seed: int) -> TrainingInputs:
     boxes = source.boxes_to_train_on(min_obj_size=dataset.min_obj_size, max_obj_size=dataset.max_obj_size)
     read, images = len(source.coco.annotations), len(boxes.images)
     console.print(f"{len(boxes)} of {read} boxes in {images} images to train on")
+    spec = _with_min_steps(spec, len(boxes), world_size)
     tell(source.turned_line)
     tell(source.dim_line)
     training = BoxCropDataset(
@@ -82,7 +86,14 @@ def read_inputs(spec: ExperimentSpec, seed: int) -> TrainingInputs:
             graph_cut=spec.evaluate.refinement == "graph_cut",
         )
     notes = [*source.notes, *(_of_validation(note) for note in (validation.notes if validation else []))]
-    return TrainingInputs(source, training, validation, evaluator, notes)
+    return TrainingInputs(spec, source, training, validation, evaluator, notes)
+
+
+def _with_min_steps(spec: ExperimentSpec, num_boxes: int, world_size: int) -> ExperimentSpec:
+    train = with_min_steps(spec.train, num_boxes, world_size)
+    if train != spec.train:
+        console.print(f"{train.num_epochs} epochs in place of {spec.train.num_epochs}, for train.min_steps")
+    return spec.model_copy(update={"train": train})
 
 
 def _target_settings(train: TrainConfig) -> TargetSettings | None:

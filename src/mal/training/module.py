@@ -28,6 +28,7 @@ from mal.models.network import MaskNetwork
 from mal.models.predict import predict_probs
 from mal.runtime.fsdp import ShardedStrategy
 from mal.training.batch_targets import complete_targets
+from mal.training.run_length import steps_per_epoch
 
 
 def learning_rate(
@@ -68,9 +69,7 @@ class RunSize:
     @classmethod
     def of(cls, train: TrainConfig, num_boxes: int, world_size: int) -> RunSize:
         """The size of a run on a number of boxes, shared equally by all ranks."""
-        boxes_per_process = math.ceil(num_boxes / world_size)
-        batches = math.ceil(boxes_per_process / train.batch_size)
-        return cls(math.ceil(batches / train.accum_grad_batches), world_size)
+        return cls(steps_per_epoch(train, num_boxes, world_size), world_size)
 
 
 class MalModule(LightningModule):
