@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from mal.commands.parser import CommandParser
 from mal.errors import SpecError, StoppedBySignal, UserError, at_fault
+from mal.extras import explain_missing_package
 from mal.printable import printable
 
 if TYPE_CHECKING:
@@ -69,12 +70,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         _say(_user_error_lines(error), is_debug)
         return USER_MISTAKE
+    except ImportError as error:
+        _say([f"mal: error: {explain_missing_package(error, f'mal {arguments[0]}') or _unexpected(error)}"], is_debug)
+        return USER_MISTAKE
     except Exception as error:  # noqa: BLE001 -- any unexpected error is reported as one line
-        reason = " ".join(str(error).split()) or "no message"
-        name = f"unexpected {type(error).__name__}"
-        _say([f"mal: error: {at_fault(error)}{name}: {reason} (--debug shows the traceback)"], is_debug)
+        _say([f"mal: error: {_unexpected(error)}"], is_debug)
         return USER_MISTAKE
     return exit_code
+
+
+def _unexpected(error: Exception) -> str:
+    reason = " ".join(str(error).split()) or "no message"
+    return f"{at_fault(error)}unexpected {type(error).__name__}: {reason} (--debug shows the traceback)"
 
 
 def tao_main() -> int:
