@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmarks.report import Row
 from benchmarks.timing import compare
 from mal.config.schema import ExperimentSpec
-from mal.models.from_spec import build_network
+from mal.models.from_spec import build_mal_network
 from mal.models.network import MaskNetwork
 from mal.models.predict import fast_dtype, fast_network
 
@@ -39,7 +39,7 @@ def measure(device: torch.device, *, repeats: int) -> list[Row]:
 def _measure_case(case: Case, device: torch.device, repeats: int) -> Row:
     torch.manual_seed(0)
     spec = ExperimentSpec.model_validate({"model": {"arch": case.arch}})
-    exact = build_network(spec, "patch").eval().to(device)
+    exact = build_mal_network(spec, "patch").eval().to(device)
     fast = fast_network(exact)
     images = torch.randn(case.batch, 3, case.crop_size, case.crop_size, device=device)
     areas = torch.tensor([500.0, 5000, 50000], device=device).repeat_interleave(case.batch // 3)

@@ -26,7 +26,7 @@ from mal.labeling.pipeline import compute_labels, crop_batches
 from mal.masks.rle import Rle, mask_from_rle
 from mal.metrics.evaluator import Evaluator
 from mal.metrics.iou import mask_iou
-from mal.models.from_spec import build_network
+from mal.models.from_spec import build_mal_network
 from mal.models.inputs import network_inputs
 from mal.models.network import MaskNetwork
 from mal.models.prediction_mode import PredictionMode
@@ -135,7 +135,7 @@ def network_of(arch: str) -> MaskNetwork:
     if arch == NO_NETWORK:
         return cast(MaskNetwork, NoNetwork())
     torch.manual_seed(0)
-    return build_network(ExperimentSpec.model_validate({"model": {"arch": arch}}), "patch")
+    return build_mal_network(ExperimentSpec.model_validate({"model": {"arch": arch}}), "patch")
 
 
 def labeler_with(network: MaskNetwork, device: torch.device, crop_size: int = CROP_SIZE) -> MaskAutoLabeler:

@@ -75,12 +75,13 @@ class Hearing:
         images, box_area = normalize(torch.from_numpy(batch.images)), torch.from_numpy(batch.box_area)
         box_mask = torch.from_numpy(batch.box_mask)
         other: Network = "teacher" if self.mode.network == "student" else "student"
-        own = self._logits(images, box_area, self.mode)
+        boxes = torch.from_numpy(batch.network_box)
+        own = self._logits(images, box_area, boxes, self.mode)
         start = time.perf_counter()
-        plain = self._logits(images, box_area, replace(self.mode, flip=False))
+        plain = self._logits(images, box_area, boxes, replace(self.mode, flip=False))
         self._add("one pass through the network", time.perf_counter() - start)
-        mirrored = self._logits(images.flip(-1), box_area, replace(self.mode, flip=False)).flip(-1)
-        others = self._logits(images, box_area, replace(self.mode, network=other))
+        mirrored = self._logits(images.flip(-1), box_area, boxes.flip(-1), replace(self.mode, flip=False)).flip(-1)
+        others = self._logits(images, box_area, boxes, replace(self.mode, network=other))
         start = time.perf_counter()
         refined = refined_masks(images, own, box_mask, self.field)
         self._add("random field", time.perf_counter() - start)
@@ -106,8 +107,8 @@ class Hearing:
             )
             yield hear(seen, self.seconds), mask_iou(mask.rle(), true), box.image.position
 
-    def _logits(self, images: Tensor, box_area: Tensor, mode: PredictionMode) -> Tensor:
-        return predict_logits(*self.networks, images, box_area, mode)
+    def _logits(self, images: Tensor, box_area: Tensor, box: Tensor, mode: PredictionMode) -> Tensor:
+        return predict_logits(*self.networks, images, box_area, mode, box)
 
     def _add(self, name: str, seconds: float) -> None:
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds

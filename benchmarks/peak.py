@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import measure_seconds
 from mal.config.schema import ExperimentSpec
-from mal.models.from_spec import build_network
+from mal.models.from_spec import build_mal_network
 from mal.models.network import MaskNetwork
 
 QUESTION = "Share of the machine's peak: a large matrix product (baseline) against the network's forward pass"
@@ -55,7 +55,7 @@ def measure(device: torch.device, *, repeats: int) -> list[ShareRow]:
 
 def _measure_network(arch: str, batch: int, device: torch.device, repeats: int) -> ShareRow:
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    network = build_network(ExperimentSpec.model_validate({"model": {"arch": arch}}), "patch").to(device).eval()
+    network = build_mal_network(ExperimentSpec.model_validate({"model": {"arch": arch}}), "patch").to(device).eval()
     images = torch.randn(batch, 3, CROP_SIZE, CROP_SIZE, device=device)
     box_area = torch.full((batch,), 100.0**2, device=device)
     side = MATRIX_SIDE[device.type]

@@ -26,7 +26,7 @@ from mal.data.images import read_record_image
 from mal.data.train_dataset import TrainBatch, collate
 from mal.losses import crf_loss, mil_loss, refined_mask
 from mal.models.ema import make_teacher, update_teacher
-from mal.models.from_spec import build_network, mean_field_settings
+from mal.models.from_spec import build_mal_network, mean_field_settings
 from mal.models.inputs import normalize
 from mal.runtime.devices import choose_precision
 from mal.training.callbacks import total_grad_norm
@@ -84,7 +84,7 @@ class SteppedApart:
         self.batch_size = BATCH[device.type]
         self._device = device
         self._spec = ExperimentSpec.model_validate({"model": {"arch": ARCH[device.type]}})
-        self._student = build_network(self._spec, "patch").to(device).train()
+        self._student = build_mal_network(self._spec, "patch").to(device).train()
         self._teacher = make_teacher(self._student)
         module = MalModule(self._student, self._teacher, self._spec, RunSize(1, 1))
         optimizers: Any = module.configure_optimizers()

@@ -18,7 +18,7 @@ from benchmarks.report import MemoryRow
 from mal.config.schema import ExperimentSpec
 from mal.losses import batch_losses
 from mal.models.ema import make_teacher, update_teacher
-from mal.models.from_spec import build_network
+from mal.models.from_spec import build_mal_network
 from mal.models.network import MaskNetwork
 from mal.models.prediction_mode import MeanFieldSettings
 from mal.runtime.devices import peak_bytes_of_process
@@ -95,7 +95,7 @@ def inputs(batch: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
 def peak_bytes(case: Case, side: str, device: torch.device) -> int:
     """What networks, gradients, optimiser and activations take at most; without the libraries' own memory."""
     before = peak_bytes_of_process()
-    network = build_network(ExperimentSpec.model_validate({"model": {"arch": case.arch}}), "patch").to(device)
+    network = build_mal_network(ExperimentSpec.model_validate({"model": {"arch": case.arch}}), "patch").to(device)
     step = SIDES[side](network, SETTINGS)
     batch = [tensor.to(device) for tensor in inputs(case.batch, CROP_SIZE)]
     for _ in range(NUM_STEPS):

@@ -25,9 +25,9 @@ from mal.coco.boxes import Boxes
 from mal.config.schema import ExperimentSpec
 from mal.data.train_dataset import BoxCropDataset, TrainBatch, collate, train_loader
 from mal.models.ema import make_teacher
-from mal.models.from_spec import build_network
+from mal.models.fpn_network import AnyMaskNetwork
+from mal.models.from_spec import build_mal_network
 from mal.models.inputs import normalize
-from mal.models.network import MaskNetwork
 from mal.runtime.devices import choose_precision
 from mal.training.callbacks import StepSeeds, total_grad_norm
 from mal.training.module import MalModule, RunSize
@@ -108,8 +108,8 @@ class SideBySide(Callback):
         self._case, self._device = case, device
         spec = ExperimentSpec.model_validate({"model": {"arch": case.arch}, "train": {"batch_size": case.batch}})
         torch.manual_seed(SEED)
-        student = build_network(spec, "patch")
-        self._baseline = PlainTrainingStep(build_network(spec, "patch").to(device).train())
+        student = build_mal_network(spec, "patch")
+        self._baseline = PlainTrainingStep(build_mal_network(spec, "patch").to(device).train())
         self._module = MalModule(student, make_teacher(student), spec, RunSize(len(boxes) // case.batch, 1))
         self._samples = SizedBoxes(
             boxes, img_dir, crop_size=CROP_SIZE, margin_rate=MARGIN_RATE, border="wrap", seed=SEED
@@ -207,5 +207,5 @@ def _arithmetic(module: MalModule, batch: TrainBatch, autocast: Callable[[], Abs
 
 
 @torch.no_grad()
-def _teacher_forward(teacher: MaskNetwork, images: Tensor, box_area: Tensor) -> Tensor:
+def _teacher_forward(teacher: AnyMaskNetwork, images: Tensor, box_area: Tensor) -> Tensor:
     return teacher(images, box_area)

@@ -8,6 +8,7 @@ import torch
 
 from mal.config.schema import ExperimentSpec
 from mal.models.backbones.registry import build_backbone
+from mal.models.fpn_network import FpnNetwork
 from mal.models.from_spec import build_network
 from mal.models.network import MaskNetwork
 
@@ -23,6 +24,20 @@ def small_network(stem: str = "patch", **model: Any) -> MaskNetwork:
     """The network of `small_spec`, with the same random weights every time."""
     torch.manual_seed(0)
     return build_network(small_spec(model=model), stem)
+
+
+def small_fpn_network(**model: Any) -> FpnNetwork:
+    """A pyramid on a tiny network with strides, with the same random weights every time."""
+    torch.manual_seed(0)
+    network = build_network(small_fpn_spec(model=model), "patch")
+    assert isinstance(network, FpnNetwork)
+    return network
+
+
+def small_fpn_spec(**sections: dict[str, Any]) -> ExperimentSpec:
+    """The spec of `small_fpn_network`; ``sections`` add to it."""
+    model = {"arch": "timm/test_efficientnet", "num_blocks": None, "decoder": "fpn"}
+    return small_spec(**(sections | {"model": model | sections.get("model", {})}))
 
 
 def small_backbone(**options: Any) -> torch.nn.Module:

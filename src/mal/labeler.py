@@ -31,7 +31,7 @@ from mal.size_bins import size_bin
 if TYPE_CHECKING:
     import torch
 
-    from mal.models.network import MaskNetwork
+    from mal.models.fpn_network import AnyMaskNetwork
     from mal.models.torch_networks import TorchNetworks
 
 
@@ -351,7 +351,7 @@ def _refinement_fields(mode: PredictionMode | None, refine: str | None, crf: boo
 
 
 def _trained(
-    student: MaskNetwork,
+    student: AnyMaskNetwork,
     teacher: AnyNetwork,
     mode: PredictionMode,
     device: torch.device | str,
@@ -360,7 +360,7 @@ def _trained(
     from mal.models.torch_networks import TorchNetworks  # PyTorch, which an exported network does without
 
     return TorchNetworks(
-        student, cast("MaskNetwork", teacher), profile=mode.profile, device=device, autocast_dtype=autocast_dtype
+        student, cast("AnyMaskNetwork", teacher), profile=mode.profile, device=device, autocast_dtype=autocast_dtype
     )
 
 

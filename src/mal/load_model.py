@@ -17,9 +17,9 @@ from mal.models.prediction_mode import Network
 
 if TYPE_CHECKING:
     from mal.checkpoint.load import Checkpoint
-    from mal.models.network import MaskNetwork
+    from mal.models.fpn_network import AnyMaskNetwork
 
-AnyNetwork: TypeAlias = "MaskNetwork | OnnxNetwork"
+AnyNetwork: TypeAlias = "AnyMaskNetwork | OnnxNetwork"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _export_settings(name: Network) -> dict[str, Any]:
     return {f"{task}.{key}": value for task in ("evaluate", "inference") for key, value in choices.items()}
 
 
-def build_networks(spec: ExperimentSpec, checkpoint: Checkpoint) -> tuple[MaskNetwork, MaskNetwork]:
+def build_networks(spec: ExperimentSpec, checkpoint: Checkpoint) -> tuple[AnyMaskNetwork, AnyMaskNetwork]:
     """Build student and teacher of a checkpoint.
 
     Raises:

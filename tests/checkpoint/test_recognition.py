@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from mal.checkpoint.load import Checkpoint, load_checkpoint
+from mal.checkpoint.load import Checkpoint, has_heads, load_checkpoint
 from mal.checkpoint.model_fields import complete_spec_from_checkpoint, read_model_fields
 from mal.checkpoint.recognition import recognized_arch, recognized_model
 from mal.checkpoint.saved_spec import saved_spec
@@ -17,7 +17,7 @@ from mal.models.backbones.registry import build_backbone
 from mal.models.network import MaskNetwork
 from tests.checkpoint.foreign_files import FOREIGN_FILES, nvlabs_file, whole
 from tests.conformance.extract import GOLDEN
-from tests.small_networks import small_network, small_spec
+from tests.small_networks import small_fpn_network, small_network, small_spec
 
 
 def spec_of(**model):
@@ -95,6 +95,26 @@ def test_our_own_checkpoint_is_believed_in_what_it_says(tmp_path):
     checkpoint = load_checkpoint(tmp_path / "mal.pth")
     assert read_model_fields(checkpoint.spec)["not_adjust_scale"]
     assert fitted(spec_of(), checkpoint).model.num_blocks == 1
+
+
+def test_the_decoder_is_recognized_by_the_tensors_alone(tmp_path):
+    torch.save({"state_dict": whole(small_fpn_network())}, tmp_path / "fpn.pth")
+    checkpoint = load_checkpoint(tmp_path / "fpn.pth")
+    assert has_heads(checkpoint.student)
+    assert fitted(spec_of(arch="timm/test_efficientnet"), checkpoint).model.decoder == "fpn"
+    with pytest.raises(UserError, match=r"model\.decoder: mal in the spec, but .*fpn\.pth holds fpn; leave it out"):
+        fitted(spec_of(decoder="mal"), checkpoint)
+    with pytest.raises(UserError, match="not the spec that tells which network they belong to"):
+        checkpoint.network_spec()
+
+
+def test_a_checkpoint_from_before_the_choice_of_decoders_holds_the_paper_s(tmp_path, foreign):
+    values = saved_spec(small_spec(), "patch")
+    del values["model"]["decoder"]
+    torch.save({"state_dict": whole(small_network()), "hyper_parameters": values}, tmp_path / "mal.pth")
+    for checkpoint in (load_checkpoint(tmp_path / "mal.pth"), foreign):
+        with pytest.raises(UserError, match=r"model\.decoder: fpn in the spec, but .* holds mal"):
+            fitted(spec_of(decoder="fpn"), checkpoint)
 
 
 @pytest.mark.parametrize("arch", ["vit-deit-tiny/16", "timm/deit_tiny_patch16_224"])

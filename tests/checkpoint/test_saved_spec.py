@@ -39,6 +39,27 @@ def test_another_network_is_named_with_both_values(key, value):
         require_same_model(saved, current)
 
 
+def test_a_run_from_before_the_choice_of_decoders_had_the_paper_s():
+    saved, current = (saved_spec(small_spec(model={"decoder": decoder}), "patch") for decoder in ("mal", "fpn"))
+    del saved["model"]["decoder"]
+    with pytest.raises(UserError, match=r"model\.decoder: fpn now, mal in the checkpoint"):
+        require_same_model(saved, current)
+    require_same_model(saved, saved_spec(small_spec(), "patch"))
+
+
+@pytest.mark.parametrize(("held", "now"), [(None, 0.2), (1.0, 0.2), (0.2, 1.0)])
+def test_a_run_cannot_change_between_one_learning_rate_and_two(held, now):
+    saved, current = (saved_spec(small_spec(train={"backbone_lr_rate": rate}), "patch") for rate in (held or 1.0, now))
+    if held is None:
+        del saved["train"]["backbone_lr_rate"]
+    with pytest.raises(UserError, match=rf"train\.backbone_lr_rate: {now:g} now, {held or 1:g} in the checkpoint"):
+        require_same_model(saved, current)
+
+
+def test_two_learning_rates_may_change_to_two_others():
+    require_same_model(*(saved_spec(small_spec(train={"backbone_lr_rate": rate}), "patch") for rate in (0.2, 0.5)))
+
+
 def test_what_does_not_change_the_network_may_change():
     saved, current = (saved_spec(small_spec(model={"teacher_momentum": m}), "patch") for m in (0.9, 0.5))
     require_same_model(saved, current)

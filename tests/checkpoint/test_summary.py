@@ -6,7 +6,7 @@ import torch
 from mal.checkpoint.saved_spec import saved_spec
 from mal.checkpoint.summary import checkpoint_summary
 from tests.checkpoint.foreign_files import FOREIGN_FILES, tao_5_file, whole
-from tests.small_networks import small_network, small_spec
+from tests.small_networks import small_fpn_network, small_fpn_spec, small_network, small_spec
 
 LAYOUTS = {
     "nvlabs": ("conv", "NVlabs/mask-auto-labeler"),
@@ -27,6 +27,15 @@ def test_a_foreign_checkpoint_is_described(tmp_path, layout, found):
     assert summary["file_bytes"] == (tmp_path / "mal.ckpt").stat().st_size
     assert (summary["encrypted"], summary["can_resume"]) == (False, False)
     assert summary["licence"]
+
+
+def test_the_decoder_is_told(tmp_path):
+    spec = small_fpn_spec()
+    content = {"state_dict": whole(small_fpn_network()), "hyper_parameters": saved_spec(spec, None)}
+    torch.save(content, tmp_path / "fpn.pth")
+    torch.save(small_network().state_dict(), tmp_path / "mal.pth")
+    decoders = [checkpoint_summary(tmp_path / name)["decoder"] for name in ("fpn.pth", "mal.pth")]
+    assert decoders == ["fpn", "mal"]
 
 
 def test_epoch_step_and_watched_scores_are_told(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from mal.checkpoint.origin import OURS, CheckpointOrigin, recognize_origin
-from mal.checkpoint.recognition import recognized_spec
+from mal.checkpoint.recognition import FPN_PREFIX, recognized_decoder, recognized_spec, with_decoder
 from mal.checkpoint.saved_spec import spec_from_saved
 from mal.checkpoint.store import read_tensors
 from mal.config.schema import ExperimentSpec
@@ -18,7 +18,7 @@ from mal.errors import UserError
 from mal.runtime.lightning_internals import epochs_and_batches_done
 
 NETWORK_PREFIXES = ("student.", "teacher.")
-HEADS = ("roi_head.", "mask_head.")
+HEADS = ("roi_head.", "mask_head.", FPN_PREFIX)
 _TENSOR_KEYS = ("state_dict", "model", "teacher")  # DINO's releases have student and teacher; the teacher is the better
 _WRAPPERS = ("module.", "model.", "_orig_mod.")  # what parallel training and compiling put before names
 
@@ -116,8 +116,11 @@ def load_checkpoint(path: Path, encryption_key: str | None = None) -> Checkpoint
     student, teacher = _network(tensors, "student"), _network(tensors, "teacher")
     settings = _settings(content)
     is_ours = isinstance(settings.get("model"), dict) and "stem" in settings["model"]
-    spec = spec_from_saved(settings, path) if is_ours else recognized_spec(student, settings, whole=has_heads(student))
-    origin = OURS if is_ours else recognize_origin(student, spec.model, settings, whole=has_heads(student))
+    whole = has_heads(student)
+    spec = spec_from_saved(settings, path) if is_ours else recognized_spec(student, settings, whole=whole)
+    if whole:  # runs of versions without a choice saved none, and other programs have none
+        spec = with_decoder(spec, recognized_decoder(student))
+    origin = OURS if is_ours else recognize_origin(student, spec.model, settings, whole=whole)
     training = TrainingState(
         epoch=_count(content, "epoch"),
         global_step=_count(content, "global_step"),

@@ -16,6 +16,7 @@ SCALE_FIELDS = ("not_adjust_scale", "mask_scale_ratio_pre", "mask_scale_ratio")
 
 SHAPE_FIELDS = (
     "arch",
+    "decoder",
     "stem",
     "num_blocks",
     "mask_head_num_convs",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -14,6 +14,8 @@ from mal.config.model_config import ModelConfig
 from mal.config.schema import ExperimentSpec
 from mal.models.backbones.fan import FAN_SIZES
 from mal.models.backbones.vit import VIT_SIZES
+
+FPN_PREFIX = "fpn."  # of the tensors of `mal.models.fpn_network.FpnDecoder`
 
 
 def recognized_spec(tensors: Mapping[str, Tensor], settings: Mapping[str, Any], *, whole: bool) -> ExperimentSpec:
@@ -77,6 +79,16 @@ def recognized_model(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     if arch in VIT_SIZES:
         model["stem"] = "patch" if "backbone.patch_embed.proj.weight" in tensors else "conv"
     return model
+
+
+def recognized_decoder(tensors: Mapping[str, Tensor]) -> Literal["mal", "fpn"]:
+    """Recognize the decoder of a whole network by the names of its tensors."""
+    return "fpn" if any(name.startswith(FPN_PREFIX) for name in tensors) else "mal"
+
+
+def with_decoder(spec: ExperimentSpec, decoder: Literal["mal", "fpn"]) -> ExperimentSpec:
+    """The spec with a decoder set."""
+    return spec.model_copy(update={"model": spec.model.model_copy(update={"decoder": decoder})})
 
 
 def _stated_scales(settings: Mapping[str, Any]) -> dict[str, Any]:

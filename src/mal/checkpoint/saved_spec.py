@@ -13,7 +13,8 @@ from mal.config.load import stored_values
 from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
 
-_FREE_TO_CHANGE = ("teacher_momentum", "vit_dpr", "pretrained", "activation_checkpoint")
+_FREE_TO_CHANGE = ("teacher_momentum", "vit_dpr", "pretrained", "activation_checkpoint", "batch_norm")
+_BEFORE_IT_WAS_A_FIELD = {"decoder": "mal"}
 
 
 def saved_spec(spec: ExperimentSpec, stem: str | None) -> dict[str, Any]:
@@ -53,15 +54,22 @@ def spec_from_saved(values: Mapping[str, Any], path: Path) -> ExperimentSpec:
 
 
 def require_same_model(saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
-    """Check that a checkpoint matches the network that loads it.
+    """Check that a checkpoint matches the network and the optimizer that load it.
 
     Raises:
-        UserError: a field of the ``model`` section differs that decides the network's shape.
+        UserError: a field of the ``model`` section differs that decides the network's shape, or the backbone has a
+            learning rate of its own in one of the two runs only.
     """
-    model = saved.get("model", {})
+    model = _BEFORE_IT_WAS_A_FIELD | saved.get("model", {})
     for key, value in current["model"].items():
         if key in model and key not in _FREE_TO_CHANGE and model[key] != value:
             raise UserError(
                 f"model.{key}: {value} now, {model[key]} in the checkpoint to resume from; keep the model section"
                 " as it was, or choose a new results_dir to start afresh"
             )
+    share, share_held = (values.get("train", {}).get("backbone_lr_rate", 1.0) for values in (current, saved))
+    if (share == 1) != (share_held == 1):
+        raise UserError(
+            f"train.backbone_lr_rate: {share:g} now, {share_held:g} in the checkpoint to resume from; a run cannot"
+            " change between one learning rate and two: keep it, or choose a new results_dir to start afresh"
+        )

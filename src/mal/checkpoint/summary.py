@@ -26,11 +26,11 @@ def checkpoint_summary(path: Path, encryption_key: str | None = None) -> dict[st
 
     Returns:
         ``file``, ``file_bytes``, ``origin``, ``licence``, ``holds`` (names of networks, or ``backbone``), ``arch``,
-        ``stem``, ``num_blocks``, ``parameters`` of one network, ``dtype``, ``epoch``, ``global_step``, ``can_resume``,
-        ``settings`` (by dotted key, the values that labeling takes from the file and that are not the public defaults),
-        ``encrypted``, ``checked_by`` (``sha256``, ``aes-256-gcm``, or None for a file that carries nothing to check it
-        by; a file that fails its check is an error), ``metrics``, ``faults`` (by name of a tensor, why no network can
-        hold it).
+        ``stem``, ``decoder``, ``num_blocks``, ``parameters`` of one network, ``dtype``, ``epoch``, ``global_step``,
+        ``can_resume``, ``settings`` (by dotted key, the values that labeling takes from the file and that are not the
+        public defaults), ``encrypted``, ``checked_by`` (``sha256``, ``aes-256-gcm``, or None for a file that carries
+        nothing to check it by; a file that fails its check is an error), ``metrics``, ``faults`` (by name of a tensor,
+        why no network can hold it).
 
     Raises:
         UserError: the file cannot be read, or needs another key.
@@ -47,6 +47,7 @@ def checkpoint_summary(path: Path, encryption_key: str | None = None) -> dict[st
         "holds": list(checkpoint.network_names),
         "arch": model.get("arch"),
         "stem": checkpoint.stem if str(model.get("arch")).startswith("vit-") else None,
+        "decoder": model.get("decoder"),
         "num_blocks": _num_blocks(model),
         "parameters": sum(
             value.numel() for name, value in checkpoint.student.items() if not name.endswith(_STATISTICS)

@@ -40,6 +40,18 @@ class ModelConfig(Section):
         "Parts of the backbone that stay as they are: 0 is the patch embedding, i the i-th block. -1 freezes nothing.",
         tasks=["train"],
     )
+    batch_norm: Literal["train", "frozen"] = spec_field(
+        "train",
+        "Batch normalisation of the backbone in training: by each batch, with running statistics that follow (train),"
+        " or by the statistics that it starts with (frozen). Nothing changes for backbones without it.",
+        tasks=["train"],
+    )
+    decoder: Literal["mal", "fpn"] = spec_field(
+        "mal",
+        "How features become masks: as in the paper, from one feature map (mal), or from those of strides 4, 8, 16 and"
+        " 32 with the box as a further input (fpn), for backbones of timm. The mask_ fields and not_adjust_scale are"
+        " for mal.",
+    )
     mask_head_num_convs: int = spec_field(4, "Number of 3x3 convolutions in the mask head.", ge=1)
     mask_head_hidden_channel: int = spec_field(256, "Channels of every mask head convolution but the last.", ge=1)
     mask_head_out_channel: int = spec_field(

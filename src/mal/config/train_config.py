@@ -103,6 +103,10 @@ class TrainConfig(DeviceSection):
         1.5e-6, "Learning rate of one box on one GPU: multiplied by batch_size and the number of GPUs.",
         tasks=_TRAIN, ge=0,
     )  # fmt: skip
+    backbone_lr_rate: float = spec_field(
+        1.0, "Learning rate of the backbone as a share of that of all other weights, at every step.",
+        tasks=_TRAIN, ge=0,
+    )  # fmt: skip
     min_lr: float = spec_field(
         0.0, "Learning rate at the end of the schedule, before it is multiplied; 0 means lr x min_lr_rate.",
         tasks=_TRAIN, ge=0,

@@ -98,7 +98,9 @@ class CropBatch:
         box_area: (B,) float32, pixels of the full image.
         frames: B crop frames, x0 y0 x1 y1 in pixels of the full image.
         boxes: the B boxes.
-        failures: boxes that have no crop, each with the reason. They are in none of the fields above.
+        failures: boxes that have no crop, each with the reason. They are in none of the other fields.
+        box_input: (B, 1, S, S) uint8, the boxes themselves where masks may leave them; None where they may not, so that
+            these are the box masks.
     """
 
     images: npt.NDArray[np.uint8]
@@ -107,6 +109,12 @@ class CropBatch:
     frames: tuple[IntBox, ...]
     boxes: tuple[Box, ...]
     failures: tuple[tuple[Box, str], ...] = field(default=())
+    box_input: npt.NDArray[np.uint8] | None = None
+
+    @property
+    def network_box(self) -> npt.NDArray[np.uint8]:
+        """The boxes as an input of the network, (B, 1, S, S) uint8, 0 or 1."""
+        return self.box_mask if self.box_input is None else self.box_input
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -141,14 +149,19 @@ def crop_boxes(image: np.ndarray, boxes: Sequence[Box], settings: CropSettings) 
     height, width = image.shape[:2]
     frames = tuple(crop_frame(box.xyxy, label_margins(settings.margin_rate)) for box in boxes)
     crops = [to_planes(crop_image(image, frame, size, settings.border)) for frame in frames]
-    allowed = [expand_box(box.xyxy, settings.allow_outside) for box in boxes]
-    masks = [crop_box_mask(box, frame, (width, height), size) for box, frame in zip(allowed, frames, strict=True)]
+
+    def masks(share: float) -> npt.NDArray[np.uint8]:
+        grown = [expand_box(box.xyxy, share) for box in boxes]
+        of_boxes = [crop_box_mask(box, frame, (width, height), size) for box, frame in zip(grown, frames, strict=True)]
+        return np.stack(of_boxes)[:, None]
+
     return CropBatch(
         images=np.stack(crops),
-        box_mask=np.stack(masks)[:, None],
+        box_mask=masks(settings.allow_outside),
         box_area=np.array([box.area for box in boxes], np.float32),
         frames=frames,
         boxes=tuple(boxes),
+        box_input=masks(0.0) if settings.allow_outside else None,
     )
 
 
@@ -267,10 +280,12 @@ def _failed(boxes: Sequence[Box], reason: str, size: int) -> CropBatch:
 
 def join_crops(crops: Sequence[CropBatch]) -> CropBatch:
     """Make one batch of several; failures are left out."""
+    inputs = [crop.box_input for crop in crops if crop.box_input is not None]
     return CropBatch(
         images=np.concatenate([crop.images for crop in crops]),
         box_mask=np.concatenate([crop.box_mask for crop in crops]),
         box_area=np.concatenate([crop.box_area for crop in crops]),
         frames=tuple(frame for crop in crops for frame in crop.frames),
         boxes=tuple(box for crop in crops for box in crop.boxes),
+        box_input=np.concatenate(inputs) if inputs else None,
     )

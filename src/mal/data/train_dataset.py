@@ -14,7 +14,8 @@ from torch.utils.data import Dataset, Sampler
 
 from mal.coco.boxes import Box, Boxes
 from mal.data.augment import change_colors
-from mal.data.crops import Border, crop_box_mask, crop_frame, crop_planes, random_margins
+from mal.data.box_input import random_box_input
+from mal.data.crops import Border, IntBox, crop_box_mask, crop_frame, crop_planes, random_margins
 from mal.data.cut_grid import CutGrid
 from mal.data.dataloader import FailFastDataLoader
 from mal.data.images import ImageCache, image_path, read_record_image
@@ -25,6 +26,8 @@ from mal.ops.compiled import fast_module
 
 FLIP_PROBABILITY = 0.5
 CACHE_BYTES = 256 * 1024**2  # per worker process: some 300 photos of COCO's size
+
+BOX_INPUT = 2  # number of the random stream of these inputs within a sample; targets have 1
 
 SampleKey = tuple[int, int]  # epoch and index of the box
 
@@ -40,6 +43,7 @@ class TrainBatch:
         box_area: (B,) float32, pixels of the full image.
         positions: (B,) int64, places of the annotations in the file.
         targets: for ``train.target: graph_cut``, else None.
+        box_input: (B, 1, S, S) uint8, the box as the student sees it, see `mal.data.box_input`; None if it sees none.
     """
 
     student_images: Tensor
@@ -48,19 +52,21 @@ class TrainBatch:
     box_area: Tensor
     positions: Tensor
     targets: TargetBatch | None = None
+    box_input: Tensor | None = None
 
     def to(self, *args: Any, **kwargs: Any) -> TrainBatch:
         """Move the batch; arguments as in :meth:`torch.Tensor.to`."""
-        return replace(self, **{name: part.to(*args, **kwargs) for name, part in self._parts().items()})
+        return replace(self, **{name: part.to(*args, **kwargs) for name, part in self.held_parts().items()})
 
     def pin_memory(self) -> TrainBatch:
         """Copy the batch to page-locked memory."""
-        return replace(self, **{name: part.pin_memory() for name, part in self._parts().items()})
+        return replace(self, **{name: part.pin_memory() for name, part in self.held_parts().items()})
 
     def __len__(self) -> int:
         return len(self.positions)
 
-    def _parts(self) -> dict[str, Any]:
+    def held_parts(self) -> dict[str, Any]:
+        """The fields that are not None, by name."""
         parts = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -79,6 +85,7 @@ class BoxCropDataset(Dataset[TrainBatch]):
         border: what lies outside the image.
         seed: of all random numbers.
         targets: how targets are made by graph cut; None without.
+        box_input: whether samples have the box as an input of the network.
     """
 
     def __init__(
@@ -91,8 +98,10 @@ class BoxCropDataset(Dataset[TrainBatch]):
         border: Border,
         seed: int,
         targets: TargetSettings | None = None,
+        box_input: bool = False,
     ) -> None:
         self.boxes = boxes
+        self.box_input = box_input
         self.crop_size = crop_size
         self.margin_rate = margin_rate
         self.border = border
@@ -153,7 +162,14 @@ class BoxCropDataset(Dataset[TrainBatch]):
             box_area=torch.tensor([box.area], dtype=torch.float32),
             positions=torch.tensor([box.position]),
             targets=targets,
+            box_input=self._box_input(epoch, index, frame, mirrored) if self.box_input else None,
         )
+
+    def _box_input(self, epoch: int, index: int, frame: IntBox, mirrored: bool) -> Tensor:
+        box = self.boxes[index]
+        rng = np.random.default_rng([self.seed, epoch, index, BOX_INPUT])  # crops stay what they are without it
+        mask = random_box_input(rng, box.xyxy, frame, (box.image.width, box.image.height), self.crop_size)
+        return torch.from_numpy(mask[:, ::-1].copy() if mirrored else mask)[None, None]
 
     def _image(self, box: Box) -> np.ndarray:
         if self._cache is None:  # made on first use, so that each worker process has its own
@@ -168,7 +184,7 @@ def collate(samples: Sequence[TrainBatch | UserError]) -> TrainBatch | UserError
         if isinstance(sample, UserError):
             return sample
         batches.append(sample)
-    names = [field.name for field in fields(TrainBatch) if field.name != "targets"]
+    names = [name for name in batches[0].held_parts() if name != "targets"]
     tensors = {name: torch.cat([getattr(batch, name) for batch in batches]) for name in names}
     targets = [batch.targets for batch in batches if batch.targets is not None]
     return TrainBatch(**tensors, targets=join_targets(targets) if targets else None)

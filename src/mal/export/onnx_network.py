@@ -54,6 +54,7 @@ class OnnxNetwork:
         self.path = path
         self.network_name = network_name
         self.crop_size = crop_size
+        self._takes_box = any(each.name == "box" for each in session.get_inputs())
 
     def require_use(self, crop: CropSettings, mode: PredictionMode) -> None:
         """Refuse crops or a mode that the graph, or what is installed, cannot serve.
@@ -87,7 +88,7 @@ class OnnxNetwork:
 
     def logits(self, batch: CropBatch, mode: PredictionMode) -> Array:
         """Mask logits, (B, 1, h, w) float32."""
-        return self._logits(normalize(batch.images), batch.box_area, flip=mode.flip)
+        return self._logits(normalize(batch.images), batch, flip=mode.flip)
 
     def instance_vectors(self, batch: CropBatch) -> Array:
         """Refused: the graph gives masks only."""
@@ -95,7 +96,7 @@ class OnnxNetwork:
 
     def _probabilities(self, batch: CropBatch, mode: PredictionMode) -> Array:
         images = normalize(batch.images)
-        logits = self._logits(images, batch.box_area, flip=mode.flip)
+        logits = self._logits(images, batch, flip=mode.flip)
         if mode.crf is None:
             with np.errstate(invalid="ignore"):  # of infinite logits, which fail below
                 probs = sigmoid(resize_bilinear(logits, images.shape[-2:])) * batch.box_mask
@@ -104,22 +105,26 @@ class OnnxNetwork:
         probs[~np.isfinite(logits).all(axis=(1, 2, 3))] = np.nan
         return probs
 
-    def _logits(self, images: Array, box_area: Array, *, flip: bool) -> Array:
-        logits = self._of_each_size(images, box_area)
+    def _logits(self, images: Array, batch: CropBatch, *, flip: bool) -> Array:
+        box = batch.network_box.astype(np.float32)
+        logits = self._of_crops(images, box, batch.box_area)
         if not flip:
             return logits
-        mirrored = self._of_each_size(images[..., ::-1], box_area)[..., ::-1]
+        mirrored = self._of_crops(images[..., ::-1], box[..., ::-1], batch.box_area)[..., ::-1]
         return (logits + mirrored) / np.float32(2)
+
+    def _of_crops(self, images: Array, box: Array, box_area: Array) -> Array:
+        return self._run(images, box=box) if self._takes_box else self._of_each_size(images, box_area)
 
     def _of_each_size(self, images: Array, box_area: Array) -> Array:
         """Run the rows of each size bin together: the graph computes a scale for all rows or for none."""
         bins = np.searchsorted(np.array(BIN_ENDS, np.float32), box_area)
         rows = [np.flatnonzero(bins == index) for index in np.unique(bins)]
-        parts = [self._run(images[chosen], box_area[chosen]) for chosen in rows]
+        parts = [self._run(images[chosen], box_area=box_area[chosen]) for chosen in rows]
         return np.concatenate(parts)[np.concatenate(rows).argsort()]
 
-    def _run(self, images: Array, box_area: Array) -> Array:
-        logits: Array = self._session.run(None, {"images": images, "box_area": box_area})[0]
+    def _run(self, images: Array, **others: Array) -> Array:
+        logits: Array = self._session.run(None, {"images": images, **others})[0]
         return logits
 
 

@@ -18,19 +18,20 @@ from mal.config.schema import ExperimentSpec
 from mal.data.crops import IMAGENET_MEAN, IMAGENET_STD
 from mal.errors import UserError, first_line
 from mal.export.onnx_network import METADATA_PREFIX, import_onnx_package
+from mal.models.fpn_network import AnyMaskNetwork, FpnNetwork
 from mal.models.network import FEATURE_SCALES, MaskNetwork, bin_areas
 from mal.models.prediction_mode import Network
 
 
 class ExportGraph(nn.Module):
-    """The module that is exported: crops and box areas to mask logits, averaged over the networks.
+    """The module that is exported: crops and box areas (or boxes) to mask logits, averaged over the networks.
 
     :class:`MaskNetwork` picks the rows of each size bin, so that its shapes depend on the values of its input. Here
     each bin is a branch that computes its scale for the whole batch and keeps its own rows, and that is skipped when
     the batch has no box of the bin. A batch of one bin costs what it costs in PyTorch.
     """
 
-    def __init__(self, networks: Sequence[MaskNetwork]) -> None:
+    def __init__(self, networks: Sequence[AnyMaskNetwork]) -> None:
         super().__init__()
         self.networks = networks
         self.parts = nn.ModuleList(networks)  # so that their weights are found
@@ -39,13 +40,21 @@ class ExportGraph(nn.Module):
                 # The exporter knows fused attention in one layout only; SAM has another.
                 setattr(module, "fused_attn", False)  # noqa: B010 -- not an attribute of every module
 
-    def forward(self, images: Tensor, box_area: Tensor) -> Tensor:
-        """Images (B, 3, S, S), normalized, and box areas (B,) to logits, as :meth:`MaskNetwork.forward`."""
-        logits = [_logits(network, images, box_area) for network in self.networks]
+    def forward(self, images: Tensor, area_or_box: Tensor) -> Tensor:
+        """Logits, as of the networks.
+
+        Args:
+            images: (B, 3, S, S), normalized.
+            area_or_box: box areas (B,) for :class:`MaskNetwork`, boxes (B, 1, S, S) for :class:`FpnNetwork`.
+        """
+        logits = [_logits(network, images, area_or_box) for network in self.networks]
         return torch.stack(logits).mean(0) if len(logits) > 1 else logits[0]
 
 
-def _logits(network: MaskNetwork, images: Tensor, box_area: Tensor) -> Tensor:
+def _logits(network: AnyMaskNetwork, images: Tensor, area_or_box: Tensor) -> Tensor:
+    if isinstance(network, FpnNetwork):
+        return network(images, images.new_zeros(len(images)), area_or_box)
+    box_area = area_or_box
     if not network.adjust_scale:
         return network(images, box_area)
     features = network.backbone(images)
@@ -78,12 +87,14 @@ _EXAMPLE_AREAS = (400.0, 4000.0, 40000.0)  # one box of each size
 
 
 def write_onnx(
-    networks: Sequence[MaskNetwork], spec: ExperimentSpec, path: Path, *, network: Network, opset: int = LEAST_OPSET
+    networks: Sequence[AnyMaskNetwork], spec: ExperimentSpec, path: Path, *, network: Network, opset: int = LEAST_OPSET
 ) -> None:
     """Write networks as one ONNX graph; weights of more than 2 GB lie in ``<path>.data`` beside it.
 
     Inputs of the graph: ``images`` (batch, 3, S, S) float32, normalized by ImageNet's mean and deviation, and
-    ``box_area`` (batch,) float32, pixels of the full image. Output: ``logits`` (batch, 1, h, w) float32. Batch is free.
+    ``box_area`` (batch,) float32, pixels of the full image; for the decoder fpn in its place ``box`` (batch, 1, S, S)
+    float32, 1 inside the box, 0 outside, 2 where it is not known. Output: ``logits`` (batch, 1, h, w) float32. Batch is
+    free.
 
     Args:
         networks: one, or several whose logits are averaged.
@@ -97,8 +108,10 @@ def write_onnx(
     """
     import_onnx_package("onnx")
     import_onnx_package("onnxscript")
-    side = spec.dataset.crop_size
-    example = (torch.zeros(len(_EXAMPLE_AREAS), 3, side, side), torch.tensor(_EXAMPLE_AREAS))
+    side, count = spec.dataset.crop_size, len(_EXAMPLE_AREAS)
+    second = "box" if networks[0].takes_box else "box_area"
+    images = torch.zeros(count, 3, side, side)
+    example = (images, torch.zeros(count, 1, side, side) if networks[0].takes_box else torch.tensor(_EXAMPLE_AREAS))
     graph = ExportGraph(networks).cpu().eval().requires_grad_(False)
     try:
         with _quiet_exporter():
@@ -107,9 +120,9 @@ def write_onnx(
                 example,
                 dynamo=True,
                 verbose=False,
-                input_names=["images", "box_area"],
+                input_names=["images", second],
                 output_names=["logits"],
-                dynamic_shapes={"images": {0: "batch"}, "box_area": {0: "batch"}},
+                dynamic_shapes=({0: "batch"}, {0: "batch"}),
                 opset_version=opset,
             )
     # The exporter has dozens of error types.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from mal.config.model_config import ModelConfig
 from mal.config.schema import ExperimentSpec
 from mal.config.sections import PredictionSection
 from mal.data.label_dataset import CropSettings
@@ -12,22 +13,38 @@ from mal.masks.postprocess import PostprocessOptions
 from mal.models.prediction_mode import MeanFieldSettings, Network, PredictionMode
 
 if TYPE_CHECKING:
+    from mal.models.backbones.freezing import FreezableBackbone
     from mal.models.backbones.vit import Stem
+    from mal.models.fpn_network import AnyMaskNetwork, FpnNetwork
     from mal.models.network import MaskNetwork
 
 
-def build_network(spec: ExperimentSpec, stem: Stem) -> MaskNetwork:
+def build_network(spec: ExperimentSpec, stem: Stem) -> AnyMaskNetwork:
     """The network that ``spec.model`` describes, with random weights.
 
     Raises:
-        UserError: the architecture is not available.
+        UserError: the architecture is not available, or not for this decoder.
     """
-    from mal.models.backbones.registry import build_backbone  # PyTorch; the other settings need none
+    return _fpn_network(spec.model) if spec.model.decoder == "fpn" else build_mal_network(spec, stem)
+
+
+def _fpn_network(model: ModelConfig) -> FpnNetwork:
+    from mal.models.backbones.registry import build_pyramid  # PyTorch; the other settings need none
+    from mal.models.fpn_network import FpnNetwork
+
+    backbone = build_pyramid(model.arch, num_blocks=model.num_blocks, drop_path=model.vit_dpr)
+    _freeze(backbone, model)
+    return FpnNetwork(backbone)
+
+
+def build_mal_network(spec: ExperimentSpec, stem: Stem) -> MaskNetwork:
+    """The network with the paper's decoder, as :func:`build_network`."""
+    from mal.models.backbones.registry import build_backbone
     from mal.models.network import MaskNetwork
 
     model = spec.model
     backbone = build_backbone(model.arch, stem=stem, num_blocks=model.num_blocks, drop_path=model.vit_dpr)
-    backbone.freeze(model.frozen_stages)
+    _freeze(backbone, model)
     return MaskNetwork(
         backbone,
         num_convs=model.mask_head_num_convs,
@@ -37,6 +54,12 @@ def build_network(spec: ExperimentSpec, stem: Stem) -> MaskNetwork:
         mask_scale_ratio_pre=model.mask_scale_ratio_pre,
         adjust_scale=not model.not_adjust_scale,
     )
+
+
+def _freeze(backbone: FreezableBackbone, model: ModelConfig) -> None:
+    backbone.freeze(model.frozen_stages)
+    if model.batch_norm == "frozen":
+        backbone.freeze_batch_norm()
 
 
 def mean_field_settings(spec: ExperimentSpec) -> MeanFieldSettings:

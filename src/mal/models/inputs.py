@@ -21,11 +21,13 @@ class NetworkInputs:
         images: (B, 3, S, S) float32, normalized.
         box_mask: (B, 1, S, S) uint8, 0 or 1.
         box_area: (B,) float32, pixels of the full image.
+        box_input: (B, 1, S, S) uint8, 0 or 1, the boxes as networks see them.
     """
 
     images: Tensor
     box_mask: Tensor
     box_area: Tensor
+    box_input: Tensor
 
 
 def network_inputs(batch: CropBatch, device: torch.device | str) -> NetworkInputs:
@@ -33,7 +35,8 @@ def network_inputs(batch: CropBatch, device: torch.device | str) -> NetworkInput
     images, box_mask, box_area = (
         _on_device(array, torch.device(device)) for array in (batch.images, batch.box_mask, batch.box_area)
     )
-    return NetworkInputs(normalize(images), box_mask, box_area)
+    box_input = box_mask if batch.box_input is None else _on_device(batch.box_input, torch.device(device))
+    return NetworkInputs(normalize(images), box_mask, box_area, box_input)
 
 
 def _on_device(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:

@@ -102,12 +102,15 @@ class MaskNetwork(nn.Module):
         self.mask_scale_ratio_pre = mask_scale_ratio_pre
         self.adjust_scale = adjust_scale
 
-    def forward(self, images: Tensor, box_area: Tensor) -> Tensor:
+    takes_box = False
+
+    def forward(self, images: Tensor, box_area: Tensor, box: Tensor | None = None) -> Tensor:
         """Mask logits of each crop's object.
 
         Args:
             images: (B, 3, H, W) float, crops around boxes, normalized by ImageNet's mean and deviation.
             box_area: (B,) float, area of each box in pixels of the full image.
+            box: not used; see `mal.models.fpn_network.FpnNetwork`.
 
         Returns:
             (B, 1, 4h, 4w) float logits, h x w the backbone's grid; (B, 1, 8h, 8w) without scale adjustment.
@@ -126,6 +129,10 @@ class MaskNetwork(nn.Module):
             if len(rows)
         ]
         return torch.cat(parts)[torch.cat(rows_of_bin).argsort()]
+
+    def instance_vectors(self, images: Tensor) -> Tensor:
+        """Instance vectors (B, D) of crops as for :meth:`forward`."""
+        return self.roi_head(self.backbone(images))
 
     def logits_at_scale(self, features: Tensor, vectors: Tensor, *, scale: float, size: tuple[int, int]) -> Tensor:
         """Mask logits with the features resized by ``scale`` first.

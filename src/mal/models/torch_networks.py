@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from mal.data.label_dataset import CropBatch
+from mal.models.fpn_network import AnyMaskNetwork
 from mal.models.inputs import network_inputs
-from mal.models.network import MaskNetwork
 from mal.models.predict import fast_dtype, fast_network, predict_logits, predict_probs
 from mal.models.prediction_mode import Array, PendingArray, PredictionMode, Profile
 
@@ -28,8 +28,8 @@ class TorchNetworks:
 
     def __init__(
         self,
-        student: MaskNetwork,
-        teacher: MaskNetwork,
+        student: AnyMaskNetwork,
+        teacher: AnyMaskNetwork,
         *,
         profile: Profile,
         device: torch.device | str,
@@ -53,20 +53,28 @@ class TorchNetworks:
         """Begin to compute probabilities, see `mal.models.predict.predict_probs`."""
         crops = network_inputs(batch, self._device)
         with torch.autocast(self._device.type, self._autocast_dtype, enabled=self._autocast_dtype is not None):
-            probs = predict_probs(self.student, self.teacher, crops.images, crops.box_mask, crops.box_area, mode)
+            probs = predict_probs(
+                self.student,
+                self.teacher,
+                crops.images,
+                crops.box_mask,
+                crops.box_area,
+                mode,
+                box_input=crops.box_input,
+            )
         return copy_to_cpu_async(probs)
 
     @torch.inference_mode()
     def logits(self, batch: CropBatch, mode: PredictionMode) -> Array:
         """Mask logits, (B, 1, h, w) float32, h and w four times the backbone's grid."""
         crops = network_inputs(batch, self._device)
-        return predict_logits(self.student, self.teacher, crops.images, crops.box_area, mode).cpu().numpy()
+        logits = predict_logits(self.student, self.teacher, crops.images, crops.box_area, mode, crops.box_input)
+        return logits.cpu().numpy()
 
     @torch.inference_mode()
     def instance_vectors(self, batch: CropBatch) -> Array:
         """The student's instance vectors, (B, D) float32."""
-        features = self.student.backbone(network_inputs(batch, self._device).images)
-        return self.student.roi_head(features).float().cpu().numpy()
+        return self.student.instance_vectors(network_inputs(batch, self._device).images).float().cpu().numpy()
 
 
 def best_device() -> str:

@@ -48,7 +48,8 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("holds", f"{' and '.join(summary['holds'])}, {_parameters(summary)}"),
         ("arch", summary["arch"] or "not recognised"),
     ]
-    lines += [(name, str(summary[key])) for name, key in (("stem", "stem"), ("blocks", "num_blocks")) if summary[key]]
+    named = (("stem", "stem"), ("decoder", "decoder"), ("blocks", "num_blocks"))
+    lines += [(name, str(summary[key])) for name, key in named if summary[key]]
     if summary["epoch"] is not None:
         lines.append(("written in", f"epoch {summary['epoch']} (from 0), step {summary['global_step']}"))
     lines.append(("resume", "can go on training" if summary["can_resume"] else "weights only"))

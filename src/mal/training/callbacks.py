@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from mal.config.train_config import TrainConfig
 from mal.data.train_dataset import BoxCropDataset, TrainBatch
 from mal.errors import UserError
-from mal.models.network import MaskNetwork
+from mal.models.fpn_network import AnyMaskNetwork
 from mal.runtime.lightning_internals import is_accumulating
 from mal.runtime.status import StatusLog
 from mal.training.checkpoint_files import CheckpointFiles
@@ -200,7 +200,7 @@ def total_grad_norm(parameters: Sequence[Tensor]) -> Tensor:
     return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
 
-def _student(module: LightningModule) -> MaskNetwork:
+def _student(module: LightningModule) -> AnyMaskNetwork:
     assert isinstance(module, MalModule)
     return module.student
 

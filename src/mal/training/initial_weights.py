@@ -12,9 +12,9 @@ from mal.config.schema import ExperimentSpec, resolve_encryption_key
 from mal.console import console
 from mal.errors import DamagedFile, LockedFile, UserError
 from mal.models.ema import make_teacher
+from mal.models.fpn_network import AnyMaskNetwork
 from mal.models.from_spec import build_network
 from mal.models.hub import available_weights, fetch_weights
-from mal.models.network import MaskNetwork
 from mal.training.checkpoint_files import LATEST_NAME
 
 FROM_THE_START = TrainingPosition(epoch=0, num_batches=0)
@@ -35,8 +35,8 @@ class StartingPoint:
     """
 
     spec: ExperimentSpec
-    student: MaskNetwork
-    teacher: MaskNetwork
+    student: AnyMaskNetwork
+    teacher: AnyMaskNetwork
     resume_from: Path | None
     place: TrainingPosition
     steps_done: int
@@ -141,7 +141,7 @@ def _steps_done(path: Path, key: str | None) -> int | None:
     return training.global_step if training.place else None
 
 
-def _filled(spec: ExperimentSpec, student: MaskNetwork, checkpoint: Checkpoint) -> StartingPoint:
+def _filled(spec: ExperimentSpec, student: AnyMaskNetwork, checkpoint: Checkpoint) -> StartingPoint:
     report = load_matching(student, checkpoint.student, checkpoint.path)
     teacher = make_teacher(student)
     load_matching(teacher, checkpoint.teacher, checkpoint.path)
@@ -149,7 +149,7 @@ def _filled(spec: ExperimentSpec, student: MaskNetwork, checkpoint: Checkpoint) 
     return StartingPoint(spec, student, teacher, None, FROM_THE_START, 0)
 
 
-def _fill_from_released(student: MaskNetwork, arch: str) -> None:
+def _fill_from_released(student: AnyMaskNetwork, arch: str) -> None:
     weights = fetch_weights(arch)
     report = load_matching(student, weights.tensors, Path(weights.name))
     console.print(

@@ -74,6 +74,7 @@ def read_inputs(spec: ExperimentSpec, seed: int, world_size: int) -> TrainingInp
         border=dataset.border,
         seed=seed,
         targets=_target_settings(spec.train),
+        box_input=spec.model.decoder == "fpn",
     )
     validation = _validation(spec)
     evaluator = None

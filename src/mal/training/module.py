@@ -22,12 +22,13 @@ from mal.losses import batch_losses, target_losses, warm_up_factor
 from mal.metrics.evaluator import Evaluator
 from mal.models.activation_checkpointing import checkpoint_activations
 from mal.models.ema import update_teacher, warmed_up
+from mal.models.fpn_network import AnyMaskNetwork
 from mal.models.from_spec import mean_field_settings, prediction_mode
 from mal.models.inputs import network_inputs, normalize
-from mal.models.network import MaskNetwork
 from mal.models.predict import predict_probs
 from mal.runtime.fsdp import ShardedStrategy
 from mal.training.batch_targets import complete_targets
+from mal.training.optimizer import make_optimizer
 from mal.training.run_length import steps_per_epoch
 
 
@@ -88,8 +89,8 @@ class MalModule(LightningModule):
 
     def __init__(
         self,
-        student: MaskNetwork,
-        teacher: MaskNetwork,
+        student: AnyMaskNetwork,
+        teacher: AnyMaskNetwork,
         spec: ExperimentSpec,
         run_size: RunSize,
         *,
@@ -123,7 +124,7 @@ class MalModule(LightningModule):
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         """Compute the weighted sum of the losses of a batch."""
         images = normalize(batch.student_images)
-        student_logits = self.student(images, batch.box_area)
+        student_logits = self.student(images, batch.box_area, batch.box_input)
         step = batch_idx // self.spec.train.accum_grad_batches
         if batch.targets is None:
             loss, figures = self._mean_field_loss(batch, images, student_logits, step)
@@ -132,7 +133,7 @@ class MalModule(LightningModule):
         names = ["train/loss", *figures]
         own = torch.stack([loss, *figures.values()]).detach()
         of_all = self.trainer.strategy.reduce(own, reduce_op="mean")
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        rate = self.trainer.optimizers[0].param_groups[-1]["lr"]
         self.log_dict(
             {**dict(zip(names, of_all, strict=True)), "train/lr": rate},
             batch_size=len(batch),
@@ -182,7 +183,7 @@ class MalModule(LightningModule):
 
     @torch.no_grad()
     def _teacher_logits(self, batch: TrainBatch) -> Tensor:
-        logits: Tensor = self.teacher(normalize(batch.teacher_images), batch.box_area)
+        logits: Tensor = self.teacher(normalize(batch.teacher_images), batch.box_area, batch.box_mask)
         return logits
 
     def _weighted_mil(self, mil: Tensor, step: int) -> Tensor:
@@ -199,17 +200,8 @@ class MalModule(LightningModule):
         update_teacher(self.teacher, self.student, momentum)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW on the student, its rate set before every step."""
-        train = self.spec.train
-        optimizer = torch.optim.AdamW(
-            [parameter for parameter in self.student.parameters() if parameter.requires_grad],
-            lr=1.0,  # multiplied by the schedule, which has the real rate
-            betas=train.betas,
-            eps=train.optim_eps,
-            weight_decay=train.wd,
-        )
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_at)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        """AdamW on the student, its rates set before every step."""
+        return make_optimizer(self.student, self.spec.train, self._rate_at)
 
     def _rate_at(self, step: int) -> float:
         train = self.spec.train
@@ -243,7 +235,15 @@ class MalModule(LightningModule):
     def predict_step(self, batch: CropBatch, batch_idx: int) -> Tensor:
         """Foreground probabilities in the pixels of each crop, (B, 1, S, S)."""
         crops = network_inputs(batch, self.device)
-        return predict_probs(self.student, self.teacher, crops.images, crops.box_mask, crops.box_area, self._mode)
+        return predict_probs(
+            self.student,
+            self.teacher,
+            crops.images,
+            crops.box_mask,
+            crops.box_area,
+            self._mode,
+            box_input=crops.box_input,
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store spec and scores with the weights, so that a checkpoint is self-contained."""

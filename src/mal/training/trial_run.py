@@ -21,7 +21,7 @@ from mal.config.train_config import TrainConfig
 from mal.data.label_dataset import CropBatch
 from mal.data.train_dataset import BoxCropDataset, EpochSampler, collate
 from mal.errors import UserError
-from mal.models.network import MaskNetwork
+from mal.models.fpn_network import AnyMaskNetwork
 from mal.runtime.devices import DevicePlan, peak_bytes_of_process
 from mal.training.callbacks import StepSeeds
 from mal.training.datamodule import TrainingData
@@ -58,7 +58,7 @@ class DiskNeed:
         return self.run_bytes - self.present_bytes <= self.free_bytes
 
 
-def disk_need(student: MaskNetwork, train: TrainConfig, steps_per_epoch: int, folder: Path) -> DiskNeed:
+def disk_need(student: AnyMaskNetwork, train: TrainConfig, steps_per_epoch: int, folder: Path) -> DiskNeed:
     """Estimate the disk need of a run's checkpoints.
 
     Args:
@@ -75,7 +75,7 @@ def disk_need(student: MaskNetwork, train: TrainConfig, steps_per_epoch: int, fo
     )
 
 
-def checkpoint_bytes(student: MaskNetwork) -> int:
+def checkpoint_bytes(student: AnyMaskNetwork) -> int:
     """Size of a checkpoint: student, teacher, and both moments of trained parameters."""
     network = sum(tensor.nbytes for tensor in student.state_dict().values())
     trained = sum(parameter.numel() for parameter in student.parameters() if parameter.requires_grad)

@@ -1,4 +1,4 @@
-"""Frozen stages of a backbone."""
+"""Frozen stages and frozen batch normalization of a backbone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from mal.errors import UserError
+from mal.runtime.lightning_internals import is_batch_norm
 
 
 class FreezableBackbone(nn.Module):
@@ -40,8 +41,12 @@ class FreezableBackbone(nn.Module):
                 raise UserError(f"model.frozen_stages: there is no stage {stage}; the last block is {last}")
             self._frozen += (all_stages[stage].requires_grad_(False).eval(),)
 
+    def freeze_batch_norm(self) -> None:
+        """Keep the running statistics of batch normalization, and compute with them in training too."""
+        self._frozen += tuple(module.eval() for module in self.modules() if is_batch_norm(module))
+
     def train(self, mode: bool = True) -> FreezableBackbone:
-        """Switch to training mode, the frozen stages left out."""
+        """Switch to training mode, frozen parts left out."""
         super().train(mode)
         for module in self._frozen:
             module.eval()

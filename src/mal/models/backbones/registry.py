@@ -6,10 +6,10 @@ from typing import Protocol
 
 from torch import Tensor
 
-from mal.config.architectures import TIMM_PREFIX
+from mal.config.architectures import ARCHITECTURES, TIMM_PREFIX
 from mal.errors import UserError
 from mal.models.backbones.fan import FAN_SIZES, FanBackbone, FanSize
-from mal.models.backbones.timm_backbone import TimmBackbone
+from mal.models.backbones.timm_backbone import TimmBackbone, TimmPyramid
 from mal.models.backbones.vit import VIT_SIZES, Stem, VitBackbone, VitSize
 
 
@@ -58,3 +58,19 @@ def build_backbone(
     if arch in FAN_SIZES:
         return FanBackbone(FAN_SIZES[arch], num_blocks=num_blocks, drop_path=drop_path)
     return VitBackbone(VIT_SIZES[arch], stem=stem, num_blocks=num_blocks, drop_path=drop_path)
+
+
+def build_pyramid(arch: str, *, num_blocks: int | None = None, drop_path: float = 0.0) -> TimmPyramid:
+    """Make the backbone that ``model.arch`` names for a decoder of several feature maps; arguments as above.
+
+    Raises:
+        UserError: as above, or it is none of timm.
+    """
+    if arch.startswith(TIMM_PREFIX):
+        return TimmPyramid(arch.removeprefix(TIMM_PREFIX), num_blocks=num_blocks, drop_path=drop_path)
+    hub_name = ARCHITECTURES[arch].hub_name if arch in ARCHITECTURES else None
+    same = f" (the same network is {TIMM_PREFIX}{hub_name})" if hub_name else ""
+    raise UserError(
+        f"model.decoder: fpn takes backbones of timm only, not {arch}{same}: those with strides, as"
+        f" timm/tf_efficientnet_lite0, timm/convnext_tiny or timm/resnet50, and plain transformers"
+    )
