@@ -79,8 +79,22 @@ def test_masks_may_be_refined_by_graph_cut_in_place_of_the_checkpoint_s_way(chec
     np.testing.assert_array_equal(by_mode.label(image, BOXES), cutting.label(image, BOXES))
 
 
-def test_the_score_is_that_of_the_refined_mask(checkpoint, image):
-    cutting = MaskAutoLabeler.from_checkpoint(checkpoint, refine="graph_cut", device="cpu")
+def test_masks_may_be_cut_only_where_that_is_expected_to_help(checkpoint, image):
+    choosing = MaskAutoLabeler.from_checkpoint(checkpoint, refine="auto", device="cpu")
+    assert (choosing.mode.graph_cut, choosing.mode.crf) == ("auto", None)
+    by_mode = MaskAutoLabeler.from_checkpoint(checkpoint, mode=PredictionMode(graph_cut="auto"), device="cpu")
+    assert by_mode.mode == choosing.mode
+    either = [
+        MaskAutoLabeler.from_checkpoint(checkpoint, refine=refine, device="cpu") for refine in ("none", "graph_cut")
+    ]
+    plain, cut = (labeler.label(image, BOXES) for labeler in either)
+    for index, mask in enumerate(choosing.label_instances(image, BOXES)):
+        assert np.array_equal(mask.full(), cut[index] if mask.is_refined else plain[index])
+
+
+@pytest.mark.parametrize("refine", ["graph_cut", "auto"])
+def test_the_score_is_that_of_the_refined_mask(checkpoint, image, refine):
+    cutting = MaskAutoLabeler.from_checkpoint(checkpoint, refine=refine, device="cpu")
     (batch,) = cutting.crops(image, BOXES)
     for index, mask in enumerate(whole(cutting.masks(batch))):
         prob = cutting.probabilities(batch)[index, 0]

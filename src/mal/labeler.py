@@ -102,7 +102,7 @@ class MaskAutoLabeler:
         fill_holes: float | None = None,
         allow_outside: float | None = None,
         within_box: bool | None = None,
-        refine: Literal["none", "crf", "graph_cut"] | None = None,
+        refine: Literal["none", "crf", "graph_cut", "auto"] | None = None,
         crf: bool | None = None,
         compat: Literal["tao"] | None = None,
         scored: bool = True,
@@ -123,8 +123,8 @@ class MaskAutoLabeler:
             allow_outside: how far a mask may leave its box, as a share of the box's extent; None likewise.
             within_box: whether to cut masks at their box, whatever the checkpoint allows; None likewise.
             refine: how each mask is refined by the colors of its crop: not at all (``none``), by the mean field with
-                the checkpoint's settings (``crf``), or after the threshold by graph cut (``graph_cut``); goes before
-                ``mode``; None likewise.
+                the checkpoint's settings (``crf``), after the threshold by graph cut (``graph_cut``), or so only where
+                that is expected to help (``auto``); goes before ``mode``; None likewise.
             crf: True for ``refine="crf"``, False for ``"none"``.
             compat: ``tao`` labels as the public programs do: only the network and its crop size are the checkpoint's.
             scored: whether each mask gets a score.
@@ -282,6 +282,7 @@ class MaskAutoLabeler:
                 thresholds=self.thresholds,
                 cleaning=self.cleaning,
                 cut_on=CropPixels(batch.images[index], batch.box_mask[index, 0]) if self.mode.graph_cut else None,
+                choose=self.mode.graph_cut == "auto",
             )
             if self.scored:
                 mask = replace(mask, score=score_mask(mask, prob, batch.images[index], batch.box_mask[index, 0], frame))
@@ -347,7 +348,9 @@ def _refinement_fields(mode: PredictionMode | None, refine: str | None, crf: boo
         return {"inference.refine": refine, "inference.use_crf_test": crf}
     if mode is None:
         return {}
-    return {"inference.refine": "graph_cut" if mode.graph_cut else "none" if mode.crf is None else "crf"}
+    if mode.graph_cut:
+        return {"inference.refine": "auto" if mode.graph_cut == "auto" else "graph_cut"}
+    return {"inference.refine": "none" if mode.crf is None else "crf"}
 
 
 def _trained(

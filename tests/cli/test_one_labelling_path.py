@@ -111,16 +111,17 @@ def test_evaluation_measures_the_masks_that_labelling_writes(data, checkpoint, t
     assert (saved["dataset"]["crop_size"], saved["evaluate"]["use_flip_test"]) == (64, True)
 
 
-def test_a_graph_cut_is_the_same_in_every_command(data, checkpoint, tmp_path):
-    expected = by_label(tmp_path, data, checkpoint, "--refine", "graph_cut", "--overlap")
-    sections = {"inference": {"refine": "graph_cut"}, "evaluate": {"refine": "graph_cut", "report": False}}
+@pytest.mark.parametrize("refine", ["graph_cut", "auto"])
+def test_a_graph_cut_is_the_same_in_every_command(data, checkpoint, tmp_path, refine):
+    expected = by_label(tmp_path, data, checkpoint, "--refine", refine, "--overlap")
+    sections = {"inference": {"refine": refine}, "evaluate": {"refine": refine, "report": False}}
     sections["masks"] = {"no_overlap": False}
     spec = spec_file(tmp_path, data, checkpoint, **sections)
     assert by_inference(spec) == expected
     assert main(["evaluate", "-e", str(spec)]) == 0
     written = json.loads((tmp_path / "results/evaluate/predictions.json").read_text())
     assert [record["segmentation"] for record in written] == expected
-    assert by_python(data, MaskAutoLabeler.from_checkpoint(checkpoint, refine="graph_cut", device="cpu")) == expected
+    assert by_python(data, MaskAutoLabeler.from_checkpoint(checkpoint, refine=refine, device="cpu")) == expected
     (tmp_path / "plain").mkdir()
     assert by_label(tmp_path / "plain", data, checkpoint, "--refine", "none", "--overlap") != expected
 

@@ -25,8 +25,8 @@ OTHER_VALUES = {
     "train.crf_value_low_thres": [0.2],
     "evaluate.profile": ["fast"],
     "inference.profile": ["fast"],
-    "evaluate.refine": ["none", "crf", "graph_cut"],
-    "inference.refine": ["none", "crf", "graph_cut"],
+    "evaluate.refine": ["none", "crf", "graph_cut", "auto"],
+    "inference.refine": ["none", "crf", "graph_cut", "auto"],
     "masks.min_part": [0.1],
     "masks.fill_holes": [0.1],
 }
@@ -97,10 +97,11 @@ def test_what_a_file_cannot_do_without_counts_with_compat_too():
     assert found.overruled == {"inference.use_flip_test": True}
 
 
+@pytest.mark.parametrize("refine", ["graph_cut", "auto"])
 @pytest.mark.parametrize("section", ["evaluate", "inference"])
-def test_compat_refuses_a_refinement_that_the_public_programs_do_not_know(section):
-    with pytest.raises(ValueError, match="graph_cut contradicts compat: tao"):
-        spec_of({"compat": "tao", f"{section}.refine": "graph_cut"})
+def test_compat_refuses_a_refinement_that_the_public_programs_do_not_know(section, refine):
+    with pytest.raises(ValueError, match=f"{refine} contradicts compat: tao"):
+        spec_of({"compat": "tao", f"{section}.refine": refine})
     assert getattr(spec_of({"compat": "tao", f"{section}.use_crf_test": True}), section).refinement == "crf"
 
 
@@ -121,6 +122,7 @@ def test_which_network_is_asked_is_one_choice(section):
         ({}, {}, "none"),
         ({}, {"use_crf_test": True, "refine": None}, "crf"),
         ({}, {"use_crf_test": False, "refine": "graph_cut"}, "graph_cut"),
+        ({"refine": "auto"}, {"use_crf_test": True, "refine": None}, "auto"),
         ({"refine": "graph_cut"}, {"use_crf_test": True, "refine": None}, "graph_cut"),
         ({"refine": "none"}, {"use_crf_test": True, "refine": None}, "none"),
         ({"use_crf_test": True}, {"use_crf_test": False, "refine": "graph_cut"}, "crf"),
@@ -135,7 +137,7 @@ def test_how_masks_are_refined_is_one_choice(section, given_values, held, refine
     assert getattr(found.spec, section).refinement == refinement
 
 
-@pytest.mark.parametrize("refine", ["none", "graph_cut"])
+@pytest.mark.parametrize("refine", ["none", "graph_cut", "auto"])
 def test_two_refinements_at_once_are_refused(refine):
     with pytest.raises(ValueError, match=f"{refine} contradicts use_crf_test"):
         spec_of({"inference.use_crf_test": True, "inference.refine": refine})

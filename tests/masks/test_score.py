@@ -170,3 +170,17 @@ def test_a_mask_in_its_crop_is_what_the_image_has_there(x, y, width, height, dat
         at_y, at_x = math.floor(y + (row + 0.5) / SIDE * height), math.floor(x + (column + 0.5) / SIDE * width)
         in_image = 0 <= at_x < IMAGE_SIZE[0] and 0 <= at_y < IMAGE_SIZE[1]
         assert found[row, column] == (in_image and whole[at_y, at_x])
+
+
+def test_a_refined_mask_is_scored_by_weights_of_its_own():
+    prob = disc()
+    pixels = painted(prob)
+    mask = paste_mask(prob, FRAME, IMAGE_SIZE, 0.5)
+    plain, refined = (
+        score_mask(replace(mask, is_refined=is_refined), prob, pixels, np.ones(prob.shape, np.uint8), FRAME)
+        for is_refined in (False, True)
+    )
+    features = score_features(mask_in_crop(mask, FRAME), prob, pixels, np.ones(prob.shape, np.uint8))
+    assert plain == round(combine_features(features), 4) == score(prob, pixels)
+    assert refined == round(combine_features(features, is_refined=True), 4)
+    assert refined != plain

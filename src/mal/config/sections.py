@@ -129,11 +129,11 @@ class PredictionSection(DeviceSection):
         from_checkpoint=True,
         flag="--crf",
     )
-    refine: Literal["none", "crf", "graph_cut"] | None = spec_field(
+    refine: Literal["none", "crf", "graph_cut", "auto"] | None = spec_field(
         None,
         "How each mask is refined by the colors of its crop: not at all (none), by the mean field of the train.crf_*"
-        " fields (crf), or after the threshold by a graph cut (graph_cut); docs/cleaning.md says what each brings. null"
-        " means crf where use_crf_test is true, else none.",
+        " fields (crf), after the threshold by a graph cut (graph_cut), or by such a cut only where that is expected to"
+        " help (auto); docs/cleaning.md says what each brings. null means crf where use_crf_test is true, else none.",
         from_checkpoint=True,
         flag="--refine",
     )
@@ -154,7 +154,7 @@ class PredictionSection(DeviceSection):
         return value
 
     @property
-    def refinement(self) -> Literal["none", "crf", "graph_cut"]:
+    def refinement(self) -> Literal["none", "crf", "graph_cut", "auto"]:
         """How masks are refined, whichever of the two fields says it."""
         return self.refine or ("crf" if self.use_crf_test else "none")
 

@@ -25,6 +25,7 @@ class PastedMask:
         image_width: width of the image in pixels.
         image_height: height of the image in pixels.
         score: expected IoU, 0..1, see :mod:`mal.masks.score`; None if not requested.
+        is_refined: whether it is the work of a graph cut, see :mod:`mal.masks.refine`.
     """
 
     window: npt.NDArray[np.bool_]
@@ -33,6 +34,7 @@ class PastedMask:
     image_width: int
     image_height: int
     score: float | None = None
+    is_refined: bool = False
 
     def rle(self) -> Rle:
         """The mask at full image size as compressed COCO RLE."""

@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from mal.masks.paste import PastedMask, paste_mask, threshold_for
 from mal.masks.refine import CropPixels, graph_cut_mask
+from mal.masks.refine_choice import chosen_mask
 from mal.masks.rle import Rle, rle_from_window, window_from_rle
 
 _EIGHT_NEIGHBORS = np.ones((3, 3), dtype=bool)
@@ -174,6 +175,7 @@ def postprocess_mask(
     thresholds: Thresholds,
     cleaning: PostprocessOptions = NO_POSTPROCESSING,
     cut_on: CropPixels | None = None,
+    choose: bool = False,
 ) -> PastedMask:
     """Turn the probabilities of a crop into the mask of its box: threshold, paste, clip, clean.
 
@@ -186,6 +188,7 @@ def postprocess_mask(
         thresholds: above which probability a pixel is in the mask.
         cleaning: further steps; they never make a mask empty.
         cut_on: the crop's pixels; where given, the mask is refined on them by graph cut, before the cleaning.
+        choose: whether the refined mask is taken only where it is expected to be the better one.
     """
     if isinstance(thresholds, str):
         threshold = box_fitting_threshold(prob, box_in_crop(box_xyxy, frame, len(prob)))
@@ -193,6 +196,8 @@ def postprocess_mask(
         threshold = threshold_for(box_area, thresholds)
     if cut_on is None:
         mask = paste_mask(prob, frame, image_size, threshold)
+    elif choose:
+        mask = chosen_mask(prob, cut_on, frame, image_size, threshold)
     else:
         mask = graph_cut_mask(prob, cut_on, frame, image_size, threshold)
     if cleaning.within_box or min(box_xyxy[2] - box_xyxy[0], box_xyxy[3] - box_xyxy[1]) <= THIN:

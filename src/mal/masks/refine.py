@@ -11,7 +11,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from mal.masks.paste import PastedMask
-from mal.ops.graph_cut import graph_cut
+from mal.ops.graph_cut import SMOOTHNESS, graph_cut
+
+Mask = npt.NDArray[np.bool_]
 
 SIDE = 128  # docs/quality.md: 192 finds no better masks, 64 somewhat worse ones
 
@@ -29,6 +31,55 @@ class CropPixels:
     box_mask: npt.NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True)
+class CutWindow:
+    """The part of a crop that lies in the image, in the pixels that are cut.
+
+    They are the image's own, or fewer where the frame's longer side is above :data:`SIDE`: a small object's crop is
+    enlarged, and enlarged pixels tell nothing more.
+
+    Attributes:
+        image: (h, w, 3) uint8.
+        probability: (h, w) float32.
+        inside: (h, w) bool, where the mask may be.
+        part: x0, y0, x1, y1 of the window in pixels of the image, end exclusive.
+        image_size: width and height of the image.
+    """
+
+    image: npt.NDArray[np.uint8]
+    probability: npt.NDArray[np.float32]
+    inside: Mask
+    part: tuple[int, int, int, int]
+    image_size: tuple[int, int]
+
+    @classmethod
+    def of(
+        cls, prob: npt.NDArray[np.float32], pixels: CropPixels, frame: Sequence[int], image_size: tuple[int, int]
+    ) -> CutWindow:
+        """Of a crop; arguments as of :func:`graph_cut_mask`."""
+        x0, y0, x1, y1 = frame
+        part = max(x0, 0), max(y0, 0), min(x1, image_size[0]), min(y1, image_size[1])
+        grid = _Grid.over(frame, part, len(prob))
+        return cls(
+            grid.sampled(pixels.image.transpose(1, 2, 0)),
+            grid.sampled(prob),
+            grid.sampled(pixels.box_mask.astype(np.float32)) > 0.5,
+            part,
+            image_size,
+        )
+
+    def cut(self, threshold: float, smoothness: float = SMOOTHNESS) -> Mask:
+        """Refine what exceeds a threshold in 0..1, see :func:`mal.ops.graph_cut.graph_cut`; (h, w) bool."""
+        return graph_cut(self.image, self.probability, self.inside, threshold=threshold, smoothness=smoothness)
+
+    def pasted(self, mask: Mask) -> PastedMask:
+        """A mask (h, w) of this window in the image, marked as refined."""
+        left, top, right, bottom = self.part
+        soft = Image.fromarray(mask.astype(np.float32)).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
+        width, height = self.image_size
+        return PastedMask(np.asarray(soft) > 0.5, left, top, width, height, is_refined=True)
+
+
 def graph_cut_mask(
     prob: npt.NDArray[np.float32],
     pixels: CropPixels,
@@ -38,26 +89,13 @@ def graph_cut_mask(
 ) -> PastedMask:
     """As :func:`mal.masks.paste.paste_mask`, and refined by :func:`mal.ops.graph_cut.graph_cut`.
 
-    The part of the crop that lies in the image is brought to the image's own resolution first, or to a longer side of
-    :data:`SIDE` where the frame is larger: a small object's crop is enlarged, and enlarged pixels tell nothing more.
-
     Args:
         prob: (S, S) float32 in 0..1, 0 outside the box.
         pixels: of the same crop.
         frame, image_size, threshold: as of ``paste_mask``.
     """
-    x0, y0, x1, y1 = frame
-    left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, image_size[0]), min(y1, image_size[1])
-    grid = _Grid.over(frame, (left, top, right, bottom), len(prob))
-    mask = graph_cut(
-        grid.sampled(pixels.image.transpose(1, 2, 0)),
-        grid.sampled(prob),
-        grid.sampled(pixels.box_mask.astype(np.float32)) > 0.5,
-        threshold=threshold,
-    )
-    soft = Image.fromarray(mask.astype(np.float32)).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
-    window = np.asarray(soft) > 0.5
-    return PastedMask(window=window, x0=left, y0=top, image_width=image_size[0], image_height=image_size[1])
+    window = CutWindow.of(prob, pixels, frame, image_size)
+    return window.pasted(window.cut(threshold))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ class Evaluator(nn.Module):
         boxes: the boxes that will come.
         thresholds: probability thresholds, as of :class:`mal.MaskAutoLabeler`.
         cleaning: post-processing after the threshold.
-        graph_cut: whether masks are refined by graph cut.
+        graph_cut: whether masks are refined by graph cut, as of :class:`mal.models.predict.PredictionMode`.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Evaluator(nn.Module):
         thresholds: Thresholds,
         cleaning: PostprocessOptions = NO_POSTPROCESSING,
         *,
-        graph_cut: bool = False,
+        graph_cut: bool | Literal["auto"] = False,
     ) -> None:
         super().__init__()
         self.truth = GroundTruth(coco)
@@ -81,6 +82,7 @@ class Evaluator(nn.Module):
             thresholds=self.thresholds,
             cleaning=self.cleaning,
             cut_on=CropPixels(batch.images[index], batch.box_mask[index, 0]) if self.graph_cut else None,
+            choose=self.graph_cut == "auto",
         )
 
     def compute(self) -> IouSummary:

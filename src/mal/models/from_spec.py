@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mal.config.model_config import ModelConfig
 from mal.config.schema import ExperimentSpec
@@ -92,5 +92,11 @@ def prediction_mode(spec: ExperimentSpec, task: PredictionSection) -> Prediction
     """The prediction mode of a task section; ``mixed`` overrides ``teacher``, as in the public code."""
     network: Network = "mixed" if task.use_mixed_model_test else "teacher" if task.use_teacher_test else "student"
     crf = mean_field_settings(spec) if task.refinement == "crf" else None
-    graph_cut = task.refinement == "graph_cut"
-    return PredictionMode(network, flip=task.use_flip_test, crf=crf, graph_cut=graph_cut, profile=task.profile)
+    return PredictionMode(
+        network, flip=task.use_flip_test, crf=crf, graph_cut=graph_cut_choice(task), profile=task.profile
+    )
+
+
+def graph_cut_choice(task: PredictionSection) -> bool | Literal["auto"]:
+    """Whether masks are refined by graph cut; ``auto`` where that is expected to help."""
+    return "auto" if task.refinement == "auto" else task.refinement == "graph_cut"

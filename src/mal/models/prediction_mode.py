@@ -37,14 +37,15 @@ class PredictionMode:
         network: ``student``, ``teacher``, or ``mixed``: the mean of both networks' logits.
         flip: average with the logits of the mirrored crop.
         crf: refine the result by the colors of the crop; None leaves it.
-        graph_cut: refine the mask after the threshold, see :mod:`mal.masks.refine`; leaves the probabilities.
+        graph_cut: refine the mask after the threshold, see :mod:`mal.masks.refine`; ``auto`` only where that is
+            expected to help, see :mod:`mal.masks.refine_choice`. It leaves the probabilities.
         profile: ``fast`` computes less for nearly the same masks, see :mod:`mal.models.predict`.
     """
 
     network: Network = "student"
     flip: bool = False
     crf: MeanFieldSettings | None = None
-    graph_cut: bool = False
+    graph_cut: bool | Literal["auto"] = False
     profile: Profile = "exact"
 
 

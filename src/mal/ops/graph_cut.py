@@ -18,6 +18,7 @@ from mal.ops.min_cut import STEPS, between, min_cut
 Mask = npt.NDArray[np.bool_]
 
 MIN_PIXELS = 10  # of object and of surroundings each: fewer say nothing of its colors
+SMOOTHNESS = 16.0  # nats; see below
 _MAX_COST = 40.0  # a color that one mixture does not know counts no more than e**40 against it
 _MAX_LOGIT = 2.0  # nats: networks are surer of themselves than they should be
 _MIN_PROBABILITY = 0.001  # logits stay finite
@@ -32,7 +33,7 @@ def graph_cut(
     *,
     threshold: float = 0.5,
     sure: float = 0.03,
-    smoothness: float = 16.0,
+    smoothness: float = SMOOTHNESS,
     prior: float = 0.5,
     rounds: int = 2,
 ) -> Mask:

@@ -21,7 +21,7 @@ from mal.data.targets import TargetSettings
 from mal.data.train_dataset import BoxCropDataset
 from mal.errors import UserError
 from mal.metrics.evaluator import Evaluator
-from mal.models.from_spec import postprocess_options
+from mal.models.from_spec import graph_cut_choice, postprocess_options
 from mal.paths import to_path
 from mal.training.run_length import with_min_steps
 
@@ -84,7 +84,7 @@ def read_inputs(spec: ExperimentSpec, seed: int, world_size: int) -> TrainingInp
             validation.boxes_to_label,
             spec.train.mask_thres,
             cleaning=postprocess_options(spec),
-            graph_cut=spec.evaluate.refinement == "graph_cut",
+            graph_cut=graph_cut_choice(spec.evaluate),
         )
     notes = [*source.notes, *(_of_validation(note) for note in (validation.notes if validation else []))]
     return TrainingInputs(spec, source, training, validation, evaluator, notes)

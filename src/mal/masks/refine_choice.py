@@ -1,0 +1,83 @@
+"""Choose, box by box, between the mask of the network and the one that a graph cut makes of it.
+
+A cut raises color contrast and agreement with edges whether or not it improves the mask, and both masks fit their box.
+So the choice rests on none of these, hence not on :mod:`mal.masks.score`, but on how little the cut depends on its
+smoothness, and on the shape of the box. docs/quality.md says what it brings, and what else was tried.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mal.masks.paste import PastedMask, paste_mask
+from mal.masks.refine import CropPixels, CutWindow, Mask
+
+HALF_SMOOTHNESS = 8.0  # nats, see `mal.ops.graph_cut.graph_cut`
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceFeatures:
+    """Features of a cut.
+
+    Attributes:
+        stability: IoU of the cut with another one of half the smoothness; 0..1.
+        elongation: logarithm of the longer side of the box over the shorter one; 0 or more.
+    """
+
+    stability: float
+    elongation: float
+
+
+# By `python -m benchmarks.refine_choice`; docs/quality.md names the networks and boxes.
+BIAS = -3.2
+WEIGHTS = ChoiceFeatures(stability=5.9, elongation=-1.6)
+
+
+def prefers_cut(features: ChoiceFeatures) -> bool:
+    """Whether a mask is expected to gain by its cut."""
+    return BIAS + WEIGHTS.stability * features.stability + WEIGHTS.elongation * features.elongation > 0
+
+
+def choice_features(window: CutWindow, cut: Mask, threshold: float) -> ChoiceFeatures:
+    """Compute the features of a window's cut, which takes another cut.
+
+    Args:
+        window: with a box of at least a pixel.
+        cut: (h, w) bool, by :meth:`CutWindow.cut`.
+        threshold: of that cut.
+    """
+    height, width = (np.ptp(np.flatnonzero(window.inside.any(axis=axis))) + 1 for axis in (1, 0))
+    return ChoiceFeatures(
+        stability=_iou(cut, window.cut(threshold, smoothness=HALF_SMOOTHNESS)),
+        elongation=abs(math.log(width / height)),
+    )
+
+
+def chosen_mask(
+    prob: npt.NDArray[np.float32],
+    pixels: CropPixels,
+    frame: Sequence[int],
+    image_size: tuple[int, int],
+    threshold: float,
+) -> PastedMask:
+    """The mask of :func:`mal.masks.refine.graph_cut_mask` where that is expected to be better, else of ``paste_mask``.
+
+    Arguments as of both.
+    """
+    window = CutWindow.of(prob, pixels, frame, image_size)
+    if window.inside.any():
+        cut = window.cut(threshold)
+        if prefers_cut(choice_features(window, cut, threshold)):
+            return window.pasted(cut)
+    return paste_mask(prob, frame, image_size, threshold)
+
+
+def _iou(first: Mask, second: Mask) -> float:
+    """IoU of two masks, 1 where both are empty."""
+    union = int((first | second).sum())
+    return int((first & second).sum()) / union if union else 1.0
