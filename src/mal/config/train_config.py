@@ -172,7 +172,7 @@ class TrainConfig(DeviceSection):
         ge=0,
     )
     ellipse_share: Share = spec_field(
-        0.1,
+        0.25,
         "With target graph_cut: share of the boxes whose target the ellipse seeds to the end, drawn anew each epoch."
         " It keeps self-training from drifting.",
         tasks=_TRAIN,
