@@ -28,6 +28,7 @@ CONFIG = """<View>
   <BrushLabels name="mask" toName="image">{labels}</BrushLabels>
   <RectangleLabels name="box" toName="image" smart="true">{labels}</RectangleLabels>
 </View>"""
+BANNED = "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,169.254.0.0/16,172.16.0.0/12,192.168.0.0/16,fc00::/7,fe80::/10"
 ALONE = ("--batch-size", "1")  # then no mask depends on which boxes share a batch, not even in its last digits
 
 
@@ -86,6 +87,7 @@ def test_rectangles_become_the_masks_of_mal_label_and_train_a_network(sample, tm
     command = [sys.executable, "-m", "mal", "serve", "--checkpoint", checkpoint, "--images", sample, "--port", "0"]
     command += ["--runs", tmp_path / "rounds", "--train-spec", training_spec_in(tmp_path)]
     plan = {
+        "banned": BANNED,
         "root": str(sample),
         "images": str(images),
         "config": str(tmp_path / "config.xml"),
@@ -104,6 +106,7 @@ def test_rectangles_become_the_masks_of_mal_label_and_train_a_network(sample, tm
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     found = ask("label-studio", "label_studio_asks", tmp_path / "plan.json", home=tmp_path)
     expected = masks_of_mal_label(boxes, images, checkpoint, tmp_path)
+    assert found["refused"][0] == 400, "a token that is wrong"
     assert found["state"] == "CO"  # connected
     assert found["model_version"].startswith("mal-small-")
     by_image = {item["image"].rpartition("/")[2]: item["predictions"] for item in found["predictions"]}
@@ -129,6 +132,10 @@ def training_spec_in(folder: Path) -> Path:
     path = folder / "train.yaml"
     path.write_text(yaml.safe_dump(values))
     return path
+
+
+def test_the_page_has_the_settings_that_the_test_uses(repository):
+    assert f"USER_ADDITIONAL_BANNED_SUBNETS={BANNED}" in (repository / "docs/integrations.md").read_text()
 
 
 def masks_of_mal_label(boxes, images, checkpoint, folder) -> dict[int, np.ndarray]:

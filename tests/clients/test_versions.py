@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-NAMES = {"label-studio": "Label Studio", "label-studio-sdk": "Label Studio SDK", "labelme": "LabelMe"}
+NAMES = {
+    "cvat-cli": "CVAT CLI",
+    "label-studio": "Label Studio",
+    "label-studio-sdk": "Label Studio SDK",
+    "labelme": "LabelMe",
+}
 
 
 @pytest.mark.parametrize("wanted", sorted(Path(__file__).parent.glob("*.txt")), ids=lambda path: path.stem)

@@ -20,7 +20,8 @@ def main(plan_file):
     plan = json.loads(Path(plan_file).read_text())
     local_files = "LABEL_STUDIO_LOCAL_FILES_"
     settings = {f"{local_files}SERVING_ENABLED": "true", f"{local_files}DOCUMENT_ROOT": plan["root"]}
-    settings |= {"ML_BLOCK_LOCAL_IP": "false", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    settings |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    settings |= {"USE_DEFAULT_BANNED_SUBNETS": "false", "USER_ADDITIONAL_BANNED_SUBNETS": plan["banned"]}
     with started_site(**settings) as site, _backend(site, plan) as address:
         print(json.dumps(_work(site, address, plan)))
 
@@ -29,9 +30,10 @@ def main(plan_file):
 def _backend(site, plan):
     """Start the server of masks for a Label Studio; yields its address."""
     command = [*plan["command"], "--label-studio", site.address]
+    env = plan["env"] | {"LABEL_STUDIO_API_KEY": site.post("/api/token/", {})["token"]}  # a personal access token
     with (
         Path("mal.log").open("w") as log,
-        subprocess.Popen(command, env=plan["env"], stdout=subprocess.PIPE, stderr=log, text=True) as backend,
+        subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=log, text=True) as backend,
     ):
         try:
             lines = (line for line in backend.stdout if line.startswith("serving on "))

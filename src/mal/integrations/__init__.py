@@ -1,0 +1,1 @@
+"""Functions that other programs load in their own process."""
