@@ -59,7 +59,7 @@ def test_label_and_evaluate_take_the_decoder_from_the_checkpoint(data, trained, 
 def test_a_checkpoint_is_told_and_converted(trained, tmp_path, capfd):
     told = dict(line.split(maxsplit=1) for line in run_mal(capfd, "checkpoint", "info", trained).out.splitlines())
     assert (told["arch"], told["decoder"]) == ("timm/test_efficientnet", "fpn")
-    converted = run_mal(capfd, "checkpoint", "convert", trained, "--out", tmp_path / "model.safetensors")
+    converted = run_mal(capfd, "checkpoint", "convert", trained, tmp_path / "model.safetensors")
     assert converted.exit_code == 0, converted.err
     assert "before and after: identical" in converted.out
 

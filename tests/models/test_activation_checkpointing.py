@@ -8,7 +8,7 @@ from mal.models.activation_checkpointing import checkpoint_activations
 from mal.models.backbones.registry import build_backbone
 from mal.models.ema import make_teacher
 from mal.training.module import MalModule, RunSize
-from tests.small_networks import small_network, small_spec
+from tests.small_networks import small_fpn_network, small_network, small_spec
 
 ARCHS = ["vit-deit-tiny/16", "timm/vit_tiny_patch16_224"]
 
@@ -39,6 +39,23 @@ def test_gradients_are_the_very_same_and_less_is_kept_for_them(arch):
     assert plain.keys() == ours.keys()
     assert all(torch.equal(plain[name], ours[name]) for name in plain)
     assert kept_by_ours < kept / 2
+
+
+def test_a_pyramid_is_recomputed_by_stages_with_the_very_same_gradients():
+    gradients = []
+    for recomputes in (False, True):
+        network = small_fpn_network(arch="timm/test_convnext").train()
+        if recomputes:
+            checkpoint_activations(network.backbone)
+        torch.manual_seed(1)
+        network(torch.randn(2, 3, 64, 64), torch.ones(2)).square().mean().backward()
+        gradients.append({name: each.grad for name, each in network.named_parameters()})
+    assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
+
+
+def test_a_pyramid_with_batch_normalisation_is_refused_too():
+    with pytest.raises(UserError, match=r"model\.activation_checkpoint: .*batch normalisation"):
+        checkpoint_activations(small_fpn_network().backbone)
 
 
 @pytest.mark.parametrize("arch", ["fan_tiny_12_p16_224", "timm/resnet18"])

@@ -36,7 +36,8 @@ def run(launcher: Launcher, case, *arguments) -> None:
 
 def small_module(**changes) -> MalModule:
     model = {"frozen_stages": [0]} | changes.get("model", {})
-    spec = small_spec(model=model, train={"crf_num_iter": 2, "batch_size": 2, "num_epochs": 1, "warmup_epochs": 0})
+    train = {"crf_num_iter": 2, "batch_size": 2, "num_epochs": 1, "warmup_epochs": 0} | changes.get("train", {})
+    spec = small_spec(model=model, train=train)
     student = build_network(spec, "patch")
     return MalModule(student, make_teacher(student), spec, RunSize(steps_per_epoch=2, world_size=2))
 
@@ -95,8 +96,14 @@ def test_all_processes_start_from_the_first_one_s_networks(launcher, strategy):
     run(launcher, starts_from_the_first_process, strategy)
 
 
-def agrees_in_buffers() -> None:
-    module = small_module(model={"arch": "fan_tiny_12_p16_224", "frozen_stages": [-1]})
+MODELS = {
+    "mal": {"arch": "fan_tiny_12_p16_224", "frozen_stages": [-1]},
+    "fpn": {"arch": "timm/test_efficientnet", "num_blocks": None, "frozen_stages": [-1], "decoder": "fpn"},
+}
+
+
+def agrees_in_buffers(decoder: str) -> None:
+    module = small_module(model=MODELS[decoder])
     before = {name: buffer.clone() for name, buffer in module.named_buffers() if name.endswith("running_mean")}
     fitted(module, "fsdp")
     for name, buffer in module.student.named_buffers():
@@ -106,8 +113,28 @@ def agrees_in_buffers() -> None:
 
 
 @pytest.mark.slow
-def test_batch_norms_go_by_the_same_means_in_every_process(launcher):
-    run(launcher, agrees_in_buffers)
+@pytest.mark.parametrize("decoder", MODELS)
+def test_batch_norms_go_by_the_same_means_in_every_process(launcher, decoder):
+    run(launcher, agrees_in_buffers, decoder)
+
+
+def ends_with_weights(decoder: str, strategy: str, path: str) -> None:
+    torch.manual_seed(0)
+    module = small_module(model=MODELS[decoder] | {"batch_norm": "frozen"}, train={"lr": 1e-3, "backbone_lr_rate": 0.2})
+    fitted(module, strategy)
+    weights = {name: whole(value) for name, value in module.state_dict().items()}
+    if os.environ["RANK"] == "0":
+        torch.save(weights, path)
+
+
+@pytest.mark.slow
+def test_a_pyramid_with_two_learning_rates_learns_the_same_by_either_strategy(launcher, tmp_path):
+    paths = {strategy: tmp_path / f"{strategy}.pth" for strategy in STRATEGIES}
+    for strategy, path in paths.items():
+        run(launcher, ends_with_weights, "fpn", strategy, str(path))
+    ddp, fsdp = (torch.load(path, weights_only=True) for path in paths.values())
+    for name, value in ddp.items():
+        torch.testing.assert_close(fsdp[name], value, rtol=1e-3, atol=1e-5, msg=name)
 
 
 class Buckets(Callback):

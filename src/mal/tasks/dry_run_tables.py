@@ -178,7 +178,7 @@ def _start(start: StartingPoint, size: RunSize) -> str:
         )
     if spec.train.pretrained_model_path:
         return f"with the weights of {spec.train.pretrained_model_path}"
-    return f"with the hub's weights of {spec.model.arch}" if spec.model.pretrained else "with random weights"
+    return f"with the pretrained weights of {spec.model.arch}" if spec.model.pretrained else "with random weights"
 
 
 def _notes_table(title: str, groups: Sequence[NoteGroup]) -> Table:

@@ -49,14 +49,26 @@ PUBLIC = (
 
 _SEEN_AS_518 = "a crop of 512 is seen as 518 (37 x 37 positions)"
 _FINE_GRID = "four times the positions of stride 16: a crop of 256 costs what 512 does there"
-_SAM = "trained at 1024: crops of 512 and above; the map is SAM's neck"
+_MASKS = "trained on masks, so it is no start of a boxes-only comparison"
+_SAM = f"trained at 1024: crops of 512 and above; the map is SAM's neck; {_MASKS}"
+_LITE = "weights by pip; meant for `model.decoder: fpn`, which uses all stages (3.0, 3.7 and 4.4 M)"
+_TIPS = "a register token; upstream states CC BY for the weights"
 _STAGE = "the stage of stride 16; later ones are left out"
 
 TIMM = (
+    Recommended("timm/tf_efficientnet_lite0.in1k", 16, 112, 0.7, APACHE, _LITE),
+    Recommended("timm/tf_efficientnet_lite1.in1k", 16, 112, 1.0, APACHE, _LITE),
+    Recommended("timm/tf_efficientnet_lite2.in1k", 15, 120, 1.2, APACHE, f"{_LITE}; trained at 260 pixels"),
     Recommended("timm/vit_small_patch14_dinov2.lvd142m", 14, 384, 22.1, APACHE, _SEEN_AS_518),
+    Recommended(
+        "timm/vit_small_patch14_reg4_dinov2.lvd142m", 14, 384, 22.1, APACHE, f"{_SEEN_AS_518}; register tokens"
+    ),
     Recommended("timm/vit_base_patch14_dinov2.lvd142m", 14, 768, 86.6, APACHE, _SEEN_AS_518),
     Recommended("timm/vit_base_patch14_reg4_dinov2.lvd142m", 14, 768, 86.6, APACHE, f"{_SEEN_AS_518}; register tokens"),
     Recommended("timm/vit_large_patch14_dinov2.lvd142m", 14, 1024, 304.4, APACHE, _SEEN_AS_518),
+    Recommended("timm/vit_base_patch14_reg1_tipsv2.webli", 14, 768, 86.3, APACHE, f"{_SEEN_AS_518}; {_TIPS}"),
+    Recommended("timm/vit_pe_spatial_tiny_patch16_512.fb", 16, 192, 5.7, APACHE),
+    Recommended("timm/vit_pe_spatial_small_patch16_512.fb", 16, 384, 22.0, APACHE),
     Recommended("timm/vit_small_patch16_dinov3.lvd1689m", 16, 384, 21.6, DINOV3, "register tokens"),
     Recommended("timm/vit_base_patch16_dinov3.lvd1689m", 16, 768, 85.6, DINOV3, "register tokens"),
     Recommended("timm/vit_large_patch16_dinov3.lvd1689m", 16, 1024, 303.1, DINOV3, "register tokens"),
@@ -67,8 +79,9 @@ TIMM = (
     Recommended("timm/eva02_base_patch14_224.mim_in22k", 14, 768, 85.8, MIT, _SEEN_AS_518),
     Recommended("timm/samvit_base_patch16.sa1b", 16, 256, 89.7, APACHE, _SAM),
     Recommended("timm/samvit_large_patch16.sa1b", 16, 256, 308.3, APACHE, _SAM),
-    Recommended("timm/sam2_hiera_tiny.fb_r896", 16, 384, 13.3, APACHE, _STAGE),
-    Recommended("timm/sam2_hiera_base_plus.fb_r896", 16, 448, 40.5, APACHE, _STAGE),
+    Recommended("timm/sam2_hiera_tiny.fb_r896", 16, 384, 13.3, APACHE, f"{_STAGE}; {_MASKS}"),
+    Recommended("timm/sam2_hiera_tiny.fb_r896_2pt1", 16, 384, 13.3, APACHE, f"{_STAGE}; {_MASKS}"),
+    Recommended("timm/sam2_hiera_base_plus.fb_r896", 16, 448, 40.5, APACHE, f"{_STAGE}; {_MASKS}"),
     Recommended("timm/deit3_small_patch16_224.fb_in22k_ft_in1k", 16, 384, 21.7, APACHE),
     Recommended("timm/deit3_base_patch16_224.fb_in22k_ft_in1k", 16, 768, 85.8, APACHE),
     Recommended("timm/vit_small_patch16_224.dino", 16, 384, 21.7, APACHE),
