@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["MaskAutoLabeler", "__version__"]
+__all__ = ["AutoResult", "MaskAutoLabeler", "__version__", "auto_label"]
 
 if TYPE_CHECKING:
+    from mal.auto.request import AutoResult
+    from mal.auto_label import auto_label
     from mal.labeler import MaskAutoLabeler
 
 
@@ -17,4 +19,12 @@ def __getattr__(name: str) -> Any:
         from mal.labeler import MaskAutoLabeler
 
         return MaskAutoLabeler
+    if name == "auto_label":
+        from mal.auto_label import auto_label
+
+        return auto_label
+    if name == "AutoResult":
+        from mal.auto.request import AutoResult
+
+        return AutoResult
     raise AttributeError(f"module 'mal' has no attribute {name!r}")

@@ -29,6 +29,7 @@ _SPEC_TASKS = {
     "inference": "Write masks for the boxes of a COCO file, as a spec says.",
 }
 _OTHER_COMMANDS = {
+    "auto": "Write masks for a data set in any format, trained on its boxes.",
     "label": "Write masks for a COCO file or one photo, without a spec.",
     "serve": "Serve masks to programs in which people label, such as Label Studio.",
     "check": "Tell what a run would make of a COCO file and its pictures.",

@@ -73,6 +73,7 @@ OWN_FIELDS = {
     "train.clip_grad_norm",
     "train.keep_best",
     "train.keep_last_n",
+    "train.max_minutes",
     "train.on_bad_loss",
 }
 

@@ -8,6 +8,7 @@ from mal.runtime.status import StatusLog
 from mal.training.callbacks import NonFiniteGuard
 from mal.training.checkpoint_files import CheckpointFiles, KeepingRules
 from mal.training.stop_signals import StopSignals
+from mal.training.time_limit import TimeLimit
 from tests.cli.small_runs import status_lines
 from tests.training.test_module import fit, module
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*module.*eval mode.*", "ignore:
 def health(folder, *, skip: bool = False, clip: float = 0.0) -> NonFiniteGuard:
     status = StatusLog(folder)
     rules = KeepingRules(1, "epoch")
-    files = CheckpointFiles(folder, rules, minutes=0, signals=StopSignals(), status=status)
+    files = CheckpointFiles(folder, rules, minutes=0, signals=StopSignals(), limit=TimeLimit(None), status=status)
     ids = {0: "left", 1: "right"}
     return NonFiniteGuard(ids, skip_bad_steps=skip, clip_grad_norm=clip, files=files, status=status)
 

@@ -8,6 +8,7 @@ import pytest
 from mal.runtime.status import StatusLog
 from mal.training.checkpoint_files import CheckpointFiles, KeepingRules
 from mal.training.stop_signals import StopSignals
+from mal.training.time_limit import TimeLimit
 from tests.training.test_module import module
 
 
@@ -41,6 +42,7 @@ def epochs(folder: Path, scores: list[float | None], **rules) -> CheckpointFiles
         KeepingRules(**{"interval": 1, "unit": "epoch"} | rules),
         minutes=0,
         signals=StopSignals(),
+        limit=TimeLimit(None),
         status=StatusLog(folder),
     )
     trained = module()
@@ -110,7 +112,9 @@ def test_latest_is_the_newest_state(tmp_path):
 
 def test_a_resumed_run_remembers_which_file_is_the_best(tmp_path):
     before = epochs(tmp_path, [0.6, 0.5])
-    after = CheckpointFiles(tmp_path, before.rules, minutes=0, signals=StopSignals(), status=StatusLog(tmp_path))
+    after = CheckpointFiles(
+        tmp_path, before.rules, minutes=0, signals=StopSignals(), limit=TimeLimit(None), status=StatusLog(tmp_path)
+    )
     after.load_state_dict(before.state_dict())
     after.on_train_start(StandInTrainer(2), module())
     assert after.best == before.best
@@ -120,7 +124,9 @@ def test_a_resumed_run_remembers_which_file_is_the_best(tmp_path):
 def test_a_file_that_a_person_has_deleted_is_forgotten(tmp_path, gone):
     before = epochs(tmp_path, [0.6, 0.5])
     (tmp_path / gone).unlink()
-    after = CheckpointFiles(tmp_path, before.rules, minutes=0, signals=StopSignals(), status=StatusLog(tmp_path))
+    after = CheckpointFiles(
+        tmp_path, before.rules, minutes=0, signals=StopSignals(), limit=TimeLimit(None), status=StatusLog(tmp_path)
+    )
     after.load_state_dict(before.state_dict())
     after.on_train_start(StandInTrainer(2), module())
     assert after.best.name == "model_epoch_001.pth"

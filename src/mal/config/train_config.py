@@ -49,6 +49,13 @@ class TrainConfig(DeviceSection):
         tasks=_TRAIN,
         ge=0,
     )
+    max_minutes: float | None = spec_field(
+        None,
+        "Longest time of training steps, without validations; once it is spent, training saves its state and ends. A"
+        " run that goes on keeps the time that it has spent; null sets no limit.",
+        tasks=_TRAIN,
+        gt=0,
+    )
     checkpoint_interval: int = spec_field(
         1,
         "A checkpoint is saved each time this many epochs (or steps) are done, and at the end.",

@@ -19,6 +19,7 @@ from mal.tasks.dry_run_tables import (
     estimate_table,
     length_table,
     notes_tables,
+    num_readers,
     run_table,
     share_line,
     size_counts_table,
@@ -67,6 +68,26 @@ def run(spec: ExperimentSpec) -> int:
     console.print(estimate_table(start, plan, inputs, size, trial))
     console.print("training can start")
     return 0
+
+
+def measure_step(spec: ExperimentSpec) -> tuple[float, int]:
+    """Seconds of a training step with reading, from two real steps; and the number of steps in an epoch.
+
+    Raises:
+        UserError: training could not start.
+    """
+    plan = plan_devices(
+        gpu_ids=spec.train.gpu_ids,
+        num_nodes=spec.train.num_nodes,
+        strategy=spec.strategy,
+        use_amp=spec.train.use_amp,
+    )
+    inputs = read_inputs(spec, seed_everything(spec.train))
+    size = RunSize.of(spec.train, len(inputs.training.boxes), plan.world_size)
+    start = resolve_initial_weights(spec, task_results_dir(spec, "train"))
+    readers = num_readers(plan, spec.dataset.num_workers_per_gpu)
+    trial = _try(start, plan, inputs, size)
+    return trial.seconds_per_step(readers=readers, batches_per_step=spec.train.accum_grad_batches), size.steps_per_epoch
 
 
 def _show_plan(start: StartingPoint, plan: DevicePlan, inputs: TrainingInputs, size: RunSize, folder: Path) -> None:

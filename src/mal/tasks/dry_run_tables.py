@@ -130,7 +130,7 @@ def estimate_table(
 ) -> Table:
     """Estimated time and memory of the run, from measured steps."""
     spec, workers = start.spec, start.spec.dataset.num_workers_per_gpu
-    step = trial.seconds_per_step(readers=_readers(plan, workers), batches_per_step=spec.train.accum_grad_batches)
+    step = trial.seconds_per_step(readers=num_readers(plan, workers), batches_per_step=spec.train.accum_grad_batches)
     validation = (trial.validation_box or 0.0) * len(_validation_boxes(inputs)) / size.world_size
     steps_left = size.steps_per_epoch * spec.train.num_epochs - start.steps_done
     seconds = step * steps_left + validation * num_validations(spec.train, start.place.epoch)
@@ -163,7 +163,7 @@ def rough_duration_text(seconds: float) -> str:
     return f"{seconds:.2g} seconds" if seconds < 10 else f"{seconds:.0f} seconds"
 
 
-def _readers(plan: DevicePlan, workers: int) -> int:
+def num_readers(plan: DevicePlan, workers: int) -> int:
     """DataLoader workers of each rank that really run in parallel."""
     cores = os.cpu_count() or 1
     return min(workers, max(1, cores * plan.num_nodes // plan.world_size)) if workers else 0

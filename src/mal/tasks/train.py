@@ -27,6 +27,7 @@ from mal.training.progress import TrainingProgress
 from mal.training.stop_signals import StopSignals
 from mal.training.summary import TrainingSummary
 from mal.training.target_watch import TargetWatch
+from mal.training.time_limit import TimeIsUp, TimeLimit
 
 
 def run(spec: ExperimentSpec) -> int:
@@ -63,7 +64,14 @@ def run(spec: ExperimentSpec) -> int:
                 " or choose a new results_dir to start afresh"
             )
             return 0
-        _train(start.spec, plan, inputs, start, run_size, folder, status)
+        try:
+            _train(start.spec, plan, inputs, start, run_size, folder, status)
+        except TimeIsUp as end:
+            console.print(
+                f"train.max_minutes = {spec.train.max_minutes:g} are spent: {end}; the same command with a larger"
+                " number goes on from there"
+            )
+            status.write("its time is spent")
         console.print(f"done: {folder / LATEST_NAME}")
     return 0
 
@@ -118,11 +126,13 @@ def _trainer(
 
 def _callbacks(spec: ExperimentSpec, inputs: TrainingInputs, folder: Path, status: StatusLog) -> list[Callback]:
     train = spec.train
-    signals = StopSignals()
+    signals, limit = StopSignals(), TimeLimit(train.max_minutes)
     rules = KeepingRules(
         train.checkpoint_interval, train.checkpoint_interval_unit, last_n=train.keep_last_n, best=train.keep_best
     )
-    files = CheckpointFiles(folder, rules, minutes=train.checkpoint_every_n_minutes, signals=signals, status=status)
+    files = CheckpointFiles(
+        folder, rules, minutes=train.checkpoint_every_n_minutes, signals=signals, limit=limit, status=status
+    )
     health = NonFiniteGuard(
         {box.position: box.annotation_id for box in inputs.training.boxes},
         skip_bad_steps=train.on_bad_loss == "skip",
@@ -138,6 +148,7 @@ def _callbacks(spec: ExperimentSpec, inputs: TrainingInputs, folder: Path, statu
     watch = [TargetWatch(files)] if train.target == "graph_cut" else []
     return [
         signals,
+        limit,
         StepSeeds(inputs.training),
         health,
         StepLog(),

@@ -16,6 +16,7 @@ from mal.runtime.lightning_internals import is_accumulating, is_last_batch, rest
 from mal.runtime.status import StatusLog
 from mal.training.module import MalModule
 from mal.training.stop_signals import StopSignals
+from mal.training.time_limit import TimeIsUp, TimeLimit
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -46,7 +47,7 @@ class AtomicCheckpointIO(CheckpointIO):
 LATEST_NAME = "mal_model_latest.pth"
 BEST_NAME = "model_best.pth"
 
-_NOTHING, _SAVE, _STOP = range(3)
+_NOTHING, _SAVE, _TIME_IS_UP, _STOP = range(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class CheckpointFiles(Callback):
         rules: which numbered files to write and keep.
         minutes: longest time without a saved state; 0 disables saving by time.
         signals: says when to stop.
+        limit: says when the time of training is spent.
         status: log of written files.
 
     Attributes:
@@ -100,7 +102,14 @@ class CheckpointFiles(Callback):
     """
 
     def __init__(
-        self, results_dir: Path, rules: KeepingRules, *, minutes: float, signals: StopSignals, status: StatusLog
+        self,
+        results_dir: Path,
+        rules: KeepingRules,
+        *,
+        minutes: float,
+        signals: StopSignals,
+        limit: TimeLimit,
+        status: StatusLog,
     ) -> None:
         self.results_dir = results_dir
         self.rules = rules
@@ -108,6 +117,7 @@ class CheckpointFiles(Callback):
         self.newest: Path | None = None
         self._seconds = minutes * 60
         self._signals = signals
+        self._limit = limit
         self._status = status
         self._saved_at = time.monotonic()
         self._saved_step = 0
@@ -145,8 +155,7 @@ class CheckpointFiles(Callback):
         wanted = self._agreed(trainer)
         if wanted >= _SAVE and step > self._saved_step:
             self._save_latest(trainer)
-        if wanted == _STOP:
-            self._signals.stop(trainer, self._place(trainer))
+        self._end(trainer, wanted)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save before the validation, so that a stop during it loses no training."""
@@ -174,8 +183,8 @@ class CheckpointFiles(Callback):
         wanted = self._agreed(trainer)
         if wanted >= _SAVE and trainer.global_step > self._saved_step:
             self._save_latest(trainer)
-        if wanted == _STOP and epoch + 1 < (trainer.max_epochs or 0):
-            self._signals.stop(trainer, self._place(trainer))
+        if epoch + 1 < (trainer.max_epochs or 0):
+            self._end(trainer, wanted)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Change a state from within a validation so that a resumed run restarts this validation."""
@@ -184,11 +193,22 @@ class CheckpointFiles(Callback):
 
     def _agreed(self, trainer: Trainer) -> int:
         is_late = self._seconds > 0 and time.monotonic() - self._saved_at >= self._seconds
-        wanted = _STOP if self._signals.received is not None else _SAVE if is_late else _NOTHING
+        wanted = _SAVE if is_late else _NOTHING
+        if self._limit.is_up:
+            wanted = _TIME_IS_UP
+        if self._signals.received is not None:
+            wanted = _STOP
         if trainer.world_size == 1:
             return wanted
         all_wanted = torch.tensor(wanted, device=trainer.strategy.root_device)
         return int(trainer.strategy.reduce(all_wanted, reduce_op="max"))
+
+    def _end(self, trainer: Trainer, wanted: int) -> None:
+        """End the run once its state is saved, if all processes agree on that."""
+        if wanted == _STOP:
+            self._signals.stop(trainer, self._place(trainer))
+        if wanted == _TIME_IS_UP:
+            raise TimeIsUp(self._place(trainer))
 
     def _save_latest(self, trainer: Trainer) -> None:
         self._save(trainer, LATEST_NAME)

@@ -1,0 +1,73 @@
+"""The format in which a data set came in, as far as it has masks, and the parts that it is written in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mal.coco.coco_file import CocoFile
+from mal.formats.folders import ReadOptions
+from mal.formats.formats import WRITERS
+from mal.formats.tally import Tally
+from mal.formats.yolo_in import read_yolo, yolo_splits
+from mal.formats.yolo_out import SPLITS
+
+WITH_MASKS = {"yolo": "yolo-seg", "cvat-xml": "cvat"} | {name: name for name in WRITERS if name not in ("yolo", "coco")}
+_FILES = {"label-studio": "tasks.json", "cvat": "cvat.zip"}
+
+
+def native_format(source_format: str, target_format: str | None) -> str | None:
+    """The format to write beside masks.json; None where that is COCO itself, or has no place for masks."""
+    wanted = target_format or WITH_MASKS.get(source_format)
+    return None if wanted == "coco" else wanted
+
+
+def native_path(root: Path, name: str) -> Path:
+    """The file or folder of a format in a folder."""
+    return root / _FILES.get(name, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Pictures that are written together.
+
+    Attributes:
+        split: name of the split; None for a data set without.
+        images: folder of the pictures.
+        names: file names in that folder by id; None means all pictures under their own names.
+    """
+
+    split: str | None
+    images: Path
+    names: Mapping[Any, str] | None = None
+
+
+def parts_of(source: Path, source_format: str, target: str, coco: CocoFile, images: Path) -> list[Part]:
+    """The parts of a data set to write: the user's own splits where it comes in as YOLO and goes out as YOLO.
+
+    Args:
+        source: as the user gave it.
+        source_format, target: formats.
+        coco: the data set, with all pictures.
+        images: folder of the pictures.
+    """
+    is_yolo = {source_format, target} <= {"yolo", "yolo-seg"}
+    splits = yolo_splits(source) if is_yolo else []
+    if not splits or not set(splits) <= set(SPLITS):
+        return [Part(None, images)]
+    ids = {os.path.normpath(images.absolute() / image.file_name): image.id for image in coco.images.values()}
+    parts, taken = [], set[Any]()
+    for split in splits:
+        read, folder = read_yolo(source, ReadOptions(split=split), Tally(skip_broken=True))
+        found = {
+            image_id: image.file_name
+            for image in read.images.values()
+            if (image_id := ids.get(os.path.normpath(folder.absolute() / image.file_name))) not in (None, *taken)
+        }
+        taken |= set(found)
+        if found:
+            parts.append(Part(split, folder, found))
+    return parts

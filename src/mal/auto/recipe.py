@@ -1,0 +1,76 @@
+"""The recipe by which `mal auto` trains: few boxes, few minutes, from a network that draws masks already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mal.config.load import spec_from_values
+from mal.config.schema import ExperimentSpec
+
+LEAST_BOXES = 20  # fewer teach a network nothing that the starter does not know
+MAX_EPOCHS = 100
+SHARE_OF_TIME = 0.9  # of the minutes that epochs are planned for: the time limit is for what was not foreseen
+
+
+def epochs_in(minutes: float, *, seconds_per_step: float, steps_per_epoch: int) -> int:
+    """The number of epochs that fit into some minutes, at least 1: the schedule of the learning rate goes by it."""
+    seconds = 60 * minutes * SHARE_OF_TIME
+    return min(MAX_EPOCHS, max(1, int(seconds / max(seconds_per_step * steps_per_epoch, 1e-9))))
+
+
+def training_spec(
+    *,
+    settings: Mapping[str, Any],
+    crop_size: int,
+    boxes: Path,
+    images: str,
+    checkpoint: Path,
+    results: Path,
+    num_epochs: int,
+    minutes: float,
+    reading: Mapping[str, Any],
+) -> ExperimentSpec:
+    """The spec of the training.
+
+    Args:
+        settings: values of the checkpoint for the fields that decide masks, by dotted key.
+        crop_size: of the network.
+        boxes, images: COCO file and folder to train on.
+        checkpoint: the network to start from.
+        results: folder of the results.
+        num_epochs: length of the schedule.
+        minutes: limit of time.
+        reading: fields about how pictures are read, by dotted key.
+    """
+    return spec_from_values(
+        {
+            **settings,
+            **reading,
+            "results_dir": str(results),
+            "dataset.train_ann_path": str(boxes),
+            "dataset.train_img_dir": images,
+            "dataset.crop_size": crop_size,
+            "dataset.min_obj_size": 16.0,
+            "train.pretrained_model_path": str(checkpoint),
+            "train.num_epochs": num_epochs,
+            "train.max_minutes": minutes,
+            "train.warmup_epochs": 0,
+            "train.checkpoint_interval": max(1, num_epochs),
+            "train.checkpoint_every_n_minutes": 1.0,
+            "train.keep_last_n": 1,
+            "train.batch_size": 16,
+            "train.lr": 6e-6,  # times batch_size
+            "train.min_lr_rate": 0.05,
+            "train.optim_betas": [0.9, 0.99],
+            "train.loss_mil_step": 0,  # no ramp: the network can draw masks already
+            "train.loss_crf_step": 0,
+            "train.crf_kernel_size": 5,
+            "train.crf_zeta": 0.1,
+            "train.crf_num_iter": 10,
+            "inference.use_teacher_test": True,
+            "evaluate.use_teacher_test": True,
+            "wandb.enable": False,
+        }
+    )

@@ -1,0 +1,1 @@
+"""The network that comes with the package: class-agnostic, trained on boxes only."""
