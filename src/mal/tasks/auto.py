@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -282,7 +283,8 @@ def _num_epochs(plan: Plan, spec: ExperimentSpec) -> int:
 
     file = plan.out.work / "schedule.json"
     if not file.is_file():
-        seconds, steps = measure_step(spec)
+        with _quiet_console():
+            seconds, steps = measure_step(spec)
         epochs = epochs_in(plan.request.minutes, seconds_per_step=seconds, steps_per_epoch=steps)
         write_json({"num_epochs": epochs, "seconds_per_step": seconds, "steps_per_epoch": steps}, file)
     found = json.loads(file.read_bytes())
@@ -293,6 +295,17 @@ def _num_epochs(plan: Plan, spec: ExperimentSpec) -> int:
             f" {plan.request.minutes:g} minutes"
         )
     return int(found["num_epochs"])
+
+
+@contextmanager
+def _quiet_console() -> Iterator[None]:
+    """Print nothing that will be printed again, or that has no meaning to the user."""
+    before = console.quiet
+    console.quiet = True
+    try:
+        yield
+    finally:
+        console.quiet = before
 
 
 def _training_spec(plan: Plan, num_epochs: int) -> ExperimentSpec:
@@ -369,19 +382,23 @@ def _write_native(plan: Plan) -> tuple[Path | None, int]:
         if part.names is not None:
             file = plan.out.work / f"masks_of_{part.split}.json"
             write_subset(coco, set(part.names), file, part.names)
-        codes.append(
-            convert.run(
-                file,
-                target,
-                source_format="coco",
-                target_format=plan.target,
-                reading=ReadOptions(images=part.images, exif=plan.request.reading.exif),
-                writing=WriteOptions(images=part.images, pictures=_pictures(plan.target), split=part.split),
-                overwrite=True,
-                skip_broken=True,
-                report=None,
+        report = plan.out.work / f"{plan.target}_{part.split or 'all'}.json"
+        with _quiet_console():
+            codes.append(
+                convert.run(
+                    file,
+                    target,
+                    source_format="coco",
+                    target_format=plan.target,
+                    reading=ReadOptions(images=part.images, exif=plan.request.reading.exif),
+                    writing=WriteOptions(images=part.images, pictures=_pictures(plan.target), split=part.split),
+                    overwrite=True,
+                    skip_broken=True,
+                    report=report,
+                )
             )
-        )
+        for reason, names in json.loads(report.read_bytes())["left_out"].items():
+            console.print(f"not in {target}: {len(names)} records ({', '.join(names[:3])}): {reason}")
     return target, max(codes, default=0)
 
 

@@ -76,6 +76,7 @@ def measure_step(spec: ExperimentSpec) -> tuple[float, int]:
     Raises:
         UserError: training could not start.
     """
+    quiet_libraries()
     plan = plan_devices(
         gpu_ids=spec.train.gpu_ids,
         num_nodes=spec.train.num_nodes,
