@@ -71,6 +71,25 @@ def test_a_coco_file_is_labelled_as_the_checkpoint_says(asked, folder):
     assert call == Asked(call.spec, Path("masks.json"), (), "auto", overwrite=False, restart=False)
 
 
+def test_a_pattern_or_a_list_stands_for_photos_with_the_same_boxes(asked, folder):
+    (folder / "list.txt").write_text("dog.jpg\ncat.jpg\n")
+    assert label("--image *.jpg --box 1,2,3,4 --checkpoint m.pth") == 0
+    assert label("--image list.txt --box 1,2,3,4 --checkpoint m.pth") == 0
+    found = [[photo.path.name for photo in call.photos] for call in asked]
+    assert found == [["cat.jpg", "dog.jpg"], ["dog.jpg", "cat.jpg"]]
+    assert all(photo.boxes == ((1, 2, 3, 4),) for call in asked for photo in call.photos)
+
+
+def test_a_pattern_without_photos_is_told(folder, capsys):
+    assert label("--image no*.jpg --box 1,2,3,4 --checkpoint m.pth") == 1
+    assert "no*.jpg: no file matches this pattern" in capsys.readouterr().err
+
+
+def test_one_overlay_is_not_for_several_photos(folder, capsys):
+    assert label("--image *.jpg --box 1,2,3,4 --overlay o.png --checkpoint m.pth") == 2
+    assert "--overlay is the picture of one photo" in capsys.readouterr().err
+
+
 def test_one_photo_is_labelled_and_shown(asked, folder):
     line = "--image cat.jpg --box 1,2,30,40 --box=-3,0.5,7,8 --checkpoint m.pth --network mixed --flip --device cuda:1"
     line += " --profile fast --min-part 0.1 --fill-holes 0.2 --allow-outside 0.05 --no-overlap --crop-size 256"

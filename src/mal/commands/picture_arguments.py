@@ -58,7 +58,8 @@ def add_photo_arguments(parser: CommandParser) -> None:
         action=_InOrder,
         default=argparse.SUPPRESS,
         metavar="FILE",
-        help="a photo; may be given several times, each followed by its boxes",
+        help="a photo; may be given several times, each followed by its boxes. A pattern as 'cam/*.jpg', or a .txt file"
+        " with one path a line, stands for several photos with the same boxes",
     )
     group.add_argument(
         "--box",
@@ -87,7 +88,7 @@ def photos_asked_for(arguments: argparse.Namespace) -> tuple[Photo, ...]:
         parser.error("--box and --overlay go with --image")
     if len(images) > 1 and parts[0][0] != "image":
         parser.error(f"with several photos, --{parts[0][0]} comes after the --image that it belongs to")
-    photos = [_photo(parser, path, given) for path, given in _by_image(parts, images)]
+    photos = [photo for path, given in _by_image(parts, images) for photo in _photos(parser, path, given)]
     _check_names(parser, photos)
     return tuple(photos)
 
@@ -102,6 +103,18 @@ def _by_image(parts: Sequence[tuple[str, Any]], images: Sequence[Path]) -> list[
         else:
             found[-1][1].append((kind, value))
     return found
+
+
+def _photos(parser: CommandParser, path: Path, given: Sequence[tuple[str, Any]]) -> list[Photo]:
+    """The photo of a path, or those of a pattern or a list, which share their boxes."""
+    is_several = path.suffix.lower() == ".txt" or (any(sign in str(path) for sign in "*?[") and not path.exists())
+    if not is_several:
+        return [_photo(parser, path, given)]
+    if any(kind == "overlay" for kind, _ in given):
+        parser.error(f"--overlay is the picture of one photo, and --image {path} stands for several")
+    from mal.formats.folders import listed_files
+
+    return [_photo(parser, each, given) for each in listed_files(path, "photos")]
 
 
 def _photo(parser: CommandParser, path: Path, given: Sequence[tuple[str, Any]]) -> Photo:

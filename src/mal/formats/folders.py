@@ -88,8 +88,12 @@ def is_pattern(path: Path) -> bool:
     return any(sign in str(path) for sign in PATTERN_SIGNS) and not path.exists()
 
 
-def listed_files(path: Path) -> list[Path]:
+def listed_files(path: Path, what: str = "annotation files") -> list[Path]:
     """The files that a pattern matches, sorted, or that a text file lists, one a line, relative to the list itself.
+
+    Args:
+        path: the pattern or the text file.
+        what: kind of the files, for messages.
 
     Raises:
         UserError: there is none, or one that is listed does not exist.
@@ -103,9 +107,9 @@ def listed_files(path: Path) -> list[Path]:
     lines = [line.strip() for line in read_text_file(path).splitlines()]
     found = [path.parent / line for line in lines if line]
     if not found:
-        raise UserError(f"{path} is empty: a list of annotation files, one a line, is expected")
+        raise UserError(f"{path} is empty: a list of {what}, one a line, is expected")
     if missing := next((file for file in found if not file.is_file()), None):
-        raise UserError(f"{path}: {missing} does not exist: a list of annotation files, one a line, is expected")
+        raise UserError(f"{path}: {missing} does not exist: a list of {what}, one a line, is expected")
     return found
 
 
