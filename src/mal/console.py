@@ -39,6 +39,17 @@ def tell(make_line: Callable[[], str | None]) -> None:
         console.print(line)
 
 
+@contextmanager
+def quiet_console() -> Iterator[None]:
+    """Print nothing in this block: its lines are printed elsewhere, or mean nothing to the user."""
+    before = console.quiet
+    console.quiet = True
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
 class TaskProgress:
     """Counts the units of a task; see :func:`task_progress`.
 

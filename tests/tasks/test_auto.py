@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 import mal
 from mal.auto.choose import Choice
@@ -28,7 +29,11 @@ def scene(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
-    return small_checkpoint(tmp_path_factory.mktemp("network") / "net.pth")
+    path = small_checkpoint(tmp_path_factory.mktemp("network") / "net.pth")
+    content = torch.load(path, weights_only=True)
+    content["hyper_parameters"]["train"]["mask_thres"] = [0.001]  # so that no mask is empty
+    torch.save(content, path)
+    return path
 
 
 def annotations(file: Path) -> list[dict]:
@@ -205,7 +210,7 @@ def test_a_folder_that_may_not_be_written_is_refused(tmp_path, capfd, scene, che
 
 
 def test_an_installation_without_a_starter_says_so(tmp_path, capfd, boxes, monkeypatch):
-    monkeypatch.setattr("mal.starter.files.STARTER_NAMES", ())
+    monkeypatch.setattr("mal.starter.files.__file__", str(tmp_path / "files.py"))
     outcome = run_mal(capfd, "auto", boxes)
     assert "no starter in this installation: give a checkpoint with --checkpoint" in outcome.err
 
@@ -220,15 +225,15 @@ def test_too_few_boxes_are_labelled_without_training(tmp_path, capfd, boxes, che
 
 @pytest.fixture
 def few_are_enough(monkeypatch):
-    monkeypatch.setattr("mal.tasks.auto.LEAST_BOXES", 1)
-    monkeypatch.setattr("mal.tasks.auto.measure_signals", lambda *_: None)
+    monkeypatch.setattr("mal.tasks.auto_plan.LEAST_BOXES", 1)
+    monkeypatch.setattr("mal.tasks.auto_train.measure_signals", lambda *_: None)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_are_enough")
 @pytest.mark.parametrize("network", ["starter", "trained"])
 def test_the_network_that_was_chosen_labels(tmp_path, boxes, checkpoint, monkeypatch, network):
-    monkeypatch.setattr("mal.tasks.auto.choose", lambda *_: Choice(network, "a test says so"))
+    monkeypatch.setattr("mal.tasks.auto_train.choose", lambda *_: Choice(network, "a test says so"))
     result = mal.auto_label(boxes, out=tmp_path / "out", minutes=0.02, checkpoint=checkpoint)
     assert result.network == network
     assert result.exit_code == 0
@@ -247,7 +252,7 @@ def test_a_run_that_was_stopped_while_it_trained_goes_on(tmp_path, boxes, checkp
     def stopped(spec):
         raise StoppedBySignal(2, "a test")
 
-    monkeypatch.setattr("mal.tasks.auto.choose", lambda *_: Choice("trained", "a test says so"))
+    monkeypatch.setattr("mal.tasks.auto_train.choose", lambda *_: Choice("trained", "a test says so"))
     with monkeypatch.context() as patch:
         patch.setattr("mal.tasks.train.run", stopped)
         with pytest.raises(StoppedBySignal):

@@ -54,7 +54,7 @@ class Tally:
     @property
     def has_broken(self) -> bool:
         """Whether a record was left out that another input would not have had."""
-        return any(reason.startswith(_BROKEN) for reason in self.left_out)
+        return any(map(is_broken, self.left_out))
 
     def lines(self) -> Iterator[str]:
         """The report for the terminal."""
@@ -81,6 +81,11 @@ class Tally:
             "no_place_for": dict(self.lost),
             "notes": self.notes,
         }
+
+
+def is_broken(reason: str) -> bool:
+    """Whether a reason for leaving records out says that they are broken."""
+    return reason.startswith(_BROKEN)
 
 
 def _several(count: int, unit: str) -> str:

@@ -6,17 +6,20 @@ from pathlib import Path
 
 from mal.errors import UserError
 
-STARTER_NAMES = ("starter.safetensors", "starter.onnx")  # the first that is there counts
+CHECKPOINT_NAME, EXPORTED_NAME = "starter.safetensors", "starter.onnx"
 
 
-def starter_path() -> Path:
-    """The checkpoint that `mal auto` labels with and trains from where none is given.
+def starter_path(*, trainable: bool) -> Path:
+    """The network that is used where the user names none.
+
+    Args:
+        trainable: a checkpoint to train from; else the same network exported, which labels without PyTorch. What is
+            asked for decides, not what is installed, so that the same command gives the same masks everywhere.
 
     Raises:
         UserError: this installation has none.
     """
-    folder = Path(__file__).parent
-    for name in STARTER_NAMES:
-        if (folder / name).is_file():
-            return folder / name
-    raise UserError("no starter in this installation: give a checkpoint with --checkpoint (checkpoint= in Python)")
+    path = Path(__file__).parent / (CHECKPOINT_NAME if trainable else EXPORTED_NAME)
+    if not path.is_file():
+        raise UserError("no starter in this installation: give a checkpoint with --checkpoint (checkpoint= in Python)")
+    return path

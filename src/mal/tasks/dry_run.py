@@ -83,7 +83,7 @@ def measure_step(spec: ExperimentSpec) -> tuple[float, int]:
         strategy=spec.strategy,
         use_amp=spec.train.use_amp,
     )
-    inputs = read_inputs(spec, seed_everything(spec.train))
+    inputs = read_inputs(spec, seed_everything(spec.train), plan.world_size)
     size = RunSize.of(spec.train, len(inputs.training.boxes), plan.world_size)
     start = resolve_initial_weights(spec, task_results_dir(spec, "train"))
     readers = num_readers(plan, spec.dataset.num_workers_per_gpu)

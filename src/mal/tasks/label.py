@@ -55,7 +55,7 @@ def run(
     return label_file(
         spec,
         places,
-        partial(_processes, device),
+        partial(processes_on, device),
         overwrite=overwrite,
         restart=restart,
         exif_option="--exif upright",
@@ -63,7 +63,12 @@ def run(
     )
 
 
-def _processes(device: str, spec: ExperimentSpec) -> ProcessGroup:
+def processes_on(device: str, spec: ExperimentSpec) -> ProcessGroup:
+    """This process alone, on a device as of `run`; an exported network runs on the CPU.
+
+    Raises:
+        UserError: there is no such device.
+    """
     exported = Path(str(spec.inference.checkpoint)).suffix == ONNX_SUFFIX
     return single_process_on("cpu" if exported else _device(device), use_amp=spec.train.use_amp)
 
@@ -83,7 +88,7 @@ def load_labeler(spec: ExperimentSpec, device: str) -> tuple[MaskAutoLabeler, Ex
     """
     assert spec.inference.checkpoint
     held = load_networks(spec.inference.checkpoint, spec, "inference")
-    return make_labeler(held, _processes(device, held.spec)), held.spec
+    return make_labeler(held, processes_on(device, held.spec)), held.spec
 
 
 def _device(name: str) -> str:
