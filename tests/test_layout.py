@@ -33,7 +33,7 @@ def test_ops_import_nothing_else_of_the_package():
         assert not strangers, f"{name} imports {strangers}"
 
 
-FRONT_OF_THE_LIBRARY = "mal.auto_label"  # a whole command as a function
+FRONT_OF_THE_LIBRARY = "mal.auto.library"  # a whole command as a function
 
 
 def test_only_the_command_line_imports_the_tasks():

@@ -9,7 +9,7 @@ __all__ = ["AutoResult", "MaskAutoLabeler", "__version__", "auto_label"]
 
 if TYPE_CHECKING:
     from mal.auto.request import AutoResult
-    from mal.auto_label import auto_label
+    from mal.auto.library import auto_label
     from mal.labeler import MaskAutoLabeler
 
 
@@ -20,7 +20,7 @@ def __getattr__(name: str) -> Any:
 
         return MaskAutoLabeler
     if name == "auto_label":
-        from mal.auto_label import auto_label
+        from mal.auto.library import auto_label
 
         return auto_label
     if name == "AutoResult":

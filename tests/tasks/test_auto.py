@@ -223,9 +223,18 @@ def test_too_few_boxes_are_labelled_without_training(tmp_path, capfd, boxes, che
     assert "boxes to train on are too few, it takes 20" in outcome.out
 
 
+def test_too_few_held_out_boxes_are_a_reason_not_to_train(capfd, boxes, checkpoint, monkeypatch):
+    monkeypatch.setattr("mal.tasks.auto_plan.LEAST_BOXES", 1)
+    monkeypatch.setattr("mal.tasks.auto_plan.LEAST_HELD_OUT", 100)
+    outcome = auto(capfd, checkpoint, boxes, "--dry-run")
+    assert "no training: " in outcome.out
+    assert "boxes in the pictures that are held out are too few to tell whether training helps" in outcome.out
+
+
 @pytest.fixture
 def few_are_enough(monkeypatch):
     monkeypatch.setattr("mal.tasks.auto_plan.LEAST_BOXES", 1)
+    monkeypatch.setattr("mal.tasks.auto_plan.LEAST_HELD_OUT", 1)
     monkeypatch.setattr("mal.tasks.auto_train.measure_signals", lambda *_: None)
 
 

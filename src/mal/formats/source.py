@@ -158,6 +158,7 @@ class _Record:
     format: str
     images: str
     annotations_digest: str
+    pictures: list[str]
     pictures_digest: str
     coco_digest: str
     lines: list[str]
@@ -186,7 +187,8 @@ def _convert(path: Path, name: str, options: ReadOptions, images_option: str, ca
     tally, annotations = Tally(), annotations_digest(path, name, options)
     coco, known = read_something(path, name, options, tally)
     images = known or folder_of_pictures(coco, path, images_option)
-    pictures = pictures_digest(images, name)
+    pictures = [image.file_name for image in coco.images.values()]
+    state = pictures_digest(images, pictures)
     coco, turning = in_frame_of(
         "coco",
         coco,
@@ -199,7 +201,7 @@ def _convert(path: Path, name: str, options: ReadOptions, images_option: str, ca
     )
     write_coco(coco, cache, WriteOptions(), tally)
     lines = [*tally.lines(), *turning, f"the pictures: {images}"]
-    return _Record(str(path), name, str(images), annotations, pictures, sha256(cache), lines)
+    return _Record(str(path), name, str(images), annotations, pictures, state, sha256(cache), lines)
 
 
 def _read_record(path: Path) -> _Record | None:
@@ -217,7 +219,7 @@ def _is_true(before: _Record, path: Path, name: str, options: ReadOptions, cache
         and cache.is_file()
         and Path(before.images).is_dir()
         and before.annotations_digest == annotations_digest(path, name, options)
-        and before.pictures_digest == pictures_digest(Path(before.images), name)
+        and before.pictures_digest == pictures_digest(Path(before.images), before.pictures)
         and before.coco_digest == sha256(cache)
     )
 

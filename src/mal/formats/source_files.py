@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mal import __version__
 from mal.errors import UserError
 from mal.files import dumps
-from mal.formats.folders import ReadOptions, annotation_files, pictures_in
+from mal.formats.folders import ReadOptions, annotation_files
 from mal.formats.label_studio import config_file
 from mal.formats.yolo_in import yolo_files
 
@@ -41,18 +41,18 @@ def annotations_digest(path: Path, name: str, options: ReadOptions) -> str:
     return digest.hexdigest()
 
 
-def pictures_digest(images: Path, name: str) -> str:
-    """A digest of the names, sizes and times of change of all pictures in a folder.
+def pictures_digest(images: Path, names: Iterable[str]) -> str:
+    """A digest of the sizes and times of change of pictures.
 
     Of pictures, width, height and orientation matter, which do not change without these.
 
     Args:
-        images: the folder.
-        name: of the format of the annotations; YOLO lists its pictures, which `annotations_digest` covers.
+        images: their folder.
+        names: their names in it.
     """
     digest = hashlib.sha256(dumps(_name(images)))
-    for file in [] if name in _YOLO else pictures_in(images):
-        digest.update(dumps(_state(file)))
+    for name in names:
+        digest.update(dumps(_state(images / name)))
     return digest.hexdigest()
 
 
@@ -94,6 +94,6 @@ def _state(file: Path) -> tuple[str, int, int]:
     """Name, size and time of change; zeros where the file is not there, as the reader will say."""
     try:
         state = file.stat()
-    except OSError:
+    except (OSError, ValueError):  # also a name that no file can have
         return _name(file), 0, 0
     return _name(file), state.st_size, state.st_mtime_ns

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mal.auto.choose import LEAST_HELD_OUT
 from mal.auto.findings import Findings, boxes_of, look_at, suspicion_line
 from mal.auto.native import native_format, native_path
 from mal.auto.out_folder import OutFolder, check_place, default_out
@@ -114,6 +115,9 @@ def _why_no_training(request: AutoRequest, source: AnnotatedImages, held_out: se
     count = len(boxes_of(source, held_out, inside=False))
     if count < LEAST_BOXES:
         return f"{count} boxes to train on are too few, it takes {LEAST_BOXES}"
+    count = len(boxes_of(source, held_out, inside=True))
+    if count < LEAST_HELD_OUT:
+        return f"{count} boxes in the pictures that are held out are too few to tell whether training helps"
     return None
 
 
