@@ -8,8 +8,8 @@ __version__ = "0.1.0"
 __all__ = ["AutoResult", "MaskAutoLabeler", "__version__", "auto_label"]
 
 if TYPE_CHECKING:
-    from mal.auto.request import AutoResult
     from mal.auto.library import auto_label
+    from mal.auto.request import AutoResult
     from mal.labeler import MaskAutoLabeler
 
 
