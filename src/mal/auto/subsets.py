@@ -20,6 +20,8 @@ def held_out_images(coco: CocoFile) -> set[Any]:
     """
     rows = sorted({int(row) for row in coco.table.image_rows if row >= 0})
     names = {coco.images.at(row).id: _stem(coco.images.at(row).file_name) for row in rows}
+    if len(set(names.values())) < 2:
+        return set()
     chosen = validation_images(names.values(), HELD_OUT_SHARE)
     return {image_id for image_id, name in names.items() if name in chosen}
 
