@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from mal.reading import AS_STORED
 from mal.serve.app import app
-from mal.serve.engine import Engine
+from mal.serve.engine import Engine, file_version
 from mal.serve.intake import Intake
 from mal.serve.label_studio import LabelStudioBackend
 from mal.serve.label_studio_account import LabelStudioAccount
@@ -27,7 +27,7 @@ START = {"action": "START_TRAINING", "project": {"id": 5}}
 def client(tmp_path):
     first = tmp_path / "first.pth"
     first.write_bytes(b"first")
-    models = Models(lambda path: (path, AS_STORED), first, tmp_path / "runs")
+    models = Models(lambda path: (path, AS_STORED), first, tmp_path / "runs", "-3f2c")
     models.engine = engine = Engine(models.load(), 1)
     intake = Intake(most_requests=4, threads=1, seconds=30)
     seconds = {"first.pth": 0.2}
@@ -35,7 +35,7 @@ def client(tmp_path):
         tmp_path / "runs",
         lambda folder, start: command(seconds.get(Path(start).name, 60))(folder, start),
         collect=collect,
-        version=lambda path: f"v-{path.read_text()}",
+        version=file_version,
         use=models.use,
     )
     training = LabelStudioTraining(rounds, models, intake)
@@ -58,10 +58,10 @@ def finished(client):
 def test_label_studio_starts_a_round_whose_model_can_be_taken_into_use(client):
     own = client.get("/versions").json()["versions"]
     assert client.post("/webhook", json=START).json() == {"status": "started", "round": "round-0001"}
-    trained = finished(client)["version"]
+    trained = f"{finished(client)['version']}-3f2c"
     assert client.get("/versions").json()["versions"] == [*own, trained]
-    taken = client.post("/v1/model", json={"version": trained}).json()["version"]
-    assert client.get("/versions").json()["versions"][0] == taken
+    assert client.post("/v1/model", json={"version": trained}).json() == {"version": trained}
+    assert client.get("/versions").json()["versions"] == [trained, *own]
     assert client.post("/v1/model", json={"version": own[0]}).json()["version"] == own[0]
 
 

@@ -16,6 +16,9 @@ import torch
 
 from mal.checkpoint.saved_spec import saved_spec
 from mal.cli import main
+from mal.commands.serve import make_parser
+from mal.commands.spec_flags import spec_of_flags, values_given
+from mal.tasks.serve import _settings_suffix
 from tests.serve.serving import BOXES, png
 from tests.small_networks import small_network, small_spec
 
@@ -80,6 +83,15 @@ def test_the_command_serves_masks_until_it_is_asked_to_stop(checkpoint, tmp_path
         assert {"/v1/masks", "/predict"} < ask(port, "GET", "/openapi.json")[1]["paths"].keys()
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) in (0, -signal.SIGTERM)
+
+
+def test_the_version_changes_with_the_settings_that_decide_masks(checkpoint):
+    versions = set()
+    for options in ([], ["--batch-size", "2"], ["--threshold", "0.4"], ["--refine", "graph_cut"]):
+        parsed = make_parser("").parse_args(["--checkpoint", str(checkpoint), *options])
+        versions.add(_settings_suffix(spec_of_flags(parsed.parser, values_given(parsed))))
+    assert len(versions) == 3
+    assert "" in versions
 
 
 def test_a_port_that_is_taken_is_told(checkpoint, capsys):

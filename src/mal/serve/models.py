@@ -32,11 +32,18 @@ class Models:
         load: loads a checkpoint; returns the labeler, and how pictures are decoded for it.
         checkpoint: of the command line.
         folder: of the training rounds; None remembers nothing.
+        suffix: of the versions: changes with the settings of the server. Label Studio asks for no new masks where it
+            has some of the same version.
     """
 
     def __init__(
-        self, load: Callable[[Path], tuple[MaskAutoLabeler, Reading]], checkpoint: Path, folder: Path | None
+        self,
+        load: Callable[[Path], tuple[MaskAutoLabeler, Reading]],
+        checkpoint: Path,
+        folder: Path | None,
+        suffix: str = "",
     ) -> None:
+        self.suffix = suffix
         self._load = load
         self._first = checkpoint
         self._state = None if folder is None else folder / "in_use.json"
@@ -47,7 +54,7 @@ class Models:
     @property
     def first_version(self) -> str:
         """The version of the checkpoint of the command line."""
-        return file_version(self._first)
+        return file_version(self._first) + self.suffix
 
     def load(self) -> Model:
         """Load the checkpoint in use."""
@@ -75,7 +82,7 @@ class Models:
 
     def _model(self, checkpoint: Path) -> Model:
         labeler, reading = self._load(checkpoint)
-        return Model(labeler, file_version(checkpoint), reading)
+        return Model(labeler, file_version(checkpoint) + self.suffix, reading)
 
     def _remembered(self) -> Path | None:
         """The checkpoint of `in_use.json`, where the server was started with the same one then.

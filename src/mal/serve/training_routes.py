@@ -64,7 +64,8 @@ class LabelStudioTraining:
 
     def versions(self) -> list[str]:
         """Versions that can be taken into use, the first one first."""
-        finished = [found.version for found in self._rounds.rounds() if found.version is not None]
+        suffix = self._models.suffix
+        finished = [found.version + suffix for found in self._rounds.rounds() if found.version is not None]
         return list(dict.fromkeys([self._models.first_version, *finished]))
 
     def routes(self) -> list[Route]:
@@ -97,7 +98,7 @@ class LabelStudioTraining:
     def _switch(self, version: str) -> str:
         if version == self._models.first_version:
             return self._models.use_first()
-        checkpoint = self._rounds.checkpoint(version)
+        checkpoint = self._rounds.checkpoint(version.removesuffix(self._models.suffix))
         if checkpoint is None:
             raise HTTPException(404, f"no model has the version {version!r}; GET /versions lists them")
         return self._models.use(checkpoint)

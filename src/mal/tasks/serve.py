@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,6 +18,7 @@ from starlette.routing import BaseRoute
 from mal.config.schema import ExperimentSpec
 from mal.console import console
 from mal.errors import UserError
+from mal.files import dumps
 from mal.labeler import MaskAutoLabeler
 from mal.reading import Reading
 from mal.serve.app import app
@@ -37,6 +39,7 @@ from mal.tasks.label import load_labeler
 
 _SECONDS_TO_FINISH = 10
 _THREADS = 8
+_NOT_OF_MASKS = ("checkpoint", "batch_size", "num_gpus", "gpu_ids")
 _OPERATIONS = (
     Operation("GET", "/health", "Whether the server is up; takes no token."),
     Operation(
@@ -162,7 +165,19 @@ def _models(options: ServeOptions) -> Models:
         return labeler, spec.dataset.reading
 
     assert options.spec.inference.checkpoint
-    return Models(load, Path(options.spec.inference.checkpoint), options.runs)
+    return Models(load, Path(options.spec.inference.checkpoint), options.runs, _settings_suffix(options.spec))
+
+
+def _settings_suffix(spec: ExperimentSpec) -> str:
+    """The end of versions for the settings that the command line gives; empty where it gives none."""
+    sections = spec.model_dump(mode="json", exclude_unset=True)
+    given = sorted(
+        (section, key, value)
+        for section, values in sections.items()
+        for key, value in values.items()
+        if key not in _NOT_OF_MASKS
+    )
+    return f"-{hashlib.sha256(dumps(given)).hexdigest()[:4]}" if given else ""
 
 
 def _rounds(

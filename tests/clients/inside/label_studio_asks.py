@@ -13,7 +13,7 @@ from pathlib import Path
 
 from label_studio_site import started_site
 
-SECONDS_TO_TRAIN = 900
+SECONDS_TO_TRAIN = 1800  # at the lowest priority
 
 
 def main(plan_file):
