@@ -112,6 +112,11 @@ def test_the_command_line_imports_only_the_standard_library_at_first():
     assert not _imported_with("mal.cli") & third_party
 
 
+@pytest.mark.parametrize("name", ["mal.checkpoint.load", "mal.checkpoint.matching", "mal.models.torch_networks"])
+def test_a_checkpoint_is_run_without_the_trainer(name):
+    assert not _imported_with(name) & {"lightning", "torchmetrics", "tensorboard", "torchvision"}
+
+
 def test_the_library_loads_without_encryption():
     assert not _imported_with("mal.labeler") & {"cryptography"}
 

@@ -20,6 +20,7 @@ from mal.data.crop_loader import CropLoader
 from mal.data.label_dataset import CropBatch, CropSettings
 from mal.data.loaders import crop_loader
 from mal.errors import UserError
+from mal.runtime.threads import read_ahead
 from tests.data.photos import photos
 from tests.data.processes import is_running, wait_until
 
@@ -192,3 +193,13 @@ def test_a_main_process_that_ends_early_ends_its_processes_and_says_nothing(tmp_
     )
     assert (main.returncode, main.stderr) == (0, "")
     assert not any(is_running(int(pid)) for pid in main.stdout.split())
+
+
+def test_another_thread_may_read_the_batches(tmp_path):
+    boxes = photos(tmp_path, [40] * 4)
+    found = [batch.boxes for batch in read_ahead(loader(boxes, tmp_path), 2)]
+    assert found == [batch.boxes for batch in loader(boxes, tmp_path)]
+    ahead = read_ahead(loader(boxes, tmp_path), 2)
+    next(ahead)
+    ahead.close()
+    assert not children()

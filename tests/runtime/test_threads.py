@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from mal.runtime.threads import map_in_threads, num_encoder_threads
+from mal.runtime.threads import map_in_threads, num_encoder_threads, read_ahead
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
@@ -66,3 +66,41 @@ def test_an_error_in_the_making_of_items_is_raised_to_the_caller(threads):
 def test_a_cpu_computes_alone_and_a_gpu_has_threads_beside_it():
     assert num_encoder_threads("cpu") == 0
     assert num_encoder_threads("cuda:0") > 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_items_read_ahead_come_in_order_and_no_more_are_taken_than_asked_for(count):
+    taken = []
+    items = (taken.append(number) or number for number in range(9))
+    ahead = read_ahead(items, count)
+    assert next(ahead) == 0
+    assert len(taken) <= count + 2
+    assert list(ahead) == list(range(1, 9))
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_an_error_while_reading_ahead_is_raised_after_the_items_before_it(count):
+    def items():
+        yield 1
+        raise ValueError("no more items")
+
+    ahead = read_ahead(items(), count)
+    assert next(ahead) == 1
+    with pytest.raises(ValueError, match="no more items"):
+        next(ahead)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_items_that_are_not_wanted_any_more_are_closed(count):
+    closed = []
+
+    def items():
+        try:
+            yield from range(9)
+        finally:
+            closed.append(True)
+
+    ahead = read_ahead(items(), count)
+    next(ahead)
+    ahead.close()
+    assert closed == [True]

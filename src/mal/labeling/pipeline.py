@@ -23,7 +23,7 @@ from mal.masks.paste import PastedMask
 from mal.metrics.iou import mask_iou
 from mal.models.prediction_mode import NO_NUMBER, PendingArray
 from mal.runtime.process_group import ProcessGroup
-from mal.runtime.threads import map_in_threads, num_encoder_threads
+from mal.runtime.threads import map_in_threads, num_encoder_threads, num_read_ahead, read_ahead
 
 
 def crop_batches(
@@ -61,7 +61,7 @@ def crop_batches(
         done=done,
     )
     with _progress_of_first(name, len(boxes) if done is None else int((~done).sum()), processes) as advance:
-        for batch in loader:
+        for batch in read_ahead(loader, num_read_ahead(labeler.device)):
             yield batch
             advance((len(batch) + len(batch.failures)) * processes.world_size)
 

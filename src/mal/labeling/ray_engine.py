@@ -29,6 +29,7 @@ from mal.labeling.run import LabelRun
 from mal.load_model import load_model
 from mal.runtime.launch import CPU_PROCESSES
 from mal.runtime.process_group import start_processes
+from mal.runtime.threads import num_read_ahead, read_ahead
 
 BLOCKS_FOR_EACH_ACTOR = 4  # at least, so that no actor is idle for long at the end
 CHUNKS_IN_A_BLOCK = 64  # at most; a lost actor loses one block
@@ -105,7 +106,7 @@ class ChunkLabeler:
             chunks=set(chunks),
         )
         shard = Path(self._folder.name) / f"{first}_{os.urandom(4).hex()}"
-        write_shard(loader, self._labeler, shard, self._truth)
+        write_shard(read_ahead(loader, num_read_ahead(self._labeler.device)), self._labeler, shard, self._truth)
         content = shard.read_bytes()
         shard.unlink()
         return {"first": [first], "boxes": [int((~self._done[rows]).sum())], "shard": [content]}

@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as mask_utils
-from scipy import ndimage
 
 from mal.masks.paste import PastedMask, paste_mask, threshold_for
 from mal.masks.refine import CropPixels, graph_cut_mask
@@ -27,6 +26,8 @@ def remove_small_components(mask: npt.NDArray[np.bool_], min_part: float) -> npt
         mask: (h, w) bool; components are 8-connected.
         min_part: smallest area as a share of the largest component, 0..1.
     """
+    from scipy import ndimage  # SciPy takes a while to load
+
     parts, count = ndimage.label(mask, _EIGHT_NEIGHBORS)
     if count < 2:
         return mask
@@ -44,6 +45,8 @@ def fill_small_holes(mask: npt.NDArray[np.bool_], fill_holes: float) -> npt.NDAr
         mask: (h, w) bool. Background that is 4-connected to the border of the array is not a hole.
         fill_holes: largest area of a hole as a share of the mask's area, at least 0.
     """
+    from scipy import ndimage
+
     gaps, count = ndimage.label(~np.pad(mask, 1))  # the padding makes one gap of all that is outside
     if count < 2:
         return mask

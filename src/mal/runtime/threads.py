@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,42 @@ Result = TypeVar("Result")
 PendingArray = Callable[[], npt.NDArray[np.float32]]  # waits for values from a GPU
 
 ENCODERS = 4  # threads when a GPU computes
+READ_AHEAD = 4  # batches that wait for a GPU
+_END = object()
 
 
 def num_encoder_threads(device: str) -> int:
     """Number of threads that encode masks while a device computes; 0 on the CPU, whose cores are busy."""
     return 0 if device == "cpu" else ENCODERS
+
+
+def num_read_ahead(device: str) -> int:
+    """Number of batches that are read ahead while a device computes; 0 on the CPU, whose cores are busy."""
+    return 0 if device == "cpu" else READ_AHEAD
+
+
+def read_ahead(items: Iterable[Item], count: int) -> Iterator[Item]:
+    """Take items in another thread, so that a GPU does not wait for them.
+
+    Args:
+        items: taken in one thread, which also closes them; their errors are raised here.
+        count: how many are taken before they are asked for; 0 takes them in this thread.
+    """
+    if not count:
+        yield from items
+        return
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        coming = deque(pool.submit(next, iterator, _END) for _ in range(count))
+        try:
+            while (item := coming.popleft().result()) is not _END:
+                coming.append(pool.submit(next, iterator, _END))
+                yield cast(Item, item)
+        finally:
+            for each in coming:
+                each.cancel()
+            if isinstance(iterator, Generator):
+                pool.submit(iterator.close).result()
 
 
 def map_in_threads(work: Callable[[Item], Result], items: Iterable[Item], *, threads: int) -> Iterator[Result]:
