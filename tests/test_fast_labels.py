@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -91,6 +92,7 @@ def test_the_two_profiles_compute_differently(network, image):
 
 
 def test_an_exported_network_has_one_profile():
-    exported = OnnxNetwork(session=None, path=Path("model.onnx"), network_name="student", crop_size=64)
+    session = SimpleNamespace(get_inputs=list)
+    exported = OnnxNetwork(session, path=Path("model.onnx"), network_name="student", crop_size=64)
     with pytest.raises(UserError, match=r"model\.onnx: an exported network has no profile fast; use exact"):
         MaskAutoLabeler(exported, exported, crop=CropSettings(64), thresholds=[0.5], mode=FAST)
