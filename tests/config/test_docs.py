@@ -6,6 +6,7 @@ from mal.config.catalog import field_by_key
 from mal.config.docs import field_tables, json_schema, spec_yaml, task_fields_help
 from mal.config.fields import ALL_TASKS
 from mal.config.load import load_spec
+from mal.config.recipes import RECIPES
 from mal.config.schema import ExperimentSpec
 
 
@@ -14,6 +15,18 @@ def test_the_printed_spec_loads_back_to_the_defaults(task, tmp_path):
     path = tmp_path / "spec.yaml"
     path.write_text(spec_yaml(task))
     assert load_spec(path) == ExperimentSpec()
+
+
+@pytest.mark.parametrize("task", [None, *ALL_TASKS])
+@pytest.mark.parametrize("recipe", list(RECIPES))
+def test_the_printed_spec_of_a_recipe_loads_back_to_the_recipe(recipe, task, tmp_path):
+    path = tmp_path / "spec.yaml"
+    path.write_text(spec_yaml(task, recipe))
+    assert load_spec(path) == RECIPES[recipe].spec()
+
+
+def test_a_value_of_a_recipe_names_the_default_that_it_replaces():
+    assert "crop_size: 160 # default 512" in spec_yaml("train", "small-data")
 
 
 def test_the_complete_spec_names_every_field_once():

@@ -5,14 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mal.data.box_input import DROP_PROBABILITY, INSIDE, JITTER, OUTSIDE, UNKNOWN, jittered_box, random_box_input
+from mal.data.box_input import INSIDE, OUTSIDE, UNKNOWN, BoxInput, jittered_box, random_box_input
 
+JITTER, DROPOUT = 0.1, 1 / 3
 FRAME, SIZE = (0, 0, 96, 96), 96
 BOX = (24.0, 30.0, 64.0, 80.0)
 
 
 def drawn(seed: int, box=BOX) -> np.ndarray:
-    return random_box_input(np.random.default_rng(seed), box, FRAME, (96, 96), SIZE)
+    return random_box_input(np.random.default_rng(seed), box, FRAME, (96, 96), SIZE, BoxInput(JITTER, DROPOUT))
 
 
 def extent(mask: np.ndarray) -> tuple[int, int, int, int]:
@@ -36,7 +37,7 @@ def test_the_box_is_unknown_throughout_or_its_sides_move_by_a_tenth_of_it_at_mos
 def test_a_third_of_the_boxes_is_unknown_and_the_others_differ():
     masks = [drawn(seed) for seed in range(600)]
     known = [mask for mask in masks if mask[0, 0] != UNKNOWN]
-    assert 1 - len(known) / len(masks) == pytest.approx(DROP_PROBABILITY, abs=0.06)
+    assert 1 - len(known) / len(masks) == pytest.approx(DROPOUT, abs=0.06)
     assert len({mask.tobytes() for mask in known}) > len(known) / 2
 
 

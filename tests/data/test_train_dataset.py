@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mal.data import train_dataset
+from mal.data.box_input import BoxInput
 from mal.data.targets import TargetSettings
 from mal.data.train_dataset import BoxCropDataset, EpochSampler, TrainBatch, collate, train_loader
 from mal.errors import UserError
@@ -85,15 +86,18 @@ def test_a_batch_joins_the_targets_of_its_samples_and_carries_them(boxes, tmp_pa
     assert moved.targets.windows == batch.targets.windows
 
 
+CHANGES = BoxInput(jitter=0.1, dropout=0.33)
+
+
 def test_the_box_is_an_input_only_where_it_is_asked_for_and_changes_nothing_else(boxes, tmp_path):
-    plain, with_box = (dataset(boxes, tmp_path, box_input=wanted)[1, 2] for wanted in (False, True))
+    plain, with_box = (dataset(boxes, tmp_path, box_input=changes)[1, 2] for changes in (None, CHANGES))
     assert plain.box_input is None
     assert with_box.box_input.shape == with_box.box_mask.shape
     assert same(replace(with_box, box_input=None), plain)
 
 
 def test_the_box_as_an_input_is_another_in_each_epoch_and_the_same_after_a_resume(boxes, tmp_path):
-    first, resumed = (dataset(boxes, tmp_path, box_input=True) for _ in range(2))
+    first, resumed = (dataset(boxes, tmp_path, box_input=CHANGES) for _ in range(2))
     drawn = [first[epoch, 4].box_input for epoch in range(6)]
     assert torch.equal(resumed[5, 4].box_input, drawn[5])
     assert len({each.numpy().tobytes() for each in drawn}) > 2
@@ -103,7 +107,7 @@ def test_the_box_as_an_input_is_mirrored_with_the_crop(boxes, tmp_path, monkeypa
     masks = []
     for probability in (0.0, 1.0):
         monkeypatch.setattr(train_dataset, "FLIP_PROBABILITY", probability)
-        masks.append([dataset(boxes, tmp_path, box_input=True)[epoch, 2].box_input for epoch in range(4)])
+        masks.append([dataset(boxes, tmp_path, box_input=CHANGES)[epoch, 2].box_input for epoch in range(4)])
     assert all(torch.equal(one, other.flip(-1)) for one, other in zip(*masks, strict=True))
 
 
@@ -170,7 +174,7 @@ def test_a_resumed_sampler_goes_on_within_its_epoch_and_draws_the_next_one_whole
 
 
 def test_a_batch_can_be_moved_and_joined(boxes, tmp_path):
-    samples = dataset(boxes, tmp_path, box_input=True)
+    samples = dataset(boxes, tmp_path, box_input=CHANGES)
     batch = train_dataset.collate([samples[0, 0], samples[0, 1]])
     assert batch.box_input.shape == (2, 1, 32, 32)
     assert len(batch) == 2

@@ -10,12 +10,17 @@ from mal.commands.parser import CommandParser
 
 def make_parser(summary: str) -> CommandParser:
     """The parser of ``mal spec``."""
+    from mal.config.recipes import RECIPES
+
     parser = CommandParser("spec", summary)
     parser.add_argument(
         "task",
         nargs="?",
         choices=("train", "evaluate", "inference"),
         help="only the fields that this task reads; without it, all fields",
+    )
+    parser.add_argument(
+        "--recipe", choices=list(RECIPES), help="values measured to work together, in place of the defaults"
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json-schema", action="store_true", help="print a JSON Schema, for editors")
@@ -32,5 +37,5 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.tables:
         print(field_tables(), end="")
     else:
-        print(spec_yaml(arguments.task), end="")
+        print(spec_yaml(arguments.task, arguments.recipe), end="")
     return 0

@@ -6,12 +6,13 @@ import json
 import re
 import shutil
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from mal.config.catalog import FieldEntry, SectionEntry, spec_fields, spec_sections
 from mal.config.fields import Task
 from mal.config.load import REQUIRED_PATHS
+from mal.config.recipes import RECIPES
 from mal.config.schema import ExperimentSpec
 
 _COMMENT_WIDTH = 100
@@ -25,15 +26,20 @@ _NO_EFFECT = (
 )
 
 
-def spec_yaml(task: Task | None = None) -> str:
-    """A spec with every field at its default, each below its meaning; it loads back to the defaults.
+def spec_yaml(task: Task | None = None, recipe: str | None = None) -> str:
+    """A spec with every field, each below its meaning; it loads back to the defaults, or to the recipe.
 
     Args:
-        task: leave out fields that this task does not read; None shows all.
+        task: leave out fields that this task does not read; None shows all. Values of the recipe always stay.
+        recipe: name in :data:`mal.config.recipes.RECIPES`; None for the defaults.
     """
     title = f"Spec of `mal {task}`" if task else "Spec of mal"
     lines = [f"# {title}: every field with its default. Delete what you do not change."]
-    for section, fields in _groups(task):
+    values: dict[str, Any] = {}
+    if recipe:
+        values = RECIPES[recipe].values
+        lines = _comment(f"{title}, recipe {recipe}. {RECIPES[recipe].about} Required: the paths that are null.", "")
+    for section, fields in _groups(task, values):
         depth = section.key.count(".") + 1 if section.key else 0
         if section.key:
             outer_indent = "  " * (depth - 1)
@@ -42,7 +48,7 @@ def spec_yaml(task: Task | None = None) -> str:
         for field in fields:
             indent = "  " * depth
             lines += _comment(_sentence(field, task), indent)
-            lines.append(f"{indent}{field.name}: {_yaml_text(field.default)}")
+            lines.append(f"{indent}{field.name}: {_value_line(field, values)}")
     return "\n".join(lines) + "\n"
 
 
@@ -89,11 +95,23 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _groups(task: Task | None) -> Iterator[tuple[SectionEntry, list[FieldEntry]]]:
-    """Yield the sections with their own fields, outer before inner; skips sections without fields."""
+def _value_line(field: FieldEntry, values: Mapping[str, Any]) -> str:
+    default = _yaml_text(field.default)
+    if field.key not in values or values[field.key] == field.default:
+        return default
+    return f"{_yaml_text(values[field.key])} # default {default}"
+
+
+def _groups(task: Task | None, always: Collection[str] = ()) -> Iterator[tuple[SectionEntry, list[FieldEntry]]]:
+    """Yield the sections with their own fields, outer before inner; skips sections without fields.
+
+    Args:
+        task: fields that it does not read are left out.
+        always: keys of fields that stay nevertheless.
+    """
     for section in (_GENERAL, *spec_sections()):
         fields = [field for field in spec_fields() if field.section == section.key]
-        kept = [field for field in fields if task is None or task in field.tasks]
+        kept = [field for field in fields if task is None or task in field.tasks or field.key in always]
         if kept:
             yield section, kept
 

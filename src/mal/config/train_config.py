@@ -136,6 +136,20 @@ class TrainConfig(DeviceSection):
         min_length=2,
         max_length=2,
     )
+    box_jitter: float = spec_field(
+        0.1,
+        "With model.decoder fpn, which sees the box: largest random move of a side of the box that it sees in training,"
+        " as a share of the box's extent. Boxes drawn as exactly at test time as in training need none.",
+        tasks=_TRAIN,
+        ge=0,
+        lt=0.5,
+    )
+    box_dropout: Share = spec_field(
+        0.33,
+        "With model.decoder fpn: share of the training crops without the box. Needed with target mean_field, where the"
+        " box alone is nearly an answer.",
+        tasks=_TRAIN,
+    )
     test_margin_rate: list[Margin] = spec_field(
         [0.6, 0.6],
         "Margin of a crop at test time: half the first number, as a share of the box's half width or height, is added"

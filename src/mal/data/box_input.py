@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +11,28 @@ import numpy.typing as npt
 from mal.data.crops import FloatBox, IntBox, crop_box_mask
 
 OUTSIDE, INSIDE, UNKNOWN = 0, 1, 2  # values of the mask
-JITTER = 0.1  # largest move of a side, as a share of the box's extent on that axis
-DROP_PROBABILITY = 1 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class BoxInput:
+    """How training changes the box that the network sees.
+
+    Attributes:
+        jitter: largest move of a side, as a share of the box's extent on that axis.
+        dropout: share of the samples without a box.
+    """
+
+    jitter: float
+    dropout: float
 
 
 def random_box_input(
-    rng: np.random.Generator, bbox_xyxy: Sequence[float], frame: IntBox, image_size: tuple[int, int], size: int
+    rng: np.random.Generator,
+    bbox_xyxy: Sequence[float],
+    frame: IntBox,
+    image_size: tuple[int, int],
+    size: int,
+    changes: BoxInput,
 ) -> npt.NDArray[np.uint8]:
     """The box of a training crop as the network sees it.
 
@@ -25,12 +42,13 @@ def random_box_input(
         frame: the crop's frame.
         image_size: width and height of the full image.
         size: side of the crop in pixels.
+        changes: see there.
 
     Returns:
-        (size, size) uint8: 1 inside the jittered box, 0 outside; 2 throughout in a third of all cases.
+        (size, size) uint8: 1 inside the jittered box, 0 outside; 2 throughout where there is none.
     """
-    jittered = jittered_box(bbox_xyxy, rng.uniform(-JITTER, JITTER, 4))
-    if rng.random() < DROP_PROBABILITY:
+    jittered = jittered_box(bbox_xyxy, changes.jitter * rng.uniform(-1, 1, 4))
+    if rng.random() < changes.dropout:
         return np.full((size, size), UNKNOWN, np.uint8)
     return crop_box_mask(jittered, frame, image_size, size)
 

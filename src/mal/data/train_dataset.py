@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Sampler
 
 from mal.coco.boxes import Box, Boxes
 from mal.data.augment import change_colors
-from mal.data.box_input import random_box_input
+from mal.data.box_input import BoxInput, random_box_input
 from mal.data.crops import Border, IntBox, crop_box_mask, crop_frame, crop_planes, random_margins
 from mal.data.cut_grid import CutGrid
 from mal.data.dataloader import FailFastDataLoader
@@ -85,7 +85,7 @@ class BoxCropDataset(Dataset[TrainBatch]):
         border: what lies outside the image.
         seed: of all random numbers.
         targets: how targets are made by graph cut; None without.
-        box_input: whether samples have the box as an input of the network.
+        box_input: how the box is changed that samples have as an input of the network; None without one.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class BoxCropDataset(Dataset[TrainBatch]):
         border: Border,
         seed: int,
         targets: TargetSettings | None = None,
-        box_input: bool = False,
+        box_input: BoxInput | None = None,
     ) -> None:
         self.boxes = boxes
         self.box_input = box_input
@@ -162,13 +162,14 @@ class BoxCropDataset(Dataset[TrainBatch]):
             box_area=torch.tensor([box.area], dtype=torch.float32),
             positions=torch.tensor([box.position]),
             targets=targets,
-            box_input=self._box_input(epoch, index, frame, mirrored) if self.box_input else None,
+            box_input=self._network_box(self.box_input, epoch, index, frame, mirrored) if self.box_input else None,
         )
 
-    def _box_input(self, epoch: int, index: int, frame: IntBox, mirrored: bool) -> Tensor:
+    def _network_box(self, changes: BoxInput, epoch: int, index: int, frame: IntBox, mirrored: bool) -> Tensor:
         box = self.boxes[index]
         rng = np.random.default_rng([self.seed, epoch, index, BOX_INPUT])  # crops stay what they are without it
-        mask = random_box_input(rng, box.xyxy, frame, (box.image.width, box.image.height), self.crop_size)
+        image_size = box.image.width, box.image.height
+        mask = random_box_input(rng, box.xyxy, frame, image_size, self.crop_size, changes)
         return torch.from_numpy(mask[:, ::-1].copy() if mirrored else mask)[None, None]
 
     def _image(self, box: Box) -> np.ndarray:

@@ -16,6 +16,7 @@ from mal.coco.statistics import absent_categories
 from mal.config.schema import ExperimentSpec, resolve_encryption_key
 from mal.config.train_config import TrainConfig
 from mal.console import console, tell
+from mal.data.box_input import BoxInput
 from mal.data.loaders import AnnotatedImages
 from mal.data.targets import TargetSettings
 from mal.data.train_dataset import BoxCropDataset
@@ -74,7 +75,7 @@ def read_inputs(spec: ExperimentSpec, seed: int, world_size: int) -> TrainingInp
         border=dataset.border,
         seed=seed,
         targets=_target_settings(spec.train),
-        box_input=spec.model.decoder == "fpn",
+        box_input=BoxInput(spec.train.box_jitter, spec.train.box_dropout) if spec.model.decoder == "fpn" else None,
     )
     validation = _validation(spec)
     evaluator = None
