@@ -33,8 +33,8 @@ class Recipe:
 
 
 # docs/quality.md has the measurements behind each value. Some defaults suit long runs on large sets only and would
-# spoil a short one: min_obj_size drops small objects, border wrap shows the far side of the photo, loss_mil_step ramps for
-# longer than the run, and lr and mask_thres are those of the publication.
+# spoil a short one: min_obj_size drops small objects, border wrap shows the far side of the photo, loss_mil_step
+# ramps for longer than the run, and lr and mask_thres are those of the publication.
 RECIPES = {
     "small-data": Recipe(
         "Tens to thousands of boxes, minutes of a CPU: a small convolutional network from ImageNet weights, taught by"
