@@ -82,8 +82,8 @@ def of_box(
     cut = window.cut(threshold)
     masks = paste_mask(prob, frame, size, threshold), window.pasted(cut)
     ious = [mask_iou(mask.rle(), true) for mask in masks]
-    features = astuple(choice_features(window, cut, threshold)) if window.inside.any() else (1.0, 0.0)
-    others = [candidate(window, cut, threshold, box) for candidate in CANDIDATES.values()]
+    features = astuple(choice_features(window, cut, threshold)) if window.inside.any() else (1.0, 0.0, 0.0, 0.0)
+    others = [candidate(window, cut, threshold) for candidate in CANDIDATES.values()]
     return [*ious, float(box.image.position), *features, *others, *_score_features(masks, prob, pixels, frame)]
 
 

@@ -13,7 +13,6 @@ from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
 from benchmarks.graph_cut_study import ELLIPSE_STEEPNESS
-from mal.coco.boxes import Box
 from mal.masks.refine import CutWindow
 from mal.masks.refine_choice import ChoiceFeatures, prefers_cut
 from mal.masks.score import ScoreFeatures, combine_features
@@ -51,19 +50,15 @@ def _ellipse_cut(window: CutWindow) -> Mask:
     return graph_cut(window.image, ellipse, window.inside)
 
 
-Candidate = Callable[[CutWindow, Mask, float, Box], float]
+Candidate = Callable[[CutWindow, Mask, float], float]
 CANDIDATES: Mapping[str, Candidate] = {
-    "IoU with the ellipse's cut": lambda window, cut, threshold, box: _iou(cut, _ellipse_cut(window)),
-    "IoU with the network's mask": lambda window, cut, threshold, box: _iou(
+    "IoU with the ellipse's cut": lambda window, cut, threshold: _iou(cut, _ellipse_cut(window)),
+    "certainty of the network": lambda window, cut, threshold: _box_mean(window, np.abs(2 * window.probability - 1)),
+    "share of the box, network": lambda window, cut, threshold: _box_mean(window, window.probability > threshold),
+    "IoU with the network's mask": lambda window, cut, threshold: _iou(
         cut, window.inside & (window.probability > threshold)
     ),
-    "certainty of the network": lambda window, cut, threshold, box: _box_mean(
-        window, np.abs(2 * window.probability - 1)
-    ),
-    "share of the box, network": lambda window, cut, threshold, box: _box_mean(window, window.probability > threshold),
-    "share of the box, cut": lambda window, cut, threshold, box: _box_mean(window, cut),
-    "size of the box": lambda window, cut, threshold, box: float(np.log(max(box.area, 1))),
-    "color, max - min": lambda window, cut, threshold, box: float(np.ptp(window.image, axis=2).mean() / 255),
+    "color, max - min": lambda window, cut, threshold: float(np.ptp(window.image, axis=2).mean() / 255),
 }
 
 
@@ -75,7 +70,7 @@ class Cuts:
         name: network@set.
         network, cut: (N,) IoU of both masks with the true one.
         image: (N,), boxes of one image have the same number.
-        choice: (N, 2), see :class:`mal.masks.refine_choice.ChoiceFeatures`.
+        choice: (N, 4), see :class:`mal.masks.refine_choice.ChoiceFeatures`.
         others: (N, C), of ``CANDIDATES``.
         score: (N, 2, 3), see :class:`mal.masks.score.ScoreFeatures`, of both masks.
     """

@@ -12,10 +12,13 @@ import yaml
 
 from mal.checkpoint.saved_spec import saved_spec
 from mal.cli import main
+from mal.data.label_dataset import CropSettings
 from mal.labeler import MaskAutoLabeler
+from mal.masks.postprocess import NO_POSTPROCESSING
 from mal.masks.rle import Rle
 from mal.models.ema import make_teacher
-from tests.checkpoint.foreign_files import nvlabs_file
+from mal.models.prediction_mode import PredictionMode
+from tests.checkpoint.foreign_files import FOREIGN_FILES, nvlabs_file, whole
 from tests.data.photos import THREE_SIZES, photos
 from tests.small_networks import small_network, small_spec
 
@@ -198,6 +201,16 @@ def test_the_command_line_goes_before_the_spec_file(data, checkpoint, tmp_path):
     expected = by_label(tmp_path, data, checkpoint, "--threshold", "0.3")
     spec = spec_file(tmp_path, data, checkpoint, train={"mask_thres": [0.9]})
     assert by_inference(spec, "train.mask_thres=[0.3]") == expected
+
+
+@pytest.mark.parametrize("layout", FOREIGN_FILES)
+def test_another_program_s_masks_are_those_of_compat_without_a_word(layout, tmp_path):
+    stem = "patch" if layout == "tao_6" else "conv"
+    path = FOREIGN_FILES[layout](whole(small_network(stem)), tmp_path / "mal.ckpt")
+    plain, public = (MaskAutoLabeler.from_checkpoint(path, compat=compat, device="cpu") for compat in (None, "tao"))
+    for labeler in (plain, public):
+        assert (labeler.mode, labeler.cleaning) == (PredictionMode(), NO_POSTPROCESSING)
+        assert (labeler.thresholds, labeler.crop) == ([0.1], CropSettings(512, [0.6, 0.6], "wrap", 0.0))
 
 
 def test_another_program_s_checkpoint_gets_the_public_defaults(data, tmp_path, capsys):

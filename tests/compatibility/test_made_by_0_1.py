@@ -79,3 +79,4 @@ def test_a_checkpoint_brings_its_settings(folder):
     assert labeler.crop.crop_size == 64
     assert labeler.thresholds == [0.9173]
     assert labeler.cleaning.min_part == 0.1
+    assert (labeler.mode.graph_cut, labeler.mode.crf) == (False, None)

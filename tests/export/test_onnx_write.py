@@ -90,7 +90,22 @@ def test_the_front_door_takes_the_file_and_finds_the_same_masks(checkpoint, expo
     np.testing.assert_array_equal(theirs.label(picture.image, picture.boxes_xyxy), masks)
 
 
-@pytest.mark.parametrize("mode", [PredictionMode(flip=True), PredictionMode(graph_cut=True)], ids=["flip", "cut"])
+def test_how_masks_are_refined_goes_with_the_file_unless_public_behavior_is_asked_for(exported, tmp_path):
+    model = onnx.load(exported)
+    (entry,) = (entry for entry in model.metadata_props if entry.key == "mal.spec")
+    spec = json.loads(entry.value)
+    spec["inference"] = spec.get("inference", {}) | {"refine": "auto"}
+    entry.value = json.dumps(spec)
+    onnx.save(model, tmp_path / "refining.onnx")
+    ours = MaskAutoLabeler.from_checkpoint(tmp_path / "refining.onnx")
+    assert (ours.mode.graph_cut, ours.thresholds) == ("auto", [0.4, 0.5, 0.6])
+    public = MaskAutoLabeler.from_checkpoint(tmp_path / "refining.onnx", compat="tao")
+    assert (public.mode.graph_cut, public.thresholds, public.crop.crop_size) == (False, [0.1], CROP_SIZE)
+
+
+@pytest.mark.parametrize(
+    "mode", [PredictionMode(flip=True), PredictionMode(graph_cut=True), PredictionMode(graph_cut="auto")]
+)
 def test_mirrored_crops_and_colors_may_refine_an_exported_networks_masks(checkpoint, exported, picture, mode):
     theirs = MaskAutoLabeler.from_checkpoint(exported, mode=mode)
     ours = MaskAutoLabeler.from_checkpoint(checkpoint, mode=mode, device="cpu")

@@ -17,7 +17,7 @@ from tests.masks.test_refine import HEIGHT, WIDTH, boxes, crop_of, photo
 
 SIZE = WIDTH, HEIGHT
 SHARES = st.floats(0, 1)
-FEATURES = st.builds(ChoiceFeatures, SHARES, st.floats(0, 5))
+FEATURES = st.builds(ChoiceFeatures, SHARES, SHARES, st.floats(0, 10), st.floats(0, 5))
 
 
 @settings(max_examples=40)
@@ -33,8 +33,8 @@ def test_the_chosen_mask_is_one_of_the_two(box, size, threshold):
 
 
 @given(features=FEATURES, more=SHARES)
-def test_a_steadier_cut_is_not_refused_where_a_less_steady_one_is_taken(features, more):
-    steadier = replace(features, stability=max(features.stability, more))
+def test_a_steadier_and_fuller_cut_is_not_refused_where_another_is_taken(features, more):
+    steadier = replace(features, stability=max(features.stability, more), fill=max(features.fill, more))
     assert prefers_cut(steadier) or not prefers_cut(features)
 
 
@@ -43,9 +43,16 @@ def test_an_object_that_stands_out_is_cut():
     assert chosen_mask(*crop_of(image, (45, 33, 95, 83), 128), SIZE, 0.5).is_refined
 
 
-def test_a_cut_that_depends_on_its_smoothness_is_not_taken():
+def noise_in_a_thin_box():
+    """Probabilities, crop, frame, and a box of few pixels, in noise that a cut makes nearly empty."""
     image = np.random.default_rng(0).integers(90, 110, (HEIGHT, WIDTH, 3)).astype(np.uint8)
-    prob, pixels, frame = crop_of(image, (20, 50, 140, 62), 128)
+    box = (60, 55, 100, 59)
+    return (*crop_of(image, box, 64), box)
+
+
+def test_a_cut_that_leaves_next_to_nothing_is_not_taken():
+    prob, pixels, frame, _ = noise_in_a_thin_box()
+    assert graph_cut_mask(prob, pixels, frame, SIZE, 0.5).window.sum() < 8
     assert not chosen_mask(prob, pixels, frame, SIZE, 0.5).is_refined
 
 
@@ -59,9 +66,7 @@ def test_features_of_a_sharp_object_are_those_of_its_box(box, elongation):
 
 
 def test_what_is_kept_of_the_network_is_its_mask_to_the_bit():
-    image = np.random.default_rng(0).integers(90, 110, (HEIGHT, WIDTH, 3)).astype(np.uint8)
-    box = (20, 50, 140, 62)
-    prob, pixels, frame = crop_of(image, box, 128)
-    options = {"box_xyxy": box, "box_area": 1440.0, "thresholds": [0.5]}
+    prob, pixels, frame, box = noise_in_a_thin_box()
+    options = {"box_xyxy": box, "box_area": 160.0, "thresholds": [0.5]}
     chosen = postprocess_mask(prob, frame, SIZE, cut_on=pixels, choose=True, **options)
     assert np.array_equal(chosen.full(), postprocess_mask(prob, frame, SIZE, **options).full())

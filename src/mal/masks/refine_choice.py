@@ -2,14 +2,15 @@
 
 A cut raises color contrast and agreement with edges whether or not it improves the mask, and both masks fit their box.
 So the choice rests on none of these, hence not on :mod:`mal.masks.score`, but on how little the cut depends on its
-smoothness, and on the shape of the box. docs/quality.md says what it brings, and what else was tried.
+smoothness, on how much of the box it fills, and on size and shape of the box. docs/quality.md says what it brings, and
+what else was tried.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -26,21 +27,27 @@ class ChoiceFeatures:
 
     Attributes:
         stability: IoU of the cut with another one of half the smoothness; 0..1.
+        fill: share of the box that the cut fills; 0..1.
+        size: logarithm of the number of pixels of the box that are cut, which are at most :data:`mal.masks.refine.SIDE`
+            in a row; 0 or more.
         elongation: logarithm of the longer side of the box over the shorter one; 0 or more.
     """
 
     stability: float
+    fill: float
+    size: float
     elongation: float
 
 
 # By `python -m benchmarks.refine_choice`; docs/quality.md names the networks and boxes.
-BIAS = -3.2
-WEIGHTS = ChoiceFeatures(stability=5.9, elongation=-1.6)
+BIAS = -6.3
+WEIGHTS = ChoiceFeatures(stability=3.0, fill=2.6, size=0.5, elongation=-1.0)
 
 
 def prefers_cut(features: ChoiceFeatures) -> bool:
     """Whether a mask is expected to gain by its cut."""
-    return BIAS + WEIGHTS.stability * features.stability + WEIGHTS.elongation * features.elongation > 0
+    pairs = zip(astuple(WEIGHTS), astuple(features), strict=True)
+    return BIAS + sum(weight * value for weight, value in pairs) > 0
 
 
 def choice_features(window: CutWindow, cut: Mask, threshold: float) -> ChoiceFeatures:
@@ -54,6 +61,8 @@ def choice_features(window: CutWindow, cut: Mask, threshold: float) -> ChoiceFea
     height, width = (np.ptp(np.flatnonzero(window.inside.any(axis=axis))) + 1 for axis in (1, 0))
     return ChoiceFeatures(
         stability=_iou(cut, window.cut(threshold, smoothness=HALF_SMOOTHNESS)),
+        fill=float(cut[window.inside].mean()),
+        size=math.log(window.inside.sum()),
         elongation=abs(math.log(width / height)),
     )
 
