@@ -56,7 +56,7 @@ def checkpoint_in(folder: Path) -> Path:
     save_network(tensors, path)
     labeler = MaskAutoLabeler.from_checkpoint(path, device="cpu")
     (batch,) = labeler.crops(np.random.default_rng(0).integers(0, 255, (80, 80, 3), np.uint8), [[10, 10, 70, 70]])
-    save_network(tensors, path, float(labeler.probabilities(batch)[batch.box_mask > 0].median()))
+    save_network(tensors, path, float(np.median(labeler.probabilities(batch)[batch.box_mask > 0])))
     return path
 
 

@@ -41,7 +41,7 @@ def small_labeler() -> MaskAutoLabeler:
     )
     (batch,) = labeler.crops(pixels(), BOXES, batch_size=len(BOXES))
     probs = labeler.probabilities(batch)
-    labeler.thresholds = [float(probs[batch.box_mask > 0].median())]
+    labeler.thresholds = [float(np.median(probs[batch.box_mask > 0]))]
     return labeler
 
 
