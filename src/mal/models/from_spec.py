@@ -29,15 +29,12 @@ def build_network(spec: ExperimentSpec, stem: Stem) -> AnyMaskNetwork:
 
 
 def _fpn_network(model: ModelConfig) -> FpnNetwork:
-    import torch  # the other settings need none
-
-    from mal.models.backbones.registry import build_pyramid
+    from mal.models.backbones.registry import build_pyramid  # PyTorch; the other settings need none
     from mal.models.fpn_network import FpnNetwork
 
     backbone = build_pyramid(model.arch, num_blocks=model.num_blocks, drop_path=model.vit_dpr)
     _freeze(backbone, model)
-    # Convolutions by groups are half again as fast on a CPU with the channels of a pixel side by side.
-    return FpnNetwork(backbone).to(memory_format=torch.channels_last)
+    return FpnNetwork(backbone)
 
 
 def build_mal_network(spec: ExperimentSpec, stem: Stem) -> MaskNetwork:
