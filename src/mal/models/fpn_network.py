@@ -79,14 +79,17 @@ class FpnNetwork(nn.Module):
 
     Args:
         backbone: images to four feature maps.
+
+    Attributes:
+        takes_box: whether the box counts; a network without is given none.
     """
+
+    takes_box = True
 
     def __init__(self, backbone: TimmPyramid) -> None:
         super().__init__()
         self.backbone = backbone
         self.fpn = FpnDecoder(backbone.channels)
-
-    takes_box = True
 
     def forward(self, images: Tensor, box_area: Tensor, box: Tensor | None = None) -> Tensor:
         """Mask logits of each crop's object.
@@ -121,3 +124,4 @@ def signed_box(box: Tensor) -> Tensor:
 
 
 AnyMaskNetwork = MaskNetwork | FpnNetwork
+"""The networks that ``model.decoder`` chooses from; both are called with images, box areas and boxes."""

@@ -78,6 +78,8 @@ class MaskNetwork(nn.Module):
         adjust_scale: resize the features by box size, so that a small box gets a small map.
     """
 
+    takes_box = False
+
     def __init__(
         self,
         backbone: Backbone,
@@ -101,8 +103,6 @@ class MaskNetwork(nn.Module):
         )
         self.mask_scale_ratio_pre = mask_scale_ratio_pre
         self.adjust_scale = adjust_scale
-
-    takes_box = False
 
     def forward(self, images: Tensor, box_area: Tensor, box: Tensor | None = None) -> Tensor:
         """Mask logits of each crop's object.
