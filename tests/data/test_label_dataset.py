@@ -14,6 +14,7 @@ from mal.data.label_dataset import (
     BoxCropIterable,
     CropSettings,
     crop_boxes,
+    join_crops,
     plan_batches,
 )
 from mal.data.loaders import crop_loader
@@ -114,6 +115,15 @@ def test_a_mask_may_leave_its_box_by_a_share_of_its_sides(tmp_path):
     # image, outside of which no mask may be, so that two sides move.
     for axis in (0, 1):
         assert after.any(axis=axis).sum() - before.any(axis=axis).sum() == pytest.approx(8, abs=1)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_networks_see_the_box_itself_wherever_its_mask_may_lie(tmp_path, share):
+    boxes = photos(tmp_path, [3], [(50.0, 40.0)])
+    crops = [crop_boxes(read_image(tmp_path / "0.png"), [box], CropSettings(100, allow_outside=share)) for box in boxes]
+    itself = [crop_boxes(read_image(tmp_path / "0.png"), [box], CropSettings(100)).box_mask for box in boxes]
+    assert (crops[0].box_input is None) == (share == 0)
+    assert np.array_equal(join_crops(crops).network_box, np.concatenate(itself))
 
 
 @pytest.mark.parametrize("damage", ["missing", "damaged"])

@@ -53,6 +53,25 @@ def test_with_flip_a_mirrored_crop_gives_the_mirrored_mask():
     assert not torch.allclose(predict(PredictionMode(), image=image.flip(-1)).flip(-1), plain)
 
 
+class SeesTheBox:
+    """Logits that are the box, and nothing of the crop."""
+
+    takes_box = True
+
+    def __call__(self, images: torch.Tensor, box_area: torch.Tensor, box: torch.Tensor) -> torch.Tensor:
+        return box.float()
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_network_that_takes_the_box_gets_it_mirrored_with_the_crop(flip):
+    image, allowed, box = torch.rand(1, 3, SIDE, SIDE), torch.ones(1, 1, SIDE, SIDE), torch.zeros(1, 1, SIDE, SIDE)
+    box[..., :5] = 1
+    mode = PredictionMode(flip=flip)
+    given = (SeesTheBox(), SeesTheBox(), image, allowed, torch.ones(1), mode)
+    torch.testing.assert_close(predict_probs(*given, box_input=box), box.sigmoid())
+    torch.testing.assert_close(predict_probs(*given), allowed.sigmoid())
+
+
 @pytest.mark.parametrize("crf", [None, MeanFieldSettings(num_iter=3)])
 def test_nothing_is_found_outside_the_box(crf):
     box = torch.zeros(2, 1, SIDE, SIDE, dtype=torch.uint8)
