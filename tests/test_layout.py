@@ -124,7 +124,19 @@ def test_the_library_loads_without_encryption():
 # What runs where the extra `train` is not installed; PyTorch is imported inside functions, for checkpoints alone.
 TORCH_FREE = {
     name
-    for room in ("coco", "config", "data", "export", "formats", "labeling", "masks", "metrics", "report", "sample")
+    for room in (
+        "coco",
+        "config",
+        "data",
+        "export",
+        "formats",
+        "labeling",
+        "masks",
+        "metrics",
+        "report",
+        "sample",
+        "serve",
+    )
     for name in MODULES
     if name.startswith(f"mal.{room}.")
 } - {
@@ -138,7 +150,7 @@ TORCH_FREE = {
 }
 TORCH_FREE |= {"mal.labeler", "mal.load_model", "mal.models.from_spec", "mal.models.prediction_mode"}
 TORCH_FREE |= {
-    f"mal.tasks.{task}" for task in ("check", "compare", "convert", "evaluate", "inference", "label", "report")
+    f"mal.tasks.{task}" for task in ("check", "compare", "convert", "evaluate", "inference", "label", "report", "serve")
 }
 TORCH_FREE |= {name for name in MODULES if name.startswith("mal.commands.")}
 
