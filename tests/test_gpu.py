@@ -69,6 +69,14 @@ def test_training_in_half_precision_on_the_gpu_leaves_finite_weights(trained):
     assert all(value.dtype == torch.float32 for value in floats)
 
 
+def test_targets_by_graph_cut_are_learned_from_on_the_gpu(trained, tmp_path):
+    _, arguments, _ = trained
+    changes = ["train.target=graph_cut", "train.ellipse_epochs=1.5", f"train.results_dir={tmp_path}"]
+    assert main(["train", *arguments, *changes]) == 0
+    checkpoint = torch.load(tmp_path / "mal_model_latest.pth", weights_only=True)
+    assert all(torch.isfinite(value).all() for value in checkpoint["state_dict"].values())
+
+
 def test_training_resumes_on_the_gpu(trained, capsys):
     _, arguments, _ = trained
     assert main(["train", *arguments, "train.num_epochs=3"]) == 0

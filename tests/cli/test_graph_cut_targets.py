@@ -13,8 +13,9 @@ from mal.cli import main
 from mal.data.cut_grid import CutGrid
 from mal.data.targets import FROM_ELLIPSE, cut_target
 from mal.masks.rle import rle_from_mask
+from mal.training import target_watch
 from tests.cli.killable_runs import assert_equal_states, logged_curves, training_state
-from tests.cli.small_runs import SmallData, run_mal, status_lines, write_spec
+from tests.cli.small_runs import SmallData, run_mal, run_mal_in_a_process, status_lines, write_spec
 
 SIDE, NUM_PHOTOS = 96, 48
 
@@ -145,3 +146,26 @@ def test_loader_processes_change_no_target(data, whole, tmp_path):
     assert main(["train", "-e", str(spec)]) == 0
     ends = [training_state(folder / "mal_model_latest.pth") for folder in (tmp_path / "train", whole)]
     assert_equal_states(*ends)
+
+
+def test_targets_that_run_away_end_the_run_with_one_line_and_leave_its_checkpoints(data, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(target_watch, "FILL_LIMITS", (0.99, 1.0))
+    stopped, again = (run_mal(capfd, "train", "-e", short_spec(data, tmp_path)) for _ in range(2))
+    assert stopped.exit_code == 1
+    (line,) = stopped.error_lines
+    assert "the targets of epoch 1 are no masks to learn from" in line
+    assert f"the last good checkpoint is {tmp_path}/train/model_step_000002.pth" in line
+    assert training_state(tmp_path / "train/mal_model_latest.pth")["/global_step"] == 2
+    assert "resuming from" in again.out
+    (line_again,) = again.error_lines  # its figures are those of the steps before the checkpoint, too
+    assert line_again.partition("; ")[0] == line.partition("; ")[0]
+
+
+@pytest.mark.slow
+def test_two_processes_learn_from_the_targets_of_one(data, whole, tmp_path):
+    spec = short_spec(data, tmp_path, train__batch_size=8)
+    outcome = run_mal_in_a_process("train", "-e", spec, env={"MAL_CPU_PROCESSES": "2", "OMP_NUM_THREADS": "1"})
+    assert outcome.exit_code == 0, outcome.err
+    ours, theirs = (logged_curves(folder / "tensorboard") for folder in (tmp_path / "train", whole))
+    for name in ("train/dice", "train/bce", "train/target_fill", "train/target_fit", "train/target_confidence"):
+        assert list(ours[name].values()) == pytest.approx(list(theirs[name].values()), rel=1e-3)

@@ -8,15 +8,15 @@ from mal.runtime.status import StatusLog
 from mal.training.checkpoint_files import CheckpointFiles, KeepingRules
 from mal.training.stop_signals import StopSignals
 from mal.training.target_watch import TargetWatch
+from mal.training.time_limit import TimeLimit
 from tests.training.test_module import fit, module
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*module.*eval mode.*", "ignore:You defined a `validation_step`.*")
 
 
 def watch(folder) -> TargetWatch:
-    files = CheckpointFiles(
-        folder, KeepingRules(1, "epoch"), minutes=0, signals=StopSignals(), status=StatusLog(folder)
-    )
+    rules, limit = KeepingRules(1, "epoch"), TimeLimit(None)
+    files = CheckpointFiles(folder, rules, minutes=0, signals=StopSignals(), limit=limit, status=StatusLog(folder))
     return TargetWatch(files)
 
 
