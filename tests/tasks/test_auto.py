@@ -56,9 +56,10 @@ def test_a_yolo_data_set_becomes_one_with_masks_and_keeps_its_splits(tmp_path, c
     label = source / "labels/train" / f"{picture.stem}.txt"
     picture.rename(source / "images/val" / picture.name)
     label.rename(source / "labels/val" / label.name)
-    (source / "data.yaml").write_text(
-        (source / "data.yaml").read_text().replace("val: images/train", "val: images/val")
-    )
+    (source / "images/test").mkdir()  # without labels, as for a competition
+    (source / "images/test/new.jpg").write_bytes((source / "images/val" / picture.name).read_bytes())
+    text = (source / "data.yaml").read_text().replace("val: images/train", "val: images/val")
+    (source / "data.yaml").write_text(text + "test: images/test\n")
     before = files_in(source)
     outcome = auto(capfd, checkpoint, source / "data.yaml", "--minutes", "0")
     assert outcome.exit_code == 0, outcome
@@ -66,7 +67,8 @@ def test_a_yolo_data_set_becomes_one_with_masks_and_keeps_its_splits(tmp_path, c
     assert files_in(source) == before
     assert all(each["segmentation"] for each in annotations(out / "masks.json"))
     assert [path.name for path in out.rglob("masks.json")] == ["masks.json"]
-    assert yolo_splits(out / "yolo-seg") == ["train", "val"]
+    assert yolo_splits(out / "yolo-seg") == ["train", "val", "test"]
+    assert [path.name for path in (out / "yolo-seg/images/test").iterdir()] == ["new.jpg"]
     assert [path.name for path in (out / "yolo-seg/images/val").iterdir()] == [picture.name]
     assert len(read_back(out / "yolo-seg")["annotations"]) == len(annotations(out / "masks.json"))
     assert (out / "report.html").is_file()

@@ -95,9 +95,11 @@ def suspicion_line(source: AnnotatedImages) -> str | None:
 def boxes_of(source: AnnotatedImages, image_ids: set[object], *, inside: bool) -> Boxes:
     """The boxes of some pictures, or of all others; pictures that are not there are left out."""
     boxes = source.boxes_to_label
-    images = [source.coco.images.at(row) for row in boxes.image_rows.tolist()]
-    chosen = [(image.id in image_ids) == inside and _is_there(source, image.file_name) for image in images]
-    return boxes.take(np.flatnonzero(chosen))
+    images = {row: source.coco.images.at(row) for row in np.unique(boxes.image_rows).tolist()}
+    rows = [
+        row for row, image in images.items() if (image.id in image_ids) == inside and _is_there(source, image.file_name)
+    ]
+    return boxes.take(np.flatnonzero(np.isin(boxes.image_rows, rows)))
 
 
 def _is_there(source: AnnotatedImages, name: str) -> bool:

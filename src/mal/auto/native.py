@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mal.coco.coco_file import CocoFile
-from mal.formats.folders import ReadOptions
 from mal.formats.formats import WRITERS
-from mal.formats.tally import Tally
-from mal.formats.yolo_in import read_yolo, yolo_splits
+from mal.formats.yolo_in import pictures_of_split, yolo_splits
 from mal.formats.yolo_out import SPLITS
 
 WITH_MASKS = {"yolo": "yolo-seg", "cvat-xml": "cvat"} | {name: name for name in WRITERS if name not in ("yolo", "coco")}
@@ -45,7 +43,9 @@ class Part:
     names: Mapping[Any, str] | None = None
 
 
-def parts_of(source: Path, source_format: str, target: str, coco: CocoFile, images: Path) -> list[Part]:
+def parts_of(
+    source: Path, source_format: str, target: str, coco: CocoFile, images: Path, given_images: Path | None = None
+) -> list[Part]:
     """The parts of a data set to write: the user's own splits where it comes in as YOLO and goes out as YOLO.
 
     Args:
@@ -53,21 +53,23 @@ def parts_of(source: Path, source_format: str, target: str, coco: CocoFile, imag
         source_format, target: formats.
         coco: the data set, with all pictures.
         images: folder of the pictures.
+        given_images: likewise, if the user named it.
     """
     is_yolo = {source_format, target} <= {"yolo", "yolo-seg"}
     splits = yolo_splits(source) if is_yolo else []
     if not splits or not set(splits) <= set(SPLITS):
         return [Part(None, images)]
-    ids = {os.path.normpath(images.absolute() / image.file_name): image.id for image in coco.images.values()}
+    ids = {_place(images / image.file_name): image.id for image in coco.images.values()}
     parts, taken = [], set[Any]()
     for split in splits:
-        read, folder = read_yolo(source, ReadOptions(split=split), Tally(skip_broken=True))
-        found = {
-            image_id: image.file_name
-            for image in read.images.values()
-            if (image_id := ids.get(os.path.normpath(folder.absolute() / image.file_name))) not in (None, *taken)
-        }
-        taken |= set(found)
-        if found:
-            parts.append(Part(split, folder, found))
+        pictures, folder = pictures_of_split(source, split, given_images)
+        known = {ids[place]: place for picture in pictures if (place := _place(picture)) in ids}
+        if folder is not None and (new := {key: place for key, place in known.items() if key not in taken}):
+            names = {key: os.path.relpath(place, folder).replace(os.sep, "/") for key, place in new.items()}
+            parts.append(Part(split, folder, names))
+            taken |= set(new)
     return parts
+
+
+def _place(path: Path) -> str:
+    return os.path.normpath(path.absolute())

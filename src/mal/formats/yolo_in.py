@@ -92,6 +92,22 @@ def yolo_splits(path: Path) -> list[str]:
     return list(read_description(path).splits)
 
 
+def pictures_of_split(path: Path, split: str, images: Path | None = None) -> tuple[list[Path], Path | None]:
+    """The pictures of a split, also where none has labels, and the folder that holds them; None without pictures.
+
+    Args:
+        path: as of `read_yolo`.
+        split: a name of `yolo_splits`.
+        images: folder of the pictures; None looks where the data set has them.
+
+    Raises:
+        UserError: the folder of the split does not exist.
+    """
+    options = ReadOptions(images=images, split=split)
+    pictures = [picture.path for picture in _pictures(read_description(path), options, Tally(skip_broken=True))]
+    return pictures, _common_folder([picture.parent for picture in pictures]) if pictures else None
+
+
 def _pictures(described: YoloDescription, options: ReadOptions, tally: Tally) -> Iterator[_Picture]:
     splits = described.splits
     if options.split is not None:

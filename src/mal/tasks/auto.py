@@ -120,7 +120,8 @@ def _write_native(plan: Plan) -> tuple[Path | None, int]:
         return None, 0
     target = native_path(plan.out.root, plan.target)
     coco = read_coco(plan.out.masks)
-    parts = parts_of(Path(plan.request.source), plan.opened.format, plan.target, coco, Path(plan.opened.images))
+    given = Path(plan.request.images) if plan.request.images is not None else None
+    parts = parts_of(Path(plan.request.source), plan.opened.format, plan.target, coco, Path(plan.opened.images), given)
     has_broken = False
     for part in parts:
         file = plan.out.masks
