@@ -92,6 +92,7 @@ def test_labelling_a_source_gives_the_masks_of_its_conversion(tmp_path, capfd, s
     assert outcome.exit_code == 0, outcome
     assert (tmp_path / "masks.json").read_bytes() == (tmp_path / "of_coco.json").read_bytes()
     assert f"({name.removesuffix('-seg')}) -> " in outcome.out
+    assert ("writes the masks in the format that came in" in outcome.out) == (name not in ("voc", "csv"))
 
 
 def test_a_data_set_that_names_its_pictures_is_labelled_without_a_word_on_them(tmp_path, capfd, scene, checkpoint):

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mal.coco.coco_file import CocoFile
-from mal.formats.formats import WRITERS
+from mal.formats.formats import WITH_MASKS
 from mal.formats.yolo_in import pictures_of_split, yolo_splits
 from mal.formats.yolo_out import SPLITS
 
-WITH_MASKS = {"yolo": "yolo-seg", "cvat-xml": "cvat"} | {name: name for name in WRITERS if name not in ("yolo", "coco")}
 _FILES = {"label-studio": "tasks.json", "cvat": "cvat.zip"}
 
 

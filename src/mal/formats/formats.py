@@ -35,6 +35,8 @@ WRITERS: dict[str, Writer] = {
     "label-studio": write_label_studio,
     "cvat": write_cvat,
 }
+WITH_MASKS = {"yolo": "yolo-seg", "cvat-xml": "cvat"} | {name: name for name in WRITERS if name not in ("yolo", "coco")}
+"""The format to write masks in for boxes that came in a format; Pascal VOC and tables have none."""
 _FILE_OUTPUTS = {".json": "coco", ".zip": "cvat"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ from pathlib import Path
 from mal.config.load import save_spec, spec_from_values
 from mal.config.precedence import effective_spec
 from mal.config.schema import ExperimentSpec, label_dump_file
-from mal.console import tell
+from mal.console import console, tell
 from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
+from mal.formats.formats import WITH_MASKS
 from mal.formats.recognize import source_format
 from mal.labeling.early_records import early_settings, rewrite_early_record
 from mal.labeling.job import Engine, LabelJob, decides_the_file, label_here, run_job
@@ -121,6 +123,7 @@ def label_file(
     assert spec.inference.ann_path
     check_output_path(Path(spec.inference.ann_path), places.labels)
     _require_outside(places.labels, spec)
+    came_in = source_format(spec.inference.ann_path, spec.inference.ann_format)
     spec = with_coco_files(spec, ["labelling"], places.sources, images_option)
     assert spec.inference.ann_path
     assert spec.inference.img_dir
@@ -160,7 +163,20 @@ def label_file(
         resolve=smallest_box_wins(source, load_mask=inference.load_mask) if spec.masks.no_overlap else None,
     )
     with _behind_urls(job, spec, processes):
-        return run_job(job, processes, _engine(held, processes), status)
+        exit_code = run_job(job, processes, _engine(held, processes), status)
+    if came_in in WITH_MASKS:
+        words = [
+            "mal",
+            "convert",
+            str(places.labels),
+            "OUT",
+            "--to",
+            WITH_MASKS[came_in],
+            "--images",
+            str(source.img_dir),
+        ]
+        console.print(f"`{shlex.join(words)}` writes the masks in the format that came in")
+    return exit_code
 
 
 def _require_outside(labels: Path, spec: ExperimentSpec) -> None:
