@@ -40,8 +40,8 @@ class ChoiceFeatures:
 
 
 # By `python -m benchmarks.refine_choice`; docs/quality.md names the networks and boxes.
-BIAS = -6.3
-WEIGHTS = ChoiceFeatures(stability=3.0, fill=2.6, size=0.5, elongation=-1.0)
+BIAS = -6.2
+WEIGHTS = ChoiceFeatures(stability=2.8, fill=2.5, size=0.49, elongation=-0.87)
 
 
 def prefers_cut(features: ChoiceFeatures) -> bool:

@@ -45,8 +45,8 @@ BIAS = -5.2
 WEIGHTS = ScoreFeatures(confidence=3.0, edges=4.0, colors=0.85)
 # A graph cut raises the contrast of colors, and leaves the network's probabilities behind: so its masks have weights of
 # their own, by `python -m benchmarks.refine_choice`.
-REFINED_BIAS = -5.2
-REFINED_WEIGHTS = ScoreFeatures(confidence=2.6, edges=4.3, colors=2.0)
+REFINED_BIAS = -4.9
+REFINED_WEIGHTS = ScoreFeatures(confidence=2.5, edges=3.7, colors=2.1)
 
 
 def combine_features(features: ScoreFeatures, *, is_refined: bool = False) -> float:
