@@ -103,6 +103,27 @@ def test_masks_scores_and_reports_are_the_same_with_and_without_the_packages(fol
         assert all("mask_score" in each for each in without["annotations"])
 
 
+def spec_file(folder: Path, path: Path, truth: Path) -> Path:
+    files = {"ann_path": str(folder / "boxes.json"), "img_dir": str(folder), "label_dump_path": "masks.json"}
+    checkpoint = {"checkpoint": str(folder / "network.onnx")}
+    values = {
+        "results_dir": str(path.parent / "results"),
+        "dataset": {"val_ann_path": str(truth), "val_img_dir": str(folder)},
+        "inference": files | checkpoint,
+        "evaluate": checkpoint,
+    }
+    path.write_text(json.dumps(values))
+    return path
+
+
+def test_several_processes_are_refused_rather_than_one_started(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAL_CPU_PROCESSES", "2")
+    spec = spec_file(folder, tmp_path / "spec.yaml", folder / "boxes.json")
+    codes, errors = run_without(folder, ["inference", "-e", spec])
+    assert codes == [1]
+    assert "inference: more than one process needs lightning, which is not installed" in errors
+
+
 def test_files_are_checked_converted_compared_and_reported_on(folder, tmp_path):
     masks = tmp_path / "masks.json"
     other = tmp_path / "other.json"
@@ -113,6 +134,9 @@ def test_files_are_checked_converted_compared_and_reported_on(folder, tmp_path):
         ["convert", masks, tmp_path / "yolo", "--to", "yolo", "--images", folder],
         ["report", "--ann", masks, "--images", folder, "--out", tmp_path / "page.html"],
         ["compare", masks, other, "--truth", masks, "--images", folder, "--out", tmp_path / "compared"],
+        ["inference", "-e", spec_file(folder, tmp_path / "spec.yaml", masks)],
+        ["evaluate", "-e", tmp_path / "spec.yaml"],
+        ["report", tmp_path / "results/evaluate"],
         ["spec", "inference"],
         ["sample", tmp_path / "sample", "--images", "5"],
     ]

@@ -105,4 +105,4 @@ def _require_one_process(wanted: DeviceSection, task: Literal["evaluate", "infer
     launch = this_launch()
     launch.check_nodes(wanted.num_nodes, task)
     if cpu_processes(launch) * wanted.num_nodes > 1:
-        raise UserError(f"{task}: {in_extra('several processes', 'lightning')}")
+        raise UserError(f"{task}: {in_extra('more than one process', 'lightning')}")
