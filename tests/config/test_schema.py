@@ -75,6 +75,17 @@ OWN_FIELDS = {
     "train.keep_last_n",
     "train.max_minutes",
     "train.on_bad_loss",
+    "model.batch_norm",
+    "model.decoder",
+    "model.teacher_warmup",
+    "train.backbone_lr_rate",
+    "train.box_dropout",
+    "train.box_jitter",
+    "train.ellipse_epochs",
+    "train.ellipse_share",
+    "train.min_steps",
+    "train.target",
+    "train.target_softness",
 }
 
 
