@@ -59,7 +59,7 @@ ray-check: $(SETUP) ## install Ray, then label on a cluster of two workers and k
 	$(PYTHON) -m pip install --quiet -e '.[ray]'
 	$(PYTHON) -m pytest -m ray
 
-clients-check: $(SETUP) ## install the programs that read what we write (8 GB, under .venv-clients/), and ask each of them
+clients-check: $(SETUP) ## install the programs that we work with (9 GB, under .venv-clients/), and ask each of them
 	@PYTHON=$(PYTHON) scripts/setup-clients.sh
 	$(PYTHON) -m pytest -m clients
 

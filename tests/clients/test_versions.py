@@ -8,6 +8,7 @@ import pytest
 
 NAMES = {
     "cvat-cli": "CVAT CLI",
+    "fiftyone": "FiftyOne",
     "label-studio": "Label Studio",
     "label-studio-sdk": "Label Studio SDK",
     "labelme": "LabelMe",
@@ -16,6 +17,6 @@ NAMES = {
 
 @pytest.mark.parametrize("wanted", sorted(Path(__file__).parent.glob("*.txt")), ids=lambda path: path.stem)
 def test_the_page_names_the_release_of_each_program(repository, wanted):
-    name, _, version = wanted.read_text(encoding="utf-8").strip().partition("==")
+    name, _, version = wanted.read_text(encoding="utf-8").splitlines()[0].partition("==")
     page = (repository / "docs/formats.md").read_text(encoding="utf-8")
     assert f"| {NAMES.get(name, name.capitalize())} {version} |" in page
