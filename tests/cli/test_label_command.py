@@ -175,6 +175,10 @@ def test_masks_may_be_refined_by_graph_cut(asked, folder):
     ("line", "message"),
     [
         (f"{FILE} --crf --refine graph_cut", "--refine graph_cut contradicts use_crf_test (--crf)"),
+        (
+            f"{FILE} --compat tao --refine auto",
+            "error: --compat tao contradicts --refine auto, which the public programs",
+        ),
         ("--ann boxes.json", "required: --checkpoint"),
         ("--checkpoint m.pth", "nothing to label"),
         (f"{FILE} --within-box --allow-outside 0.1", "--within-box contradicts --allow-outside"),

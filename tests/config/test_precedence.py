@@ -100,7 +100,7 @@ def test_what_a_file_cannot_do_without_counts_with_compat_too():
 @pytest.mark.parametrize("refine", ["graph_cut", "auto"])
 @pytest.mark.parametrize("section", ["evaluate", "inference"])
 def test_compat_refuses_a_refinement_that_the_public_programs_do_not_know(section, refine):
-    with pytest.raises(ValueError, match=f"{refine} contradicts compat: tao"):
+    with pytest.raises(ValueError, match=f"tao contradicts {section}.refine: {refine}"):
         spec_of({"compat": "tao", f"{section}.refine": refine})
     assert getattr(spec_of({"compat": "tao", f"{section}.use_crf_test": True}), section).refinement == "crf"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -104,5 +105,6 @@ def _number(text: str, rule: Mapping[str, Any]) -> float:
 def _with_flags(problem: str) -> str:
     for entry in sorted(spec_fields(), key=lambda entry: -len(entry.key)):
         if entry.flag:
-            problem = problem.replace(f"{entry.key}: ", f"{entry.flag} ").replace(entry.key, entry.flag)
+            key = rf"(?<![\w.-]){re.escape(entry.key)}(?![\w.])"
+            problem = re.sub(key, entry.flag, re.sub(f"{key}: ", f"{entry.flag} ", problem))
     return problem.replace("set one of the two to its default", "leave one of them out")

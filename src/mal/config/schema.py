@@ -54,14 +54,6 @@ class ExperimentSpec(Section):
     strategy: Literal["ddp", "fsdp"] = spec_field(
         "ddp", "How several GPUs share the work: a whole model on each (ddp), or a part on each (fsdp)."
     )
-    compat: Literal["tao"] | None = spec_field(
-        None,
-        "tao labels and evaluates as the public programs do, whatever the checkpoint was trained with: its refinement,"
-        " thresholds, margins and other settings of masks do not count, only what the spec gives and public defaults."
-        " The network and its crop size stay the checkpoint's.",
-        tasks=LABELING,
-        flag="--compat",
-    )
     dataset: DatasetConfig = Field(default_factory=DatasetConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
@@ -70,17 +62,27 @@ class ExperimentSpec(Section):
     masks: MasksConfig = Field(default_factory=MasksConfig)
     wandb: WandbConfig = Field(default_factory=WandbConfig)
     mlflow: MlflowConfig = Field(default_factory=MlflowConfig)
+    compat: Literal["tao"] | None = spec_field(
+        None,
+        "tao labels and evaluates as the public programs do, whatever the checkpoint was trained with: its refinement,"
+        " thresholds, margins and other settings of masks do not count, only what the spec gives and public defaults."
+        " The network and its crop size stay the checkpoint's.",
+        tasks=LABELING,
+        flag="--compat",
+    )
     _references: dict[str, tuple[str, Any]] = PrivateAttr(default_factory=dict)
 
-    @field_validator("evaluate", "inference")
+    @field_validator("compat")
     @classmethod
-    def _check_compat(cls, section: PredictionSection, info: ValidationInfo) -> PredictionSection:
-        if info.data.get("compat") == "tao" and section.refinement not in ("none", "crf"):
-            raise ValueError(
-                f"refine: {section.refine} contradicts compat: tao (--compat), since the public programs lack it;"
-                " set one of the two only"
-            )
-        return section
+    def _check_compat(cls, value: str | None, info: ValidationInfo) -> str | None:
+        for task in LABELING:
+            section: PredictionSection | None = info.data.get(task)
+            if value == "tao" and section is not None and section.refinement not in ("none", "crf"):
+                raise ValueError(
+                    f"tao contradicts {task}.refine: {section.refine}, which the public programs lack;"
+                    " set one of the two only"
+                )
+        return value
 
     @property
     def references(self) -> dict[str, tuple[str, Any]]:
