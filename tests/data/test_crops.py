@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,7 +125,7 @@ def test_a_box_mask_of_the_frame_s_own_size_is_the_box_with_both_end_pixels(box)
 def test_a_box_cut_out_and_pasted_back_gives_its_own_pixels(box):
     frame = crop_frame(box, label_margins([0.6, 0.6]))
     size = 256
-    mask = torch.from_numpy(crop_box_mask(box, frame, (WIDTH, HEIGHT), size)).float()
+    mask = crop_box_mask(box, frame, (WIDTH, HEIGHT), size).astype(np.float32)
     pasted = paste_mask(mask, frame, (WIDTH, HEIGHT), 0.5)
     x0, y0, x1, y1 = box
     expected = np.zeros((HEIGHT, WIDTH), dtype=bool)
@@ -140,7 +139,7 @@ def test_a_box_however_thin_at_the_border_can_be_cut_out_and_pasted(x, y):
     box = (x, y, float(WIDTH), float(HEIGHT))
     frame = crop_frame(box, label_margins([0.6, 0.6]))
     crop_image(picture(), frame, 32)
-    mask = torch.from_numpy(crop_box_mask(box, frame, (WIDTH, HEIGHT), 32)).float()
+    mask = crop_box_mask(box, frame, (WIDTH, HEIGHT), 32).astype(np.float32)
     rle = paste_mask(mask, frame, (WIDTH, HEIGHT), 0.1).rle()
     assert rle["size"] == [HEIGHT, WIDTH]
 
