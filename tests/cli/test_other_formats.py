@@ -132,7 +132,7 @@ def test_two_formats_at_once_are_told_apart_by_a_word(tmp_path, capfd, scene, ch
     assert label(capfd, checkpoint, tmp_path / "masks.json", "--data", source, "--from", "yolo").exit_code == 0
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", ["yolo", "voc", "label-studio"])
 def test_check_reads_a_source_in_any_format(tmp_path, capfd, scene, name):
     source = source_in(tmp_path, name, scene, capfd)
     images = [] if name.startswith("yolo") else ["--images", scene / "images/val"]

@@ -77,7 +77,7 @@ def test_a_yolo_data_set_becomes_one_with_masks_and_keeps_its_splits(tmp_path, c
     assert [line.split(":")[0] for line in last] == ["masks", "look first at", "next"]
 
 
-@pytest.mark.parametrize("name", ["labelme", "label-studio", "cvat", "png"])
+@pytest.mark.parametrize("name", ["labelme", "cvat"])
 def test_masks_come_back_in_the_format_that_came_in(tmp_path, capfd, scene, checkpoint, name):
     source = source_in(tmp_path, name, scene, capfd)
     options = ["--images", scene / "images/val", "--out", tmp_path / "out", "--minutes", "0"]
