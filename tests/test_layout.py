@@ -125,6 +125,7 @@ def test_the_library_loads_without_encryption():
 TORCH_FREE = {
     name
     for room in (
+        "auto",
         "coco",
         "config",
         "data",
@@ -136,6 +137,7 @@ TORCH_FREE = {
         "report",
         "sample",
         "serve",
+        "starter",
     )
     for name in MODULES
     if name.startswith(f"mal.{room}.")
@@ -150,7 +152,8 @@ TORCH_FREE = {
 }
 TORCH_FREE |= {"mal.labeler", "mal.load_model", "mal.models.from_spec", "mal.models.prediction_mode"}
 TORCH_FREE |= {
-    f"mal.tasks.{task}" for task in ("check", "compare", "convert", "evaluate", "inference", "label", "report", "serve")
+    f"mal.tasks.{task}"
+    for task in ("auto", "check", "compare", "convert", "evaluate", "inference", "label", "report", "serve")
 }
 TORCH_FREE |= {name for name in MODULES if name.startswith("mal.commands.")}
 

@@ -217,6 +217,13 @@ def test_an_installation_without_a_starter_says_so(tmp_path, capfd, boxes, monke
     assert "no starter in this installation: give a checkpoint with --checkpoint" in outcome.err
 
 
+def test_training_without_pytorch_says_what_to_type(capfd, boxes, checkpoint, monkeypatch):
+    monkeypatch.setattr("mal.tasks.auto_plan.is_installed", lambda name: False)
+    outcome = auto(capfd, checkpoint, boxes)
+    assert outcome.exit_code == 1
+    assert 'pip install "mask-auto-labeler[train]"; --minutes 0 labels at once' in outcome.err
+
+
 def test_too_few_boxes_are_labelled_without_training(tmp_path, capfd, boxes, checkpoint):
     content = json.loads(boxes.read_text())
     changed(boxes, annotations=content["annotations"][:1])
