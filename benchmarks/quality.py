@@ -1,0 +1,180 @@
+"""How good are masks that are learned from boxes, beside rules without a network and beside true masks?
+
+    python -m benchmarks.quality                    # what is missing is measured, then the tables are printed
+    python -m benchmarks.quality --table            # the tables of docs/quality.md, from what there is
+
+A cell of the table is a set of pictures, a column (`benchmarks.quality_columns`) and a seed. Each is kept in a JSON file
+of its own and not measured again, so a stopped run goes on. All networks are trained by one recipe (`small-data`), for
+the same number of boxes: minutes x boxes a second. Masks of val parts are read by the measurement alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.photos_with_boxes import SHARED
+from benchmarks.quality_cells import Cell, CellKey, cell_path
+from benchmarks.quality_columns import COLUMNS
+from benchmarks.quality_rules import measure_rule
+from benchmarks.quality_sets import Part, whole_part, write_folds
+from benchmarks.quality_table import View, put_between_markers, seeds_of, tables
+from benchmarks.quality_training import RECIPE, ROOT, Runs
+from benchmarks.report import environment
+from mal.config.recipes import RECIPES
+
+SETS = ("coco-mini", "nuts", "nuclei", "pothole", "balloon", "cardamage")
+LARGE = ("coco-mini",)
+FOLDED = ("nuts", "pothole", "balloon", "cardamage")  # val alone is too few boxes
+DOCUMENT = ROOT / "docs" / "quality.md"
+QUICK = {
+    "model.pretrained": "false",
+    "dataset.crop_size": "64",
+    "dataset.num_workers_per_gpu": "0",
+    "train.batch_size": "4",
+}
+QUICK_STEPS = 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured.
+
+    Attributes:
+        data: folder of the sets.
+        out: folder of cells and runs.
+        sets, columns, seeds: of the table.
+        folds: how many more parts the sets of :data:`FOLDED` are cut into; 0 leaves that out.
+        runs: trains and evaluates.
+        steps: of a training on small sets, and on :data:`LARGE` ones.
+    """
+
+    data: Path
+    out: Path
+    sets: Sequence[str]
+    columns: Sequence[str]
+    seeds: Sequence[int]
+    folds: int
+    runs: Runs
+    steps: tuple[int, int]
+
+    @property
+    def views(self) -> list[View]:
+        """Rows of the table: val parts, then folds."""
+        folded = [name for name in self.sets if name in FOLDED] if self.folds else []
+        return [*map(View, self.sets), *(View(name, tuple(range(self.folds))) for name in folded)]
+
+    def cells(self) -> Iterator[tuple[CellKey, Part]]:
+        """All cells, the quick ones of each part first."""
+        for view in self.views:
+            folder = self.data / view.name
+            parts = [whole_part(folder)]
+            if view.folds != (None,):
+                parts = write_folds(folder, self.out / "folds" / f"{view.name}-{self.folds}", self.folds)
+            for fold, part in zip(view.folds, parts, strict=True):
+                for column in sorted(self.columns, key=lambda name: COLUMNS[name].rule is None):
+                    for seed in seeds_of(column, self.seeds):
+                        yield CellKey(view.name, column, seed, fold), part
+
+    def steps_for(self, name: str) -> int:
+        """Steps of a training on a set."""
+        return self.steps[name in LARGE]
+
+
+def measure(plan: Plan) -> None:
+    """Measure the cells that are missing."""
+    todo = [(key, part) for key, part in plan.cells() if not cell_path(plan.out, key).exists()]
+    for number, (key, part) in enumerate(todo, start=1):
+        print(f"{number} of {len(todo)}: {key.place}", flush=True)
+        measured_cell(plan, key, part).write(plan.out)
+
+
+def measured_cell(plan: Plan, key: CellKey, part: Part) -> Cell:
+    """Measure a cell."""
+    column, commit = COLUMNS[key.column], environment()["mal"]
+    if column.rule:
+        boxes, rate = measure_rule(column.rule, part)
+        return Cell(key, ["python -m benchmarks.quality"], commit, None, None, rate, boxes)
+    commands, minutes, steps = [], None, None
+    if column.training:
+        place = key.place.with_name(f"{column.training}-{key.seed}")
+        trained = plan.runs.trained(place, column.training, part, key.seed, plan.steps_for(key.name))
+        checkpoint, minutes, steps = Path(trained.checkpoint), trained.minutes, trained.steps
+        commands.append(trained.command)
+    else:
+        assert plan.runs.starter
+        checkpoint = plan.runs.starter
+    boxes, rate, command = plan.runs.evaluated(key.place / "evaluation", part, checkpoint, column.refine)
+    return Cell(key, [*commands, command], commit, minutes, steps, rate, boxes)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure what is missing, and print the tables."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    chosen = options.columns or [name for name in COLUMNS if options.starter or not COLUMNS[name].takes_starter]
+    if not options.table and not options.starter and any(COLUMNS[name].takes_starter for name in chosen):
+        parser.error("these columns take a checkpoint: --starter FILE")
+    plan = _plan(options, chosen)
+    if not options.table:
+        measure(plan)
+    text = tables(plan.out, plan.views, plan.columns, plan.seeds)
+    if options.table:
+        put_between_markers(options.document, text)
+    print(text)
+
+
+def _plan(options: argparse.Namespace, columns: Sequence[str]) -> Plan:
+    out = (options.out or ROOT / "benchmarks" / "results" / ("quality-quick" if options.quick else "quality")).resolve()
+    seeds = options.seeds if options.seeds is not None else [0] if options.quick else [0, 1, 2]
+    batch_size = int(RECIPES[RECIPE].values["train.batch_size"])
+    small, large = (
+        max(1, round(60 * minutes * options.boxes_per_second / batch_size))
+        for minutes in (options.minutes_small, options.minutes_large)
+    )
+    starter = options.starter.resolve() if options.starter else None
+    return Plan(
+        data=options.data.resolve(),
+        out=out,
+        sets=options.sets,
+        columns=columns,
+        seeds=seeds,
+        folds=options.folds,
+        runs=Runs(out / "runs", QUICK if options.quick else {}, starter),
+        steps=(QUICK_STEPS, QUICK_STEPS) if options.quick else (small, large),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--data", type=Path, default=SHARED / "data", help="folder of the sets (default: that of MAL_SHARED)")
+    add("--out", type=Path, help="folder of cells and runs (default: benchmarks/results/quality)")
+    add("--sets", nargs="+", default=SETS, metavar="SET", help=f"folders of --data (default: {' '.join(SETS)})")
+    add("--columns", nargs="+", choices=COLUMNS, help="ways of making masks (default: all)")
+    add("--seeds", nargs="+", type=int, metavar="SEED", help="of the trainings (default: 0 1 2)")
+    add("--folds", type=int, default=0, help=f"also so many folds over train and val of {', '.join(FOLDED)}")
+    add("--starter", type=Path, metavar="FILE", help="checkpoint of the columns that begin with one")
+    add("--minutes-small", type=float, default=5.0, help="of a training on a set (default: %(default)g)")
+    add("--minutes-large", type=float, default=20.0, help=f"on {', '.join(LARGE)} (default: %(default)g)")
+    add(
+        "--boxes-per-second",
+        type=float,
+        default=25.0,
+        help="that training sees on two cores with nothing else to do; the length of a run is minutes times this, so"
+        " that a busy machine makes no worse networks (default: %(default)g)",
+    )
+    add("--quick", action="store_true", help="two steps of an untrained network on small crops, to try the command")
+    add("--table", action="store_true", help="measure nothing; write the tables into --document")
+    add("--document", type=Path, default=DOCUMENT, help="page with the tables (default: docs/quality.md)")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
