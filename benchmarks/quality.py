@@ -3,9 +3,9 @@
     python -m benchmarks.quality                    # what is missing is measured, then the tables are printed
     python -m benchmarks.quality --table            # the tables of docs/quality.md, from what there is
 
-A cell of the table is a set of pictures, a column (`benchmarks.quality_columns`) and a seed. Each is kept in a JSON file
-of its own and not measured again, so a stopped run goes on. All networks are trained by one recipe (`small-data`), for
-the same number of boxes: minutes x boxes a second. Masks of val parts are read by the measurement alone.
+A cell of the table is a set of pictures, a column (`benchmarks.quality_columns`) and a seed. Each is kept in a JSON
+file of its own and not measured again, so a stopped run goes on. All networks are trained by one recipe (`small-data`),
+for the same number of boxes: minutes x boxes a second. Masks of val parts are read by the measurement alone.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Boxes:
     def of_lines(cls, lines: Iterable[tuple[str, str, str, float, float, float]]) -> Boxes:
         """Of one tuple a box, its values in the order of the attributes."""
         columns = [list(column) for column in zip(*sorted(lines, key=lambda line: line[0]), strict=True)]
-        return cls(*(columns or [[] for _ in range(6)]))  # type: ignore[arg-type]
+        return cls(*(columns or [[] for _ in range(6)]))
 
 
 @dataclass(frozen=True)

@@ -100,9 +100,7 @@ def _joined(parts: Sequence[Boxes]) -> Boxes:
     lines = [
         line
         for part in parts
-        for line in zip(
-            part.ids, part.images, part.classes, part.areas, part.iou, part.boundary_iou, strict=True
-        )
+        for line in zip(part.ids, part.images, part.classes, part.areas, part.iou, part.boundary_iou, strict=True)
     ]
     return Boxes.of_lines(lines)
 
