@@ -20,7 +20,7 @@ PYTHON := $(VENV)/bin/python
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test lint format bench gpu-check ray-check clients-check spec-page map clean
+.PHONY: help setup browser demo test lint format bench gpu-check ray-check clients-check starter spec-page map clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,13 @@ ray-check: $(SETUP) ## install Ray, then label on a cluster of two workers and k
 clients-check: $(SETUP) ## install the programs that we work with (9 GB, under .venv-clients/), and ask each of them
 	@PYTHON=$(PYTHON) scripts/setup-clients.sh
 	$(PYTHON) -m pytest -m clients
+
+starter: $(SETUP) ## train the starter anew from the sets in DATA=folder (half an hour), and write its files and its card
+	$(PYTHON) -m starter.gather $(DATA) build/starter
+	$(PYTHON) -m mal train -e starter/recipe.yaml results_dir=build/starter dataset.train_ann_path=build/starter/boxes.json dataset.train_img_dir=build/starter/images
+	$(PYTHON) -m mal checkpoint convert --network teacher --half build/starter/train/mal_model_latest.pth src/mal/starter/starter.safetensors
+	$(PYTHON) -m mal export onnx --network teacher --checkpoint src/mal/starter/starter.safetensors --out src/mal/starter/starter.onnx
+	$(PYTHON) -m starter.card
 
 spec-page: $(SETUP) ## write docs/spec.md anew from the schema
 	@printf '%s\n\n' '# The spec' 'Every field of a spec, as the schema in `src/mal/config/` declares it. `mal spec` prints the same as YAML to start from, and `mal spec --json-schema` as a JSON Schema for editors.' 'A default that reads *or the checkpoint'"'"'s* belongs to a field that decides masks: where neither command line nor spec gives it, labelling and evaluation take the value that the checkpoint holds.' > docs/spec.md

@@ -27,6 +27,7 @@ from mal.models.from_spec import crop_settings, postprocess_options, prediction_
 from mal.models.prediction_mode import NO_NUMBER, CropNetworks, PendingArray, PredictionMode, is_no_number
 from mal.reading import Exif
 from mal.size_bins import size_bin
+from mal.starter.files import starter_path
 
 if TYPE_CHECKING:
     import torch
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
 class MaskAutoLabeler:
     """Turns boxes into masks with a trained network.
 
+    ``MaskAutoLabeler()`` takes the starter, which comes with the package; :meth:`from_checkpoint` any other network.
+
     Example:
-        >>> labeler = MaskAutoLabeler.from_checkpoint("mal_model_latest.pth")
+        >>> labeler = MaskAutoLabeler()
         >>> masks = labeler.label("photo.jpg", [[40, 30, 220, 180]])  # (1, H, W) bool
 
     Args:
@@ -61,18 +64,23 @@ class MaskAutoLabeler:
 
     def __init__(
         self,
-        student: AnyNetwork,
-        teacher: AnyNetwork,
+        student: AnyNetwork | None = None,
+        teacher: AnyNetwork | None = None,
         *,
-        crop: CropSettings,
-        thresholds: Thresholds,
-        mode: PredictionMode,
+        crop: CropSettings | None = None,
+        thresholds: Thresholds | None = None,
+        mode: PredictionMode | None = None,
         cleaning: PostprocessOptions = NO_POSTPROCESSING,
         scored: bool = True,
         device: torch.device | str = "cpu",
         autocast_dtype: torch.dtype | None = None,
     ) -> None:
         self._networks: CropNetworks
+        if student is None:
+            vars(self).update(vars(MaskAutoLabeler.from_checkpoint(scored=scored)))
+            return
+        if teacher is None or crop is None or thresholds is None or mode is None:
+            raise TypeError("networks come with teacher, crop, thresholds and mode; see from_checkpoint")
         if isinstance(student, OnnxNetwork):
             student.require_use(crop, mode)
             self._networks, mode = student, replace(mode, network="student")
@@ -94,7 +102,7 @@ class MaskAutoLabeler:
     @classmethod
     def from_checkpoint(
         cls,
-        path: str | Path,
+        path: str | Path | None = None,
         *,
         mode: PredictionMode | None = None,
         threshold: float | Literal["box_fit"] | None = None,
@@ -115,7 +123,7 @@ class MaskAutoLabeler:
         sizes and thresholds, and gets the public defaults.
 
         Args:
-            path: the file.
+            path: the file; None takes the starter.
             mode: which network is run, and how; None takes the checkpoint's, or the network of an ONNX file.
             threshold: probability threshold in 0..1, or ``box_fit``; None takes the checkpoint's.
             min_part: connected components smaller than this share of the largest one are removed; None likewise.
@@ -147,7 +155,8 @@ class MaskAutoLabeler:
             **_refinement_fields(mode, refine, crf),
         }
         asked = _checked_spec({key: value for key, value in values.items() if value is not None})
-        held = load_model(Path(path), asked, encryption_key=encryption_key or resolve_encryption_key())
+        path = starter_path(trainable=_on_gpu(device)) if path is None else Path(path)
+        held = load_model(path, asked, encryption_key=encryption_key or resolve_encryption_key())
         device = device or _best_device(held.student)
         labeler = cls.from_spec(held.student, held.teacher, held.spec, device=device, scored=scored)
         if mode is not None and mode.crf is not None and refine is None and crf is None:
@@ -365,6 +374,10 @@ def _trained(
     return TorchNetworks(
         student, cast("AnyMaskNetwork", teacher), profile=mode.profile, device=device, autocast_dtype=autocast_dtype
     )
+
+
+def _on_gpu(device: torch.device | str | None) -> bool:
+    return device is not None and str(device) != "cpu"
 
 
 def _best_device(network: AnyNetwork) -> str:

@@ -20,6 +20,7 @@ def test_the_epochs_fit_into_the_time_or_there_is_one(minutes, step, steps):
 def test_the_spec_trains_from_the_checkpoint_with_its_own_settings():
     spec = training_spec(
         settings={"train.mask_thres": [0.3]},
+        decoder="mal",
         crop_size=96,
         boxes=Path("boxes.json"),
         images="photos",

@@ -179,7 +179,7 @@ def test_masks_may_be_refined_by_graph_cut(asked, folder):
             f"{FILE} --compat tao --refine auto",
             "error: --compat tao contradicts --refine auto, which the public programs",
         ),
-        ("--ann boxes.json", "required: --checkpoint"),
+        ("--ann boxes.json", "a COCO file also needs --images and --out"),
         ("--checkpoint m.pth", "nothing to label"),
         (f"{FILE} --within-box --allow-outside 0.1", "--within-box contradicts --allow-outside"),
         ("--checkpoint m.pth --ann boxes.json", "a COCO file also needs --images and --out"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from mal.errors import UserError
 
 _EXAMPLES = """
 examples:
+  mal label --image cat.jpg --box 40,30,200,180 --overlay cat_masks.png
   mal label --ann boxes.json --images photos/ --checkpoint mal_model_latest.pth --out masks.json
   mal label --data yolo/data.yaml --checkpoint mal_model_latest.pth --out masks.json
   mal label --data 'voc/Annotations/*.xml' --images voc/JPEGImages --checkpoint model.pth --out masks.json
@@ -31,7 +33,7 @@ def make_parser(summary: str) -> CommandParser:
     parser = CommandParser("label", summary)
     parser.epilog = _EXAMPLES
     parser.set_defaults(parser=parser)
-    add_spec_flags(parser, _CHECKPOINT, required=True)
+    add_spec_flags(parser, _CHECKPOINT)
     file_mode = parser.add_argument_group("a COCO file, or annotations in another format")
     add_spec_flags(file_mode, _OF_A_FILE)
     file_mode.add_argument("--out", type=output_file, metavar="FILE", help="COCO JSON file to write")
@@ -56,6 +58,7 @@ def make_parser(summary: str) -> CommandParser:
 def run(arguments: argparse.Namespace) -> int:
     """Check the options and that the inputs exist, then import and run the task."""
     values = values_given(arguments) | _network_fields(arguments.network)
+    _take_starter(arguments, values)
     photos = photos_asked_for(arguments)
     spec = spec_of_flags(arguments.parser, values)
     _check_usage(arguments, values, has_photos=bool(photos))
@@ -72,6 +75,17 @@ def run(arguments: argparse.Namespace) -> int:
         overwrite=arguments.overwrite,
         restart=arguments.restart,
     )
+
+
+def _take_starter(arguments: argparse.Namespace, values: dict[str, Any]) -> None:
+    """Without a checkpoint the starter labels; as a checkpoint on a GPU, where an exported network does not run."""
+    from mal.starter.files import starter_path
+
+    if "inference.checkpoint" not in values:
+        values["inference.checkpoint"] = str(starter_path(trainable=arguments.device.startswith("cuda")))
+        print(
+            "labelling with the starter that comes with mal; train on your own boxes for better masks", file=sys.stderr
+        )
 
 
 def _network_fields(network: str | None) -> dict[str, Any]:

@@ -89,7 +89,9 @@ class TrainConfig(DeviceSection):
         tasks=_TRAIN,
     )
     pretrained_model_path: PathText = path_field(
-        "Weights to start from: a backbone release or a MAL checkpoint. Not read when training resumes.", tasks=_TRAIN
+        "Weights to start from: a backbone release, a MAL checkpoint, or starter, which comes with the package. Not"
+        " read when training resumes.",
+        tasks=_TRAIN,
     )
     results_dir: PathText = path_field("Folder of checkpoints and logs; null means <results_dir>/train.", tasks=_TRAIN)
     batch_size: int = spec_field(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mal.errors import UserError
 
+STARTER = "starter"  # its name where a path of weights is expected
 CHECKPOINT_NAME, EXPORTED_NAME = "starter.safetensors", "starter.onnx"
 
 

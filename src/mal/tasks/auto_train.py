@@ -73,6 +73,7 @@ def _num_epochs(plan: Plan, spec: ExperimentSpec) -> int:
 def _training_spec(plan: Plan, num_epochs: int) -> ExperimentSpec:
     return training_spec(
         settings=plan.held.settings,
+        decoder=plan.held.spec.model.decoder,
         crop_size=plan.held.spec.dataset.crop_size,
         boxes=plan.out.work / "training_boxes.json",
         images=plan.opened.images,

@@ -15,6 +15,7 @@ from mal.models.ema import make_teacher
 from mal.models.fpn_network import AnyMaskNetwork
 from mal.models.from_spec import build_network
 from mal.models.hub import available_weights, fetch_weights
+from mal.starter.files import STARTER, starter_path
 from mal.training.checkpoint_files import LATEST_NAME
 
 FROM_THE_START = TrainingPosition(epoch=0, num_batches=0)
@@ -158,4 +159,6 @@ def _fill_from_released(student: AnyMaskNetwork, arch: str) -> None:
 
 
 def _path(text: str | None) -> Path | None:
+    if text == STARTER:
+        return starter_path(trainable=True)
     return Path(text) if text else None
