@@ -73,11 +73,9 @@ RECIPES = {
             "evaluate.batch_size": 16,
             "evaluate.use_teacher_test": True,
             "evaluate.use_flip_test": True,
-            "evaluate.refine": "auto",
             "inference.batch_size": 16,
             "inference.use_teacher_test": True,
             "inference.use_flip_test": True,
-            "inference.refine": "auto",
         },
     )
 }
