@@ -75,7 +75,7 @@ class Plan:
                 parts = write_folds(folder, self.out / "folds" / f"{view.name}-{self.folds}", self.folds)
             for fold, part in zip(view.folds, parts, strict=True):
                 for column in sorted(self.columns, key=lambda name: COLUMNS[name].rule is None):
-                    for seed in seeds_of(column, self.seeds):
+                    for seed in seeds_of(column, self.seeds, view):
                         yield CellKey(view.name, column, seed, fold), part
 
     def steps_for(self, name: str) -> int:
@@ -96,7 +96,7 @@ def measured_cell(plan: Plan, key: CellKey, part: Part) -> Cell:
     column, commit = COLUMNS[key.column], environment()["mal"]
     if column.rule:
         boxes, rate = measure_rule(column.rule, part)
-        return Cell(key, ["python -m benchmarks.quality"], commit, None, None, rate, boxes)
+        return Cell(key, [f"python -m benchmarks.quality --columns {key.column}"], commit, None, None, rate, boxes)
     commands, minutes, steps = [], None, None
     if column.training:
         place = key.place.with_name(f"{column.training}-{key.seed}")
@@ -158,7 +158,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, help="folder of cells and runs (default: benchmarks/results/quality)")
     add("--sets", nargs="+", default=SETS, metavar="SET", help=f"folders of --data (default: {' '.join(SETS)})")
     add("--columns", nargs="+", choices=COLUMNS, help="ways of making masks (default: all)")
-    add("--seeds", nargs="+", type=int, metavar="SEED", help="of the trainings (default: 0 1 2)")
+    add(
+        "--seeds",
+        nargs="+",
+        type=int,
+        metavar="SEED",
+        help="of final columns on val; others take the first alone (default: 0 1 2)",
+    )
     add("--folds", type=int, default=0, help=f"also so many folds over train and val of {', '.join(FOLDED)}")
     add("--starter", type=Path, metavar="FILE", help="checkpoint of the columns that begin with one")
     add("--minutes-small", type=float, default=5.0, help="of a training on a set (default: %(default)g)")

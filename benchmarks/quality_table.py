@@ -69,16 +69,18 @@ class Measured:
         return np.array([boxes.boundary_iou for boxes in self.boxes])
 
 
-def seeds_of(column: str, seeds: Sequence[int]) -> Sequence[int]:
-    """The seeds that a column is measured with."""
-    return seeds if COLUMNS[column].is_seeded else [RULES_SEED]
+def seeds_of(column: str, seeds: Sequence[int], view: View) -> Sequence[int]:
+    """The seeds that a column of a view is measured with: folds and ablations take the first alone."""
+    if COLUMNS[column].training is None:
+        return [RULES_SEED]
+    return seeds if COLUMNS[column].is_final and view.folds == (None,) else seeds[:1]
 
 
 def measured(folder: Path, view: View, column: str, seeds: Sequence[int]) -> Measured:
     """Read a column of a view; a seed counts once all of its folds are there."""
     found: dict[int, list[Cell]] = {}
     missing: list[str] = []
-    for seed in seeds_of(column, seeds):
+    for seed in seeds_of(column, seeds, view):
         cells = [(fold, read_cell(folder, CellKey(view.name, column, seed, fold))) for fold in view.folds]
         absent = [fold for fold, cell in cells if cell is None]
         if absent:
@@ -141,7 +143,8 @@ def details(folder: Path, view: View, columns: Sequence[str], seeds: Sequence[in
     for column in columns:
         title = COLUMNS[column].title
         if column in compared:
-            yield _line([title, *_row(found[column], compared[column], ceiling)])
+            difference = _difference(compared[column]["miou_instances"]) if REFERENCE in compared else ""
+            yield _line([title, *_row(found[column], compared[column], difference, ceiling)])
         else:
             yield _line([title, f"{MISSING}: {', '.join(found[column].missing)}", *[""] * (len(heads) - 2)])
 
@@ -179,7 +182,7 @@ def _paired(columns: Sequence[Measured]) -> PairedBoxes:
     )
 
 
-def _row(found: Measured, compared: Mapping[str, ComparedFigure], ceiling: float | None) -> list[str]:
+def _row(found: Measured, compared: Mapping[str, ComparedFigure], difference: str, ceiling: float | None) -> list[str]:
     of_seeds = found.iou.mean(1).tolist()
     value = compared["miou_instances"].values[-1]
     seeds = f"{len(found.seeds)}{f', {MISSING}: ' + ', '.join(found.missing) if found.missing else ''}"
@@ -188,7 +191,7 @@ def _row(found: Measured, compared: Mapping[str, ComparedFigure], ceiling: float
         seeds,
         *map(_number, figures),
         _number(float((found.iou >= GOOD).mean())),
-        _difference(compared["miou_instances"]),
+        difference,
         f"{_number(min(of_seeds))} to {_number(max(of_seeds))}" if len(of_seeds) > 1 else "",
         f"{100 * value / ceiling:.0f} %" if ceiling else "",
         f"{mean(found.minutes):.1f}" if found.minutes else "",
