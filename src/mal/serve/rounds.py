@@ -127,7 +127,12 @@ class TrainingRounds:
         except OSError as error:
             raise cannot_write(folder, error) from error
         self._own = _only_server_of(folder)
-        for unfinished in [found for found in self.rounds() if found.state in UNDER_WAY][-1:]:
+        try:
+            known = self.rounds()
+        except UserError:
+            self._own.close()
+            raise
+        for unfinished in [found for found in known if found.state in UNDER_WAY][-1:]:
             self._begin(unfinished)
 
     def close(self) -> None:
