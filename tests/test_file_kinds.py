@@ -46,7 +46,7 @@ def _picture(name: str) -> bytes:
         (b'<?xml version="1.0"?>\n<html xmlns="http://www.w3.org/1999/xhtml">', "a web page (HTML)"),
         (b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code>', "an XML document"),
         (b'<svg width="10">', "an SVG drawing"),
-        (gzip.compress(b"{}"), "a gzip file"),
+        (gzip.compress(b"{}", mtime=0), "a gzip file"),
         (_zip(), "a zip archive"),
         (b"%PDF-1.7\n", "a PDF document"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "a PostScript or EPS drawing"),
