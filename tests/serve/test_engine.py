@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -18,7 +19,7 @@ class _Gate:
 
     def __init__(self, labeler):
         self._labeler = labeler
-        self.opens = threading.Event()
+        self.opens, self.entered = threading.Event(), threading.Event()
         self.sizes = []
         self.asked = False
 
@@ -27,9 +28,17 @@ class _Gate:
         return self._labeler.crops(*given, **more)
 
     def masks(self, batch):
+        self.entered.set()
         self.opens.wait(30)
         self.sizes.append(len(batch))
         return self._labeler.masks(batch)
+
+
+def holds_within(seconds, condition):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.005)
+    return condition()
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +65,10 @@ def test_boxes_of_concurrent_requests_share_a_batch(labeler, started):
     boxes = checked_boxes(BOXES)
     images = [pixels(seed) for seed in range(5)]
     with ThreadPoolExecutor(5) as pool:
-        answers = [pool.submit(engine.masks, image, boxes[:1]) for image in images]
-        while engine._jobs.qsize() < 4:  # the first is taken, the others wait
-            pass
+        answers = [pool.submit(engine.masks, images[0], boxes[:1])]
+        assert gate.entered.wait(30)  # the first is a batch by itself
+        answers += [pool.submit(engine.masks, image, boxes[:1]) for image in images[1:]]
+        assert holds_within(30, lambda: engine._jobs.qsize() == 4)
         gate.opens.set()
         found = [answer.result()[0] for answer in answers]
     assert gate.sizes == [1, 4]
@@ -107,8 +117,7 @@ def test_a_request_keeps_the_model_that_it_began_with(labeler, started):
     engine = started(first)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(engine.masks, pixels(), checked_boxes(BOXES * 2))
-        while not first.opens.wait(0.01) and not first.asked:
-            pass
+        assert holds_within(30, lambda: first.asked)
         engine.model = Model(second, "w")
         first.opens.set()
         second.opens.set()
