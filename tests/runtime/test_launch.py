@@ -23,6 +23,9 @@ SLURM = {
 def slurm(monkeypatch):
     for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
+    for name in ("MASTER_ADDR", "MASTER_PORT"):  # the trainer sets them when asked: taken back after the test
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
 
 
 def test_a_process_that_a_person_started_is_the_first_of_its_run():
