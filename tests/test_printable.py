@@ -49,6 +49,7 @@ def test_the_console_shows_a_text_as_it_is_on_one_line(text):
 
 @given(texts)
 def test_cells_heads_and_titles_of_tables_are_shown_as_they_are(text):
+    text = f"x{text}"  # a table leaves out what has no width at all, such as a lone combining character
     table = Table(title=text)
     table.add_column(text, no_wrap=True)
     table.add_row(text)

@@ -68,7 +68,8 @@ def training_spec(
             "train.checkpoint_every_n_minutes": 1.0,
             "train.keep_last_n": 1,
             "train.lr": LR_OF_DECODER[decoder],
-            "train.ellipse_epochs": 0.0,  # the network draws masks already
+            # The starter draws masks already; networks of the publication may draw anything.
+            "train.ellipse_epochs": 0.0 if decoder == "fpn" else float(num_epochs),
             "wandb.enable": False,
         }
     )
