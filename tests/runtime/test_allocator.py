@@ -1,4 +1,3 @@
-import resource
 import subprocess
 import sys
 
@@ -27,5 +26,4 @@ def page_faults(choice: str) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
 def test_memory_that_is_allocated_again_causes_no_page_faults_once_it_is_kept() -> None:
-    pages = 20 * 2**25 // resource.getpagesize()
-    assert page_faults("keep") < pages / 100 < page_faults("leave")
+    assert 5 * page_faults("keep") < page_faults("leave")  # how many these are depends on the size of pages
