@@ -77,7 +77,7 @@ class MaskAutoLabeler:
     ) -> None:
         self._networks: CropNetworks
         if student is None:
-            vars(self).update(vars(MaskAutoLabeler.from_checkpoint(scored=scored)))
+            vars(self).update(vars(MaskAutoLabeler.from_checkpoint(scored=scored, device=device)))
             return
         if teacher is None or crop is None or thresholds is None or mode is None:
             raise TypeError("networks come with teacher, crop, thresholds and mode; see from_checkpoint")

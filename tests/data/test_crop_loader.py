@@ -22,7 +22,7 @@ from mal.data.loaders import crop_loader
 from mal.errors import UserError
 from mal.runtime.threads import read_ahead
 from tests.data.photos import photos
-from tests.data.processes import is_running, wait_until
+from tests.data.processes import before_reading, is_running, wait_until
 
 NUM_IMAGES = 6
 
@@ -36,17 +36,7 @@ def boxes(tmp_path):
 def reader(monkeypatch) -> Callable[[Callable[[], object]], None]:
     """Lets something happen in the process that reads image 4, before it is read."""
 
-    def set_event(event: Callable[[], object]) -> None:
-        original = label_dataset.read_record_image
-
-        def read(folder, record):
-            if record.position == 4:
-                event()
-            return original(folder, record)
-
-        monkeypatch.setattr(label_dataset, "read_record_image", read)
-
-    return set_event
+    return lambda event: before_reading(monkeypatch, label_dataset, event)
 
 
 def loader(boxes, folder, num_workers=2) -> CropLoader:

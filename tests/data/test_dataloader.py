@@ -19,7 +19,7 @@ from mal.data.dataloader import FailFastDataLoader
 from mal.data.train_dataset import BoxCropDataset, train_loader
 from mal.errors import UserError
 from tests.data.photos import photos
-from tests.data.processes import is_running, wait_until
+from tests.data.processes import before_reading, is_running, wait_until
 
 NUM_IMAGES = 6
 opened: list[FailFastDataLoader] = []
@@ -48,17 +48,7 @@ def boxes(tmp_path):
 def reader(monkeypatch) -> Callable[[Callable[[], object]], None]:
     """Lets something happen in the process that reads image 4, before it is read."""
 
-    def set_event(event: Callable[[], object]) -> None:
-        original = train_dataset.read_record_image
-
-        def read(folder, record):
-            if record.position == 4:
-                event()
-            return original(folder, record)
-
-        monkeypatch.setattr(train_dataset, "read_record_image", read)
-
-    return set_event
+    return lambda event: before_reading(monkeypatch, train_dataset, event)
 
 
 def training(boxes, folder, num_workers=2) -> FailFastDataLoader:

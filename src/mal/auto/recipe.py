@@ -63,7 +63,6 @@ def training_spec(
             "train.pretrained_model_path": str(checkpoint),
             "train.num_epochs": num_epochs,
             "train.max_minutes": minutes,
-            "train.warmup_epochs": 0,
             "train.checkpoint_interval": max(1, num_epochs),
             "train.checkpoint_every_n_minutes": 1.0,
             "train.keep_last_n": 1,

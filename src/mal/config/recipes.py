@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from mal.config.load import spec_from_values
 from mal.config.schema import ExperimentSpec
 
 
@@ -22,14 +23,7 @@ class Recipe:
 
     def spec(self) -> ExperimentSpec:
         """The spec with these values."""
-        nested: dict[str, Any] = {}
-        for key, value in self.values.items():
-            *sections, name = key.split(".")
-            place = nested
-            for section in sections:
-                place = place.setdefault(section, {})
-            place[name] = value
-        return ExperimentSpec.model_validate(nested)
+        return spec_from_values(self.values)
 
 
 # docs/quality.md has the measurements behind each value. Some defaults suit long runs on large sets only and would

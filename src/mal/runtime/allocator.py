@@ -13,8 +13,8 @@ def keep_freed_memory() -> None:
     """Let glibc keep what tensors free; elsewhere nothing happens.
 
     Tensors of one step are freed and made again in the next. By default the large ones go back to the system each
-    time, and the page faults that follow take a quarter of a step of a small network on a CPU (docs/performance.md).
-    The process never holds more than the peak that it had anyway.
+    time, and the page faults that follow cost a small convolutional network on a CPU a part of its step
+    (docs/performance.md). The process never holds more than the peak that it had anyway.
     """
     if sys.platform != "linux":
         return
