@@ -36,29 +36,20 @@ def checkpoint(tmp_path_factory) -> Path:
 
 
 @contextmanager
-def started(checkpoint: Path, *more: object) -> Iterator[tuple[subprocess.Popen, int]]:
-    """A server in a process of its own, and the port that it took."""
-    command = [
-        sys.executable,
-        "-m",
-        "mal",
-        "serve",
-        "--checkpoint",
-        checkpoint,
-        "--device",
-        "cpu",
-        "--port",
-        "0",
-        *more,
-    ]
-    env = {**os.environ, "MAL_SERVE_TOKEN": TOKEN}
+def started(*options: object, **env: str) -> Iterator[tuple[subprocess.Popen, int, str]]:
+    """A server in a process of its own, the port that it took, and the line that says so."""
+    command = [sys.executable, "-m", "mal", "serve", "--device", "cpu", "--port", "0", *map(str, options)]
     with subprocess.Popen(
-        list(map(str, command)), env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        env={**os.environ, "MAL_SERVE_TOKEN": TOKEN, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as process:
         assert process.stdout
         line = next(line for line in process.stdout if line.startswith("serving on"))
         try:
-            yield process, int(line.split()[2].rpartition(":")[2])
+            yield process, int(line.split()[2].rpartition(":")[2]), line
         finally:
             process.kill()
 
@@ -75,7 +66,8 @@ def ask(port: int, method: str, path: str, body: object = None) -> tuple[int, di
 
 def test_the_command_serves_masks_until_it_is_asked_to_stop(checkpoint, tmp_path):
     (tmp_path / "a.png").write_bytes(png())
-    with started(checkpoint, "--images", tmp_path) as (process, port):
+    with started("--checkpoint", checkpoint, "--images", tmp_path) as (process, port, line):
+        assert f"with {checkpoint}, mal-small-" in line
         assert ask(port, "GET", "/health")[1]["status"] == "UP"
         status, answer = ask(port, "POST", "/v1/masks", {"image": {"path": "a.png"}, "boxes_xyxy": BOXES})
         assert (status, len(answer["masks"])) == (200, 3)

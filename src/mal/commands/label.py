@@ -78,14 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _take_starter(arguments: argparse.Namespace, values: dict[str, Any]) -> None:
-    """Without a checkpoint the starter labels; as a checkpoint on a GPU, where an exported network does not run."""
-    from mal.starter.files import starter_path
+    """Without a checkpoint the starter labels."""
+    from mal.starter.files import CALLED, starter_for
 
     if "inference.checkpoint" not in values:
-        values["inference.checkpoint"] = str(starter_path(trainable=arguments.device.startswith("cuda")))
-        print(
-            "labelling with the starter that comes with mal; train on your own boxes for better masks", file=sys.stderr
-        )
+        values["inference.checkpoint"] = str(starter_for(arguments.device))
+        print(f"labelling with {CALLED}; train on your own boxes for better masks", file=sys.stderr)
 
 
 def _network_fields(network: str | None) -> dict[str, Any]:

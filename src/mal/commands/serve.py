@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 from mal.commands.label import parse_device
 from mal.commands.parser import CommandParser, positive_int
@@ -14,15 +15,17 @@ from mal.errors import UserError
 
 _EXAMPLES = """
 examples:
+  mal serve
   mal serve --checkpoint mal_model_latest.pth --images photos/
   curl --data-binary @cat.jpg -H 'Content-Type: image/jpeg' 'http://127.0.0.1:9090/v1/masks?box=40,30,240,210'
 
-docs/integrations.md walks through Label Studio.
+Without --checkpoint the starter that comes with mal makes the masks. docs/integrations.md walks through Label Studio.
 """
 _CHECKPOINT = ("inference.checkpoint",)
 _BATCHES = ("inference.batch_size",)
 _OF_FILES = (
     "inference.ann_path",
+    "inference.ann_format",
     "inference.img_dir",
     "inference.keep_existing_masks",
     "inference.min_score",
@@ -39,7 +42,7 @@ def make_parser(summary: str) -> CommandParser:
     parser = CommandParser("serve", summary)
     parser.epilog = _EXAMPLES
     parser.set_defaults(parser=parser)
-    add_spec_flags(parser, _CHECKPOINT, required=True)
+    add_spec_flags(parser, _CHECKPOINT)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=9090, help="0 takes a free one (default: %(default)s)")
     parser.add_argument(
@@ -114,7 +117,7 @@ def make_parser(summary: str) -> CommandParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check the options, then import and run the task."""
-    spec = spec_of_flags(arguments.parser, values_given(arguments))
+    spec = spec_of_flags(arguments.parser, _with_starter(values_given(arguments), arguments))
     checkpoint = Path(spec.inference.checkpoint or "")
     if not checkpoint.is_file():
         raise UserError(f"--checkpoint {checkpoint}: no such file")
@@ -149,6 +152,16 @@ def run(arguments: argparse.Namespace) -> int:
             seconds=arguments.timeout,
         )
     )
+
+
+def _with_starter(values: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Without a checkpoint the starter makes the masks."""
+    from mal.starter.files import starter_for
+
+    if "inference.checkpoint" in values:
+        return values
+    starter = starter_for(arguments.device, trains=arguments.runs is not None)
+    return values | {"inference.checkpoint": str(starter)}
 
 
 def _token(file: Path | None) -> str | None:

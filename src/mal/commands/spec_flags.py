@@ -17,20 +17,17 @@ _ALIASES = {"--ann": ("--data",)}
 _METAVARS = {"path": "PATH", "whole number": "N", "number": "NUMBER"}
 
 
-def add_spec_flags(
-    group: Any, keys: Iterable[str] | None = None, *, leave_out: Iterable[str] = (), required: bool = False
-) -> None:
+def add_spec_flags(group: Any, keys: Iterable[str] | None = None, *, leave_out: Iterable[str] = ()) -> None:
     """Declare the flags of some fields; flags not given are absent from the parsed arguments.
 
     Args:
         group: a parser or a group of its arguments.
         keys: dotted keys; None means all that have a flag.
         leave_out: keys to skip.
-        required: whether the flags are required.
     """
     for entry in spec_fields():
         if entry.flag and (keys is None or entry.key in keys) and entry.key not in leave_out:
-            _add_flag(group, entry, entry.flag, required=required)
+            _add_flag(group, entry, entry.flag)
 
 
 def values_given(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -47,10 +44,8 @@ def spec_of_flags(parser: CommandParser, values: Mapping[str, Any]) -> Experimen
         parser.error(_with_flags(error.problems[0]))
 
 
-def _add_flag(group: Any, entry: FieldEntry, flag: str, *, required: bool) -> None:
+def _add_flag(group: Any, entry: FieldEntry, flag: str) -> None:
     options: dict[str, Any] = {"dest": entry.key, "default": argparse.SUPPRESS}
-    if required:
-        options["required"] = True
     text = (
         entry.description if "path" in entry.type_text else f"{entry.description} (default: {_default_text(entry)})"
     ).replace("%", "%%")

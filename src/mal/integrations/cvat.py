@@ -24,12 +24,12 @@ from mal.masks.polygons import flat, polygons_from_rle
 
 
 def create(
-    checkpoint: str, boxes: str | None = None, threshold: str | None = None, device: str | None = None
+    checkpoint: str | None = None, boxes: str | None = None, threshold: str | None = None, device: str | None = None
 ) -> BoxInteractor | BoxFileDetector:
     """Make the function.
 
     Args:
-        checkpoint: the file.
+        checkpoint: the file; None takes the starter.
         boxes: a COCO file; the function then detects the masks of its boxes, by the names of the frames. Without it, it
             turns boxes that are drawn into masks.
         threshold: a probability in 0..1, or ``box_fit``; None takes the checkpoint's.

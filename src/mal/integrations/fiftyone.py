@@ -1,7 +1,7 @@
 """FiftyOne: a model that turns the boxes of a field into masks, by ``dataset.apply_model``.
 
 Example:
-    >>> model = MaskAutoLabelerModel("mal_model_latest.pth")
+    >>> model = MaskAutoLabelerModel()
     >>> dataset.apply_model(model, label_field="masks", prompt_field="ground_truth")
 """
 
@@ -25,11 +25,11 @@ class MaskAutoLabelerModel(fom.SamplesMixin, fom.Model):
     is that of the mask, so that nothing of the mask is cut off.
 
     Args:
-        checkpoint: the file.
+        checkpoint: the file; None takes the starter.
         settings: further arguments of `MaskAutoLabeler.from_checkpoint`, such as ``threshold`` and ``device``.
     """
 
-    def __init__(self, checkpoint: str, **settings: Any) -> None:
+    def __init__(self, checkpoint: str | None = None, **settings: Any) -> None:
         fom.SamplesMixin.__init__(self)
         self._labeler = MaskAutoLabeler.from_checkpoint(checkpoint, **settings)
 

@@ -14,6 +14,7 @@ from mal.formats.text_files import read_text_file
 from mal.labeler import MaskAutoLabeler
 from mal.reading import Reading
 from mal.serve.engine import Engine, Model, file_version
+from mal.starter.files import called
 
 
 class _InUse(BaseModel):
@@ -59,6 +60,12 @@ class Models:
     def load(self) -> Model:
         """Load the checkpoint in use."""
         return self._model(self.checkpoint)
+
+    def in_use(self) -> str:
+        """The model in use in words: its file, version and device."""
+        assert self.engine is not None
+        model = self.engine.model
+        return f"{called(self.checkpoint)}, {model.version} on {model.labeler.device}"
 
     def use(self, checkpoint: Path) -> str:
         """Take a checkpoint into use, from the next request on; returns its version.

@@ -113,9 +113,11 @@ def run(options: ServeOptions) -> int:
     account = LabelStudioAccount(options.label_studio, options.label_studio_token)
     prefixes = [*map(Prefix.parse, options.allow_urls), *account.prefixes]
     with _listen(options.host, options.port) as listener:
-        application = _application(options, security, account, prefixes)
+        models = _models(options)
+        application = _application(options, models, security, account, prefixes)
         host, port = listener.getsockname()[:2]
-        console.print(f"serving on http://{f'[{host}]' if ':' in host else host}:{port} (/docs tells the routes)")
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        console.print(f"serving on {address} with {models.in_use()} (/docs tells the routes)")
         _log_to_console()
         config = uvicorn.Config(
             application,
@@ -131,9 +133,8 @@ def run(options: ServeOptions) -> int:
 
 
 def _application(
-    options: ServeOptions, security: Security, account: LabelStudioAccount, prefixes: Sequence[Prefix]
+    options: ServeOptions, models: Models, security: Security, account: LabelStudioAccount, prefixes: Sequence[Prefix]
 ) -> Starlette:
-    models = _models(options)
     engine = Engine(models.load(), options.spec.inference.batch_size)
     models.engine = engine
     intake = Intake(most_requests=options.queue, threads=_THREADS, seconds=options.seconds)
