@@ -71,6 +71,7 @@ ROOMS_ABOVE = {
     "mal.labeling": ("report", "serve"),
     "mal.report": ("serve",),
     "mal.formats": ("serve",),
+    "mal.serve": ("review",),
 }
 
 
@@ -135,6 +136,7 @@ TORCH_FREE = {
         "masks",
         "metrics",
         "report",
+        "review",
         "sample",
         "serve",
         "starter",
