@@ -211,6 +211,14 @@ def test_a_folder_that_may_not_be_written_is_refused(tmp_path, capfd, scene, che
     assert files_in(tmp_path) == before
 
 
+def test_the_starter_says_whether_its_masks_are_refined_and_keeps_to_it(tmp_path, capfd, boxes):
+    options = [boxes, "--images", boxes.parent / "images", "--out", tmp_path / "out", "--minutes", "0"]
+    first = run_mal(capfd, "auto", *options)
+    assert first.exit_code == 0, first
+    (told,) = [line for line in first.out.splitlines() if line.startswith("masks and their cuts by color agree by")]
+    assert told in run_mal(capfd, "auto", *options).out
+
+
 def test_an_installation_without_a_starter_says_so(tmp_path, capfd, boxes, monkeypatch):
     monkeypatch.setattr("mal.starter.files.__file__", str(tmp_path / "files.py"))
     outcome = run_mal(capfd, "auto", boxes)

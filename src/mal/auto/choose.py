@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from copy import copy
 from dataclasses import astuple, dataclass, replace
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from mal.auto.looks import iou, mean_of_looks
 from mal.auto.request import Network
 from mal.coco.boxes import Box, Boxes
-from mal.console import task_progress
-from mal.data.images import read_record_image
 from mal.data.loaders import AnnotatedImages
-from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
 from mal.masks.paste import PastedMask
 
@@ -83,51 +81,32 @@ def measure_signals(labeler: MaskAutoLabeler, source: AnnotatedImages, boxes: Bo
     Args:
         labeler: the network.
         source: annotations and pictures.
-        boxes: boxes of the source; unreadable pictures are left out.
+        boxes: boxes of the source; at most :data:`MAX_BOXES` of them are looked at.
         name: of the progress bar.
     """
-    rows = np.unique(np.linspace(0, len(boxes) - 1, min(len(boxes), MAX_BOXES)).astype(int))
-    chosen = boxes.take(rows)
-    found: list[tuple[float, float, float, float]] = []
-    with task_progress(name, len(chosen)) as progress:
-        for together in _by_image(chosen):
-            found += _of_image(labeler, source, together)
-            progress.advance(len(together))
-    return Signals(*np.mean(found, axis=0).tolist()) if found else Signals(0.0, 0.0, 0.0, 0.0)
+    wider = copy(labeler)
+    wider.crop = replace(labeler.crop, margin_rate=[WIDER * rate for rate in labeler.crop.margin_rate])
+
+    def look(pixels: npt.NDArray[np.uint8], boxes: list[Box]) -> list[tuple[float, ...]]:
+        corners = np.array([box.xyxy for box in boxes])
+        mirrored = np.column_stack(
+            [pixels.shape[1] - corners[:, 2], corners[:, 1], pixels.shape[1] - corners[:, 0], corners[:, 3]]
+        )
+        flipped = labeler.label_instances(np.ascontiguousarray(pixels[:, ::-1]), mirrored)
+        masks = labeler.label_instances(pixels, corners), flipped, wider.label_instances(pixels, corners)
+        return [_of_box(box, *three) for box, *three in zip(boxes, *masks, strict=True)]
+
+    found = mean_of_looks(source, boxes, look, max_boxes=MAX_BOXES, name=name)
+    return Signals(0.0, 0.0, 0.0, 0.0) if found is None else Signals(*found.tolist())
 
 
-def _by_image(boxes: Boxes) -> Iterator[list[Box]]:
-    together: dict[Any, list[Box]] = {}
-    for box in boxes:
-        together.setdefault(box.image.id, []).append(box)
-    yield from together.values()
-
-
-def _of_image(
-    labeler: MaskAutoLabeler, source: AnnotatedImages, boxes: list[Box]
-) -> Iterator[tuple[float, float, float, float]]:
-    try:
-        pixels = read_record_image(source.img_dir, boxes[0].image)
-    except UserError:  # labeling names it
-        return
-    corners = np.array([box.xyxy for box in boxes])
-    mirrored = np.column_stack(
-        [pixels.shape[1] - corners[:, 2], corners[:, 1], pixels.shape[1] - corners[:, 0], corners[:, 3]]
-    )
-    masks = labeler.label_instances(pixels, corners)
-    flipped = labeler.label_instances(np.ascontiguousarray(pixels[:, ::-1]), mirrored)
-    crop = labeler.crop
-    labeler.crop = replace(crop, margin_rate=[WIDER * rate for rate in crop.margin_rate])
-    try:
-        wider = labeler.label_instances(pixels, corners)
-    finally:
-        labeler.crop = crop
-    for box, mask, other, wide in zip(boxes, masks, flipped, wider, strict=True):
-        if mask is None or other is None or wide is None:
-            yield 0.0, 0.0, 0.0, 0.0
-            continue
-        full = mask.full()
-        yield _box_fit(mask, box), _iou(full, other.full()[:, ::-1]), _iou(full, wide.full()), mask.score or 0.0
+def _of_box(
+    box: Box, mask: PastedMask | None, flipped: PastedMask | None, wide: PastedMask | None
+) -> tuple[float, float, float, float]:
+    if mask is None or flipped is None or wide is None:
+        return 0.0, 0.0, 0.0, 0.0
+    full = mask.full()
+    return _box_fit(mask, box), iou(full, flipped.full()[:, ::-1]), iou(full, wide.full()), mask.score or 0.0
 
 
 def _box_fit(mask: PastedMask, box: Box) -> float:
@@ -144,7 +123,3 @@ def _box_fit(mask: PastedMask, box: Box) -> float:
 def _area(box: tuple[float, float, float, float]) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
-
-def _iou(first: Any, second: Any) -> float:
-    union = np.logical_or(first, second).sum()
-    return float(np.logical_and(first, second).sum() / union) if union else 0.0

@@ -5,22 +5,33 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from mal.auto.native import native_path, parts_of
 from mal.auto.out_folder import begin
+from mal.auto.refinement import Refinement, choose_refinement, cut_agreement
 from mal.auto.request import AutoRequest, AutoResult
 from mal.auto.subsets import write_subset
 from mal.coco.coco_file import read_coco
 from mal.config.load import spec_from_values
 from mal.console import console, quiet_console
+from mal.files import write_json
 from mal.formats.folders import ReadOptions, WriteOptions
 from mal.formats.tally import is_broken
 from mal.runtime.launch import CPU_PROCESSES
 from mal.tasks import convert
-from mal.tasks.auto_plan import Plan, identity_of, make_plan, reading_fields, show_plan, with_kept_conversion
+from mal.tasks.auto_plan import (
+    Plan,
+    identity_of,
+    labeler_of,
+    make_plan,
+    reading_fields,
+    show_plan,
+    with_kept_conversion,
+)
 from mal.tasks.auto_train import LATEST, choose_network
 from mal.tasks.inference import LabelPlaces, label_file
 from mal.tasks.label import processes_on
@@ -53,7 +64,7 @@ def run(request: AutoRequest, *, dry_run: bool = False) -> AutoResult | None:
     choice = choose_network(plan)
     console.print(choice.reason)
     checkpoint = plan.out.work / LATEST if choice.network == "trained" else plan.checkpoint
-    exit_code = _label(plan, checkpoint)
+    exit_code = _label(plan, checkpoint, _refine(plan, checkpoint))
     converted, convert_code = _write_native(plan)
     result = AutoResult(
         masks=plan.out.masks,
@@ -80,7 +91,20 @@ def closing_lines(result: AutoResult, target: str | None) -> Iterator[str]:
         yield f"next: mal convert {result.masks} OUT --to FORMAT writes the masks for another program"
 
 
-def _label(plan: Plan, checkpoint: Path) -> int:
+def _refine(plan: Plan, checkpoint: Path) -> str | None:
+    """The value of ``inference.refine``, chosen once; None leaves it to the checkpoint."""
+    if plan.held.spec.model.decoder != "fpn":  # the choice was learned from networks that were taught by cuts
+        return None
+    file = plan.out.work / "refinement.json"
+    if not file.is_file():
+        agreement = cut_agreement(labeler_of(checkpoint), plan.source, plan.source.boxes_to_label)
+        write_json(asdict(choose_refinement(agreement)), file)
+    found = Refinement(**json.loads(file.read_bytes()))
+    console.print(found.reason)
+    return found.refine
+
+
+def _label(plan: Plan, checkpoint: Path, refine: str | None) -> int:
     work = plan.out.work
     spec = spec_from_values(
         {
@@ -89,6 +113,7 @@ def _label(plan: Plan, checkpoint: Path) -> int:
             "inference.ann_path": plan.opened.annotations,
             "inference.img_dir": plan.opened.images,
             "inference.keep_existing_masks": True,
+            **({} if refine is None else {"inference.refine": refine}),
         }
     )
     places = LabelPlaces(
