@@ -17,13 +17,14 @@ from pathlib import Path
 
 from benchmarks.photos_with_boxes import SHARED
 from benchmarks.quality_cells import Cell, CellKey, cell_path
-from benchmarks.quality_columns import COLUMNS
+from benchmarks.quality_columns import COLUMNS, TRAININGS
 from benchmarks.quality_rules import measure_rule
 from benchmarks.quality_sets import Part, whole_part, write_folds
 from benchmarks.quality_table import View, put_between_markers, seeds_of, tables
-from benchmarks.quality_training import RECIPE, ROOT, Runs
+from benchmarks.quality_training import RECIPE, ROOT, Refine, Runs
 from benchmarks.report import environment
 from mal.config.recipes import RECIPES
+from mal.starter.files import starter_path
 
 SETS = ("coco-mini", "nuts", "nuclei", "pothole", "balloon", "cardamage")
 LARGE = ("coco-mini",)
@@ -36,6 +37,7 @@ QUICK = {
     "train.batch_size": "4",
 }
 QUICK_STEPS = 2
+STARTER = "starter"
 
 
 @dataclass(frozen=True)
@@ -98,26 +100,23 @@ def measured_cell(plan: Plan, key: CellKey, part: Part) -> Cell:
         boxes, rate = measure_rule(column.rule, part)
         return Cell(key, [f"python -m benchmarks.quality --columns {key.column}"], commit, None, None, rate, boxes)
     commands, minutes, steps = [], None, None
+    place = key.place.with_name(f"{column.training or STARTER}-{key.seed}")
     if column.training:
-        place = key.place.with_name(f"{column.training}-{key.seed}")
-        trained = plan.runs.trained(place, column.training, part, key.seed, plan.steps_for(key.name))
+        length = round(plan.steps_for(key.name) * TRAININGS[column.training].share)
+        trained = plan.runs.trained(place, column.training, part, key.seed, max(1, length))
         checkpoint, minutes, steps = Path(trained.checkpoint), trained.minutes, trained.steps
         commands.append(trained.command)
     else:
-        assert plan.runs.starter
         checkpoint = plan.runs.starter
-    boxes, rate, command = plan.runs.evaluated(key.place / "evaluation", part, checkpoint, column.refine)
+    refine: Refine = "none" if column.refine == "none" else plan.runs.refinement(place, part, checkpoint)
+    boxes, rate, command = plan.runs.evaluated(place / f"evaluation-{refine}", part, checkpoint, refine)
     return Cell(key, [*commands, command], commit, minutes, steps, rate, boxes)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is missing, and print the tables."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    chosen = options.columns or [name for name in COLUMNS if options.starter or not COLUMNS[name].takes_starter]
-    if not options.table and not options.starter and any(COLUMNS[name].takes_starter for name in chosen):
-        parser.error("these columns take a checkpoint: --starter FILE")
-    plan = _plan(options, chosen)
+    options = _parser().parse_args(arguments)
+    plan = _plan(options, options.columns or list(COLUMNS))
     if not options.table:
         measure(plan)
     text = tables(plan.out, plan.views, plan.columns, plan.seeds)
@@ -134,7 +133,6 @@ def _plan(options: argparse.Namespace, columns: Sequence[str]) -> Plan:
         max(1, round(60 * minutes * options.boxes_per_second / batch_size))
         for minutes in (options.minutes_small, options.minutes_large)
     )
-    starter = options.starter.resolve() if options.starter else None
     return Plan(
         data=options.data.resolve(),
         out=out,
@@ -142,7 +140,7 @@ def _plan(options: argparse.Namespace, columns: Sequence[str]) -> Plan:
         columns=columns,
         seeds=seeds,
         folds=options.folds,
-        runs=Runs(out / "runs", QUICK if options.quick else {}, starter),
+        runs=Runs(out / "runs", QUICK if options.quick else {}, options.starter.resolve()),
         steps=(QUICK_STEPS, QUICK_STEPS) if options.quick else (small, large),
     )
 
@@ -166,9 +164,9 @@ def _parser() -> argparse.ArgumentParser:
         help="of final columns on val; others take the first alone (default: 0 1 2)",
     )
     add("--folds", type=int, default=0, help=f"also so many folds over train and val of {', '.join(FOLDED)}")
-    add("--starter", type=Path, metavar="FILE", help="checkpoint of the columns that begin with one")
-    add("--minutes-small", type=float, default=5.0, help="of a training on a set (default: %(default)g)")
-    add("--minutes-large", type=float, default=20.0, help=f"on {', '.join(LARGE)} (default: %(default)g)")
+    add("--starter", type=Path, default=starter_path(trainable=True), metavar="FILE", help="default: the package's")
+    add("--minutes-small", type=float, default=3.0, help="of a training on a set (default: %(default)g)")
+    add("--minutes-large", type=float, default=6.0, help=f"on {', '.join(LARGE)} (default: %(default)g)")
     add(
         "--boxes-per-second",
         type=float,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mal.auto.recipe import LR_OF_DECODER
+
 
 @dataclass(frozen=True)
 class Training:
@@ -14,11 +16,13 @@ class Training:
         overrides: fields of the spec.
         sees_masks: true masks are the targets.
         from_starter: starts from the checkpoint of ``--starter``.
+        share: of the minutes that are asked for.
     """
 
     overrides: dict[str, str] = field(default_factory=dict)
     sees_masks: bool = False
     from_starter: bool = False
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -29,20 +33,15 @@ class Column:
         title: for the table.
         rule: name in `benchmarks.quality_rules`; None takes a network.
         training: name in :data:`TRAININGS`; None takes the starter as it is.
-        refine: value of ``evaluate.refine``.
+        refine: ``chosen``: by graph cut or not at all, as `mal auto` chooses by the boxes to train on.
         is_final: what is offered to users: val parts are measured with every seed, in place of the first alone.
     """
 
     title: str
     rule: str | None = None
     training: str | None = None
-    refine: Literal["none", "auto"] = "none"
+    refine: Literal["none", "chosen"] = "none"
     is_final: bool = False
-
-    @property
-    def takes_starter(self) -> bool:
-        """Whether the checkpoint of ``--starter`` is needed."""
-        return self.rule is None and (self.training is None or TRAININGS[self.training].from_starter)
 
 
 TRAININGS = {
@@ -57,7 +56,17 @@ TRAININGS = {
         }
     ),
     "ceiling": Training({"train.ellipse_epochs": "1"}, sees_masks=True),  # of the one that is stretched: all
-    "ours_starter": Training({"model.pretrained": "false"}, from_starter=True),
+    # As `mal auto` trains: what is learned by then has not to be learned again.
+    "tuned": Training(
+        {
+            "model.pretrained": "false",
+            "dataset.min_obj_size": "16",
+            "train.lr": str(LR_OF_DECODER["fpn"]),
+            "train.ellipse_epochs": "0",
+        },
+        from_starter=True,
+        share=2 / 3,
+    ),
 }
 COLUMNS = {
     "box": Column("filled box", rule="box"),
@@ -66,8 +75,10 @@ COLUMNS = {
     "ellipse_cut": Column("cut from the ellipse", rule="ellipse_cut"),
     "public": Column("public losses", training="public"),
     "ours": Column("ours", training="ours", is_final=True),
-    "ours_refined": Column("ours, refined", training="ours", refine="auto", is_final=True),
-    "starter": Column("starter, not trained, refined", refine="auto"),
-    "ours_starter": Column("ours from the starter, refined", training="ours_starter", refine="auto", is_final=True),
+    "ours_refined": Column("ours, refined", training="ours", refine="chosen", is_final=True),
+    "starter": Column("starter"),
+    "starter_refined": Column("starter, refined", refine="chosen"),
+    "tuned": Column("starter, tuned", training="tuned", is_final=True),
+    "tuned_refined": Column("starter, tuned, refined", training="tuned", refine="chosen", is_final=True),
     "ceiling": Column("ceiling: true masks", training="ceiling"),
 }

@@ -16,14 +16,18 @@ from typing import Literal
 from benchmarks.quality_cells import Boxes
 from benchmarks.quality_columns import TRAININGS
 from benchmarks.quality_sets import Part
+from mal.auto.refinement import choose_refinement, cut_agreement
 from mal.config.load import save_spec
 from mal.config.recipes import RECIPES
+from mal.data.loaders import AnnotatedImages
 from mal.files import write_json
+from mal.labeler import MaskAutoLabeler
 from mal.metrics.instance_file import read_instances
 from mal.tasks.evaluate import INSTANCES, TIMING
 
 RECIPE = "small-data"
 ROOT = Path(__file__).parents[1]
+Refine = Literal["none", "graph_cut"]
 # Values of the recipe for one epoch, which train.min_steps stretches to the length of the run.
 NUM_EPOCHS = "train.num_epochs"
 COUNTED_IN_EPOCHS = ("train.ellipse_epochs", "train.warmup_epochs")
@@ -59,7 +63,7 @@ class Runs:
 
     out: Path
     overrides: Mapping[str, str]
-    starter: Path | None
+    starter: Path
 
     def trained(self, place: Path, name: str, part: Part, seed: int, steps: int) -> Trained:
         """The training of a name in ``TRAININGS``; ``place`` is its folder under ``out``."""
@@ -90,11 +94,30 @@ class Runs:
         write_json(asdict(trained), record)
         return trained
 
-    def evaluated(
-        self, place: Path, part: Part, checkpoint: Path, refine: Literal["none", "auto"]
-    ) -> tuple[Boxes, float, str]:
-        """Figures of all boxes of a part, boxes a second, and the command."""
+    def refinement(self, place: Path, part: Part, checkpoint: Path) -> Refine:
+        """How `mal auto` refines masks of a network on the boxes of a part that are trained on."""
+        record = self.out / place / "refinement.json"
+        if not record.exists():
+            source = AnnotatedImages(part.train_boxes, part.train_images)
+            labeler = MaskAutoLabeler.from_checkpoint(checkpoint)
+            agreement = cut_agreement(labeler, source, source.boxes_to_label)
+            record.parent.mkdir(parents=True, exist_ok=True)
+            write_json({"agreement": agreement, "refine": choose_refinement(agreement).refine}, record)
+        found: Refine = json.loads(record.read_text(encoding="utf-8"))["refine"]
+        return found
+
+    def evaluated(self, place: Path, part: Part, checkpoint: Path, refine: Refine) -> tuple[Boxes, float, str]:
+        """Figures of all boxes of a part, boxes a second, and the command; one that is done is not repeated."""
         folder = self.out / place
+        record = folder / "evaluated.json"
+        if not record.exists():
+            write_json({"command": self._evaluate(folder, part, checkpoint, refine)}, record)
+        timing = json.loads((folder / "evaluate" / TIMING).read_text(encoding="utf-8"))
+        rows = read_instances(folder / "evaluate" / INSTANCES)
+        command = json.loads(record.read_text(encoding="utf-8"))["command"]
+        return Boxes.of_rows(rows), timing["boxes"] / timing["seconds"], command
+
+    def _evaluate(self, folder: Path, part: Part, checkpoint: Path, refine: Refine) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         recipe = RECIPES[RECIPE].values
         values = {
@@ -108,10 +131,7 @@ class Runs:
         }
         spec = folder / "evaluate.yaml"  # all that is not said here is of the checkpoint
         spec.write_text(f"results_dir: {json.dumps(str(folder))}\n", encoding="utf-8")
-        command = _run(["mal", "evaluate", "-e", str(spec), *_assignments(values)], folder / "evaluate.log")
-        timing = json.loads((folder / "evaluate" / TIMING).read_text(encoding="utf-8"))
-        rows = read_instances(folder / "evaluate" / INSTANCES)
-        return Boxes.of_rows(rows), timing["boxes"] / timing["seconds"], command
+        return _run(["mal", "evaluate", "-e", str(spec), *_assignments(values)], folder / "evaluate.log")
 
 
 def one_epoch(recipe: Mapping[str, object]) -> dict[str, str]:

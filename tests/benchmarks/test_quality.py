@@ -16,7 +16,7 @@ from benchmarks.quality_columns import COLUMNS, TRAININGS
 from benchmarks.quality_rules import RULES, measure_rule
 from benchmarks.quality_sets import whole_part, write_folds
 from benchmarks.quality_table import BEGIN, END, View, details, overview, put_between_markers, seeds_of
-from benchmarks.quality_training import RECIPE, one_epoch
+from benchmarks.quality_training import RECIPE, Runs, one_epoch
 from mal.coco.ground_truth import GroundTruth
 from mal.config.catalog import spec_fields
 from mal.config.load import load_spec, save_spec
@@ -25,6 +25,7 @@ from mal.data.loaders import AnnotatedImages
 from mal.data.train_dataset import BoxCropDataset
 from mal.masks.rle import mask_from_rle
 from mal.sample.generate import MASK_KEYS, make_sample
+from mal.starter.files import starter_path
 from mal.training.run_length import with_min_steps
 
 NAME = "nuts"  # one of the sets that folds are made of
@@ -223,9 +224,14 @@ def test_a_second_call_measures_nothing_and_the_tables_go_into_the_page(data, tm
     assert capsys.readouterr().out == table
 
 
-def test_columns_from_a_starter_take_one(data, tmp_path):
-    with pytest.raises(SystemExit):
-        main(["--data", str(data), "--out", str(tmp_path), "--sets", NAME, "--columns", "starter"])
+def test_what_a_column_refines_is_chosen_once_by_the_boxes_to_train_on(data, tmp_path):
+    runs = Runs(tmp_path, {}, starter_path(trainable=True))
+    part = whole_part(data / NAME)
+    chosen = runs.refinement(Path(NAME), part, runs.starter)
+    (tmp_path / NAME / "refinement.json").write_text(
+        json.dumps({"refine": "graph_cut" if chosen == "none" else "none"})
+    )
+    assert runs.refinement(Path(NAME), part, runs.starter) != chosen
 
 
 @pytest.mark.slow

@@ -122,4 +122,3 @@ def _box_fit(mask: PastedMask, box: Box) -> float:
 
 def _area(box: tuple[float, float, float, float]) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
-
