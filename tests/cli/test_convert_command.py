@@ -39,6 +39,31 @@ def test_boxes_go_from_yolo_to_coco_and_their_masks_to_cvat(source, tmp_path, ca
     assert run_mal(capfd, "convert", tmp_path / "boxes.json", tmp_path / "boxes.zip").exit_code == 0
 
 
+def test_polygons_with_few_corners_are_told_object_by_object(source, tmp_path, capfd):
+    few = ["--max-corners", "8", "--min-iou", "0.5", "--report", tmp_path / "r.json"]
+    outcome = run_mal(capfd, "convert", source, tmp_path / "out.json", *few)
+    assert outcome.exit_code == 0
+    assert "polygons: 8.0 corners an object, 8 at most; IoU with the masks 0." in outcome.out
+    (told,) = json.loads((tmp_path / "r.json").read_text())["polygons"]
+    assert (told["annotation"], told["corners"]) == ("annotation 5 of a.png", 8)
+    assert 0.5 <= told["iou"] < 1
+    (ring, _, _) = json.loads((tmp_path / "out.json").read_text())["annotations"]
+    assert sum(map(len, ring["segmentation"])) == 16
+
+
+@pytest.mark.parametrize(("out", "table"), [("out.json", "out.boxes.csv"), ("labels.v2", "labels.v2.boxes.csv")])
+def test_tightened_boxes_are_in_the_output_and_in_a_table_beside_it(source, tmp_path, capfd, out, table):
+    command = ["convert", source, tmp_path / out, "--to", "coco" if out == "out.json" else "labelme"]
+    outcome = run_mal(capfd, *command, "--grow", "20%", "--tighten-boxes")
+    assert outcome.exit_code == 0
+    assert "boxes tightened to their masks: 1; IoU of old and new 0.677" in outcome.out
+    assert (tmp_path / table).read_text().splitlines()[1].startswith("5,7,a.png,nut & co,1,2,11,8,0,")
+    (line,) = run_mal(
+        capfd, *command[:2], tmp_path / "x" / out, *command[3:], "--tighten-boxes", "--report", tmp_path / "x" / table
+    ).error_lines
+    assert "give the report another name" in line
+
+
 def test_nothing_is_overwritten_unless_asked(source, tmp_path, capfd):
     for out, name in (("out", "png"), ("out.json", "coco")):
         command = ["convert", source, tmp_path / out, "--to", name]
@@ -96,6 +121,10 @@ def test_a_conversion_that_fails_leaves_nothing_behind(tmp_path, capfd):
         (["{source}", "out.json", "--from", "yolo"], "class names"),
         (["{source}", "out.json", "--from", "labelme"], "not a LabelMe file"),
         (["{source}", "out.json", "--from", "png"], "legend"),
+        (["{source}", "out", "--to", "png", "--max-corners", "9"], "png has no polygons"),
+        (["{source}", "out.json", "--max-corners", "9", "--shapes", "masks"], "leave --shapes masks out"),
+        (["{source}", "out.json", "--max-corners", "9", "--tolerance", "1"], "choose one"),
+        (["{source}", "out.json", "--min-iou", "0.9"], "goes with --max-corners"),
     ],
 )
 def test_a_mistake_is_one_line(source, tmp_path, capfd, monkeypatch, arguments, words):
@@ -107,7 +136,18 @@ def test_a_mistake_is_one_line(source, tmp_path, capfd, monkeypatch, arguments, 
     assert "unexpected" not in line
 
 
-@pytest.mark.parametrize("arguments", [[], ["a", "b", "--to", "tiff"], ["a", "b", "--tolerance", "-1"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["a", "b", "--to", "tiff"],
+        ["a", "b", "--tolerance", "-1"],
+        ["a", "b", "--max-corners", "3"],
+        ["a", "b", "--min-iou", "1.1"],
+        ["a", "b", "--grow", "2px"],
+        ["a", "b", "--grow", "2", "--shrink", "1"],
+    ],
+)
 def test_wrong_usage_ends_with_code_2(arguments):
     assert main(["convert", *arguments]) == 2
 
@@ -132,7 +172,7 @@ def test_of_the_nasty_file_every_annotation_is_written_or_named(shared, tmp_path
 @pytest.mark.parametrize(
     ("to", "broken"),
     [
-        ("yolo-seg", "mal.formats.yolo_out.polygons_from_rle"),
+        ("yolo-seg", "mal.formats.yolo_out.outline"),
         ("labelme", "mal.formats.labelme.mask_from_rle"),
         ("label-studio", "mal.formats.label_studio.mask_from_rle"),
         ("png", "mal.formats.png_masks.mask_from_rle"),
@@ -141,7 +181,7 @@ def test_of_the_nasty_file_every_annotation_is_written_or_named(shared, tmp_path
     ],
 )
 def test_an_unexpected_error_in_a_writer_names_file_and_record(source, tmp_path, capfd, monkeypatch, to, broken):
-    monkeypatch.setattr(broken, lambda *_: 1 // 0)
+    monkeypatch.setattr(broken, lambda *_, **__: 1 // 0)
     outcome = run_mal(capfd, "convert", source, tmp_path / "out", "--to", to)
     assert outcome.exit_code == 1
     (line,) = outcome.error_lines

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mal.commands.parser import CommandParser
+
+if TYPE_CHECKING:
+    from mal.formats.edits import Distance
 
 _INPUTS = ("coco", "yolo", "yolo-seg", "voc", "csv", "png", "labelme", "label-studio", "cvat", "cvat-xml")
 _OUTPUTS = ("coco", "yolo", "yolo-seg", "png", "labelme", "label-studio", "cvat")
@@ -18,6 +22,9 @@ examples:
   mal convert masks.json polygons.json --shapes polygons         exact outlines in place of run lengths
   mal convert masks.json yolo/ --to yolo-seg --images photos/ --pictures link
   mal convert masks.json masks/ --to png
+  mal convert masks.json labelme/ --to labelme --max-corners 40 --min-iou 0.98
+                                                                 polygons that people can edit
+  mal convert masks.json tight.json --tighten-boxes              boxes of the masks, old and new in tight.boxes.csv
 
 docs/formats.md says what each format keeps.
 """
@@ -40,11 +47,13 @@ def make_parser(summary: str) -> CommandParser:
     parser.add_argument("--report", type=Path, metavar="FILE", help="JSON file for the names of all records concerned")
     _add_reading(parser)
     _add_writing(parser)
+    _add_edits(parser)
     return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Import and run the task."""
+    from mal.formats.edits import MaskEdits
     from mal.formats.folders import ReadOptions, WriteOptions
     from mal.tasks import convert
 
@@ -61,8 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
             exif=arguments.exif,
         ),
         writing=WriteOptions(
-            shapes=arguments.shapes,
+            shapes=arguments.shapes or ("masks" if arguments.max_corners is None else "polygons"),
             tolerance=arguments.tolerance,
+            max_corners=arguments.max_corners,
+            min_iou=arguments.min_iou,
             images=arguments.images,
             pictures=arguments.pictures,
             split=arguments.split,
@@ -70,10 +81,22 @@ def run(arguments: argparse.Namespace) -> int:
             as_predictions=arguments.results == "predictions",
             image_prefix=arguments.image_prefix,
         ),
+        edits=MaskEdits(border=_border(arguments), tighten_boxes=arguments.tighten_boxes),
         overwrite=arguments.overwrite,
         skip_broken=arguments.skip_broken,
         report=arguments.report,
     )
+
+
+def _border(arguments: argparse.Namespace) -> Distance | None:
+    from mal.formats.edits import Distance
+
+    if arguments.grow is not None:
+        return Distance(*arguments.grow)
+    if arguments.shrink is not None:
+        value, is_percent = arguments.shrink
+        return Distance(-value, is_percent)
+    return None
 
 
 def _add_reading(parser: CommandParser) -> None:
@@ -106,8 +129,7 @@ def _add_writing(parser: CommandParser) -> None:
     group.add_argument(
         "--shapes",
         choices=("masks", "polygons"),
-        default="masks",
-        help="of masks in coco, cvat, labelme and label-studio (default: %(default)s)",
+        help="of masks in coco, cvat, labelme and label-studio (default: masks; polygons with --max-corners)",
     )
     group.add_argument(
         "--tolerance",
@@ -115,6 +137,19 @@ def _add_writing(parser: CommandParser) -> None:
         default=0.0,
         metavar="PIXELS",
         help="how far polygons may leave the outline, for fewer corners (default: 0, exact)",
+    )
+    group.add_argument(
+        "--max-corners",
+        type=_corners,
+        metavar="N",
+        help="corners of the polygons of an object, so that people can edit them; the IoU with its mask is told",
+    )
+    group.add_argument(
+        "--min-iou",
+        type=_iou,
+        default=0.0,
+        metavar="IOU",
+        help="with --max-corners: more corners where the IoU of polygons and mask would be lower (default: 0)",
     )
     group.add_argument(
         "--pictures",
@@ -141,6 +176,46 @@ def _add_writing(parser: CommandParser) -> None:
         help="address of the pictures in Label Studio, before their names"
         " (default: /data/local-files/?d= and the name of the folder of --images)",
     )
+
+
+def _add_edits(parser: CommandParser) -> None:
+    group = parser.add_argument_group("editing")
+    border = group.add_mutually_exclusive_group()
+    border.add_argument(
+        "--grow",
+        type=_distance,
+        metavar="DISTANCE",
+        help="move the border of each mask outwards: pixels, as 3, or a share of the object's mean side, as 2%%",
+    )
+    border.add_argument("--shrink", type=_distance, metavar="DISTANCE", help="move it inwards")
+    group.add_argument(
+        "--tighten-boxes",
+        action="store_true",
+        help="boxes become those around the masks; OUT.boxes.csv beside OUT has old and new ones",
+    )
+
+
+def _corners(text: str) -> int:
+    from mal.masks.few_corners import FEWEST_CORNERS
+
+    if not text.isdecimal() or int(text) < FEWEST_CORNERS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of corners; must be at least {FEWEST_CORNERS}")
+    return int(text)
+
+
+def _iou(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no IoU; must be at least 0 and at most 1")
+    return value
+
+
+def _distance(text: str) -> tuple[float, bool]:
+    """Pixels, or per cent, and which of the two."""
+    return _pixels(text.removesuffix("%")), text.endswith("%")
 
 
 def _share(text: str) -> float:

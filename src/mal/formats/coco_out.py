@@ -14,8 +14,9 @@ from mal.errors import working_on
 from mal.files import atomic_file, dumps, write_object
 from mal.formats.by_image import NO_BOX, NO_SUCH_CATEGORY, Json, annotation_name, decode_mask, strict
 from mal.formats.folders import WriteOptions
+from mal.formats.outlines import has_few_corners, outline
 from mal.formats.tally import Tally
-from mal.masks.polygons import flat, polygons_from_rle
+from mal.masks.polygons import flat
 from mal.masks.rle import rle_area
 
 Change = Callable[[Json], Json]
@@ -25,8 +26,8 @@ def write_coco(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally) -
     """Write a COCO file, streamed.
 
     Ids, order and all keys of the records are kept. Masks become compressed RLE, or polygons
-    (`mal.masks.polygons.polygons_from_rle`); polygons of the input stay as they were drawn, and so do the masks of
-    groups (``iscrowd`` 1). ``area`` is added where it is missing.
+    (`mal.formats.outlines.outline`); polygons of the input stay as they were drawn unless they have more corners than
+    the options allow, and so do the masks of groups (``iscrowd`` 1). ``area`` is added where it is missing.
 
     Raises:
         UserError: an annotation is broken and the tally may not skip it, or ``out`` cannot be written.
@@ -125,7 +126,9 @@ def _annotations(
 
 def _with_shape(record: Json, coco: CocoFile, position: int, options: WriteOptions, tally: Tally) -> Json:
     segmentation = record.get("segmentation")
-    if not segmentation or (options.shapes == "polygons" and isinstance(segmentation, list)):
+    if not segmentation:
+        return record
+    if options.shapes == "polygons" and isinstance(segmentation, list) and has_few_corners(segmentation, options):
         return record
     image = coco.images.at(int(coco.table.image_rows[position]))
     if image.id in coco.oversized_images:
@@ -139,7 +142,8 @@ def _with_shape(record: Json, coco: CocoFile, position: int, options: WriteOptio
     result = {"area": rle_area(rle)} | record
     if options.shapes == "masks":
         return result | {"segmentation": rle}
-    polygons = [flat(polygon) for polygon in polygons_from_rle(rle, options.tolerance)]
+    name = f"{annotation_name(coco, position)} of {image.file_name}"
+    polygons = [flat(polygon) for polygon in outline(rle, options, tally, name)]
     if not polygons:
         tally.changed["an empty mask, which polygons cannot say, became no mask"].append(
             annotation_name(coco, position)

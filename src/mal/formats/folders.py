@@ -51,6 +51,8 @@ class WriteOptions:
     Attributes:
         shapes: of masks, where a format has both.
         tolerance: largest distance in pixels between a corner of a mask's contour and its polygon.
+        max_corners: of all polygons of an object, as of `mal.masks.few_corners`; None goes by ``tolerance``.
+        min_iou: of polygons with few corners and their mask, 0..1; where it would be lower there are more corners.
         images: folder of the pictures; None where it is not known.
         pictures: whether they go into the output too, as files or as links.
         split: the part of a YOLO data set that is written; None writes "train" and "val".
@@ -62,6 +64,8 @@ class WriteOptions:
 
     shapes: Shapes = "masks"
     tolerance: float = 0.0
+    max_corners: int | None = None
+    min_iou: float = 0.0
     images: Path | None = None
     pictures: Pictures = "no"
     split: str | None = None

@@ -27,9 +27,10 @@ from mal.formats.by_image import (
 )
 from mal.formats.folders import WriteOptions
 from mal.formats.label_studio_rle import encode
+from mal.formats.outlines import outline
 from mal.formats.tally import Tally
 from mal.formats.text_files import read_text_file, xml_root
-from mal.masks.polygons import flat, polygons_from_rle
+from mal.masks.polygons import flat
 from mal.masks.rle import mask_from_rle, rle_from_segmentation
 
 TAGS = {"brushlabels": "brush", "polygonlabels": "polygon", "rectanglelabels": "box"}
@@ -178,7 +179,7 @@ def _regions(annotation: Annotation, image: ImageRecord, options: WriteOptions, 
         value = {"format": "rle", "rle": encode(mask_from_rle(annotation.rle))}
         yield _region(annotation, image, "brushlabels", value, carried(annotation, annotation.rle))
         return
-    polygons = polygons_from_rle(annotation.rle, options.tolerance)
+    polygons = outline(annotation.rle, options, tally, f"{annotation.name} of {image.file_name}")
     written = rle_from_segmentation([flat(polygon) for polygon in polygons], image.height, image.width)
     carrier = carried(annotation, written)
     for part, polygon in enumerate(polygons):

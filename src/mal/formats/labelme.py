@@ -18,9 +18,10 @@ from mal.files import dumps
 from mal.formats.builder import CARRIED, carried
 from mal.formats.by_image import EMPTY_MASK, AnnotatedImage, Annotation, Json, by_image, class_names, written
 from mal.formats.folders import WriteOptions, bring, source_picture, whole_folder
+from mal.formats.outlines import outline
 from mal.formats.output_names import OutputNames
 from mal.formats.tally import Tally
-from mal.masks.polygons import flat, polygons_from_rle
+from mal.masks.polygons import flat
 from mal.masks.rle import Rle, mask_from_rle, rle_from_segmentation
 
 LABELS = "labels.txt"
@@ -103,7 +104,7 @@ def _shapes(annotation: Annotation, number: int, image: ImageRecord, options: Wr
         return [_shape(annotation, None, "rectangle", corners, carried(annotation, None))]
     if options.shapes == "masks" or annotation.is_group:
         return [_mask_shape(annotation, annotation.rle)]
-    polygons = polygons_from_rle(annotation.rle, options.tolerance)
+    polygons = outline(annotation.rle, options, tally, f"{annotation.name} of {image.file_name}")
     written = rle_from_segmentation([flat(polygon) for polygon in polygons], image.height, image.width)
     carrier = carried(annotation, written)
     return [_shape(annotation, number, "polygon", polygon.tolist(), carrier) for polygon in polygons]

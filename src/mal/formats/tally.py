@@ -23,6 +23,8 @@ class Tally:
         left_out: by reason, the names of the records that are not in the output.
         changed: by reason, the names of the records that were written in another way than they were read.
         lost: by what it is, how often the new format had no place for a part of a record.
+        outlines: by the name of an annotation whose polygons were given few corners, their number and the IoU of the
+            polygons and the mask.
         notes: what else is worth knowing about the output.
     """
 
@@ -32,6 +34,7 @@ class Tally:
         self.left_out: defaultdict[str, list[str]] = defaultdict(list)
         self.changed: defaultdict[str, list[str]] = defaultdict(list)
         self.lost: Counter[str] = Counter()
+        self.outlines: dict[str, tuple[int, float]] = {}
         self.notes: list[str] = []
 
     def broken(self, where: str, reason: str) -> None:
@@ -66,7 +69,17 @@ class Tally:
                 yield f"changed, {reason}: {_some(names)}"
         for what, count in self.lost.items():
             yield f"no place in the format for {what}: {count}"
+        if self.outlines:
+            yield self._outlines_line()
         yield from self.notes
+
+    def _outlines_line(self) -> str:
+        corners, ious = zip(*self.outlines.values(), strict=True)
+        lowest = min(self.outlines, key=lambda name: self.outlines[name][1])
+        return (
+            f"polygons: {sum(corners) / len(corners):.1f} corners an object, {max(corners)} at most; IoU with the masks"
+            f" {sum(ious) / len(ious):.3f} on average, lowest {min(ious):.3f} ({lowest})"
+        )
 
     def left_out_lines(self) -> Iterator[str]:
         """Each reason for which records are not in the output, with some of their names."""
@@ -74,13 +87,16 @@ class Tally:
 
     def as_json(self) -> dict[str, Any]:
         """The report with every name."""
+        outlines = [
+            {"annotation": name, "corners": corners, "iou": iou} for name, (corners, iou) in self.outlines.items()
+        ]
         return {
             "written": {"images": self.images, "boxes": self.boxes, "masks": self.masks, "classes": self.classes},
             "left_out": dict(self.left_out),
             "changed": {reason: names for reason, names in self.changed.items() if names},
             "no_place_for": dict(self.lost),
             "notes": self.notes,
-        }
+        } | ({"polygons": outlines} if outlines else {})
 
 
 def is_broken(reason: str) -> bool:

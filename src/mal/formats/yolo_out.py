@@ -17,10 +17,10 @@ from mal.coco.tables import ImageRecord
 from mal.errors import UserError
 from mal.formats.by_image import AnnotatedImage, Annotation, by_image, class_names, written
 from mal.formats.folders import WriteOptions, bring, source_picture, whole_folder
+from mal.formats.outlines import outline
 from mal.formats.output_names import OutputNames, RefusedName, relative_name
 from mal.formats.tally import Tally
 from mal.formats.text_files import read_text_file
-from mal.masks.polygons import join_polygons, polygons_from_rle
 
 SPLITS = ("train", "val", "test")
 DESCRIPTION = "data.yaml"  # the name that trainers, Roboflow and datumaro look for
@@ -109,7 +109,7 @@ def write_yolo(coco: CocoFile, out: Path, options: WriteOptions, tally: Tally, k
     """Write a folder with ``data.yaml`` and ``labels/<split>/``; an image without annotations gets an empty file.
 
     Class numbers are places in the list of categories. "yolo" writes boxes, limited to the image; "yolo-seg" one
-    polygon for each mask, whose components and holes are joined by bridges (`mal.masks.polygons.join_polygons`). All
+    polygon for each mask, whose components and holes are joined by bridges (`mal.formats.outlines.outline`). All
     images go into the split of the options, beside the other splits of ``out``; without one a share of them goes into
     "val".
 
@@ -168,7 +168,7 @@ def _write_image(
     source = source_picture(item.file_name, options)
     if source is not None:
         bring(source, taken.take_path(picture, item.image.file_name), options)
-    lines = (_label_line(annotation, item.image, tally, kind) for annotation in item.annotations)
+    lines = (_label_line(annotation, item.image, options, tally, kind) for annotation in item.annotations)
     path.write_text("".join(f"{line}\n" for line in lines if line), encoding="utf-8")
     tally.lost["ids and other keys of images"] += 1
 
@@ -196,12 +196,17 @@ def _notes(splits: Counter[str], folders: set[str], document: dict[str, Any], op
         yield "there are no pictures in it, which trainers need: --images DIR with --pictures copy or link"
 
 
-def _label_line(annotation: Annotation, image: ImageRecord, tally: Tally, kind: Kind) -> str | None:
+def _label_line(
+    annotation: Annotation, image: ImageRecord, options: WriteOptions, tally: Tally, kind: Kind
+) -> str | None:
     where = f"{annotation.name} of {image.file_name}"
     if annotation.is_group:
         tally.left_out["YOLO has no groups (iscrowd)"].append(where)
         return None
-    numbers = (_box if kind == "yolo" else _polygon)(annotation, image, tally, where)
+    if kind == "yolo":
+        numbers = _box(annotation, image, tally, where)
+    else:
+        numbers = _polygon(annotation, image, options, tally, where)
     if numbers is None:
         return None
     tally.count(has_mask=kind == "yolo-seg")
@@ -227,17 +232,18 @@ def _box(annotation: Annotation, image: ImageRecord, tally: Tally, where: str) -
     return [*center, (x1 - x0) / image.width, (y1 - y0) / image.height]
 
 
-def _polygon(annotation: Annotation, image: ImageRecord, tally: Tally, where: str) -> list[float] | None:
+def _polygon(
+    annotation: Annotation, image: ImageRecord, options: WriteOptions, tally: Tally, where: str
+) -> list[float] | None:
     if annotation.rle is None:
         tally.left_out["no mask (--to yolo keeps the box)"].append(where)
         return None
-    polygons = polygons_from_rle(annotation.rle)
+    polygons = outline(annotation.rle, options, tally, where, is_joined=True)
     if not polygons:
         tally.left_out["the mask is empty"].append(where)
         return None
     tally.lost["boxes other than those around the masks"] += 1
-    whole = join_polygons(polygons)
-    shares: list[float] = (whole / (image.width, image.height)).ravel().tolist()
+    shares: list[float] = (polygons[0] / (image.width, image.height)).ravel().tolist()
     return shares
 
 

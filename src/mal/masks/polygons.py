@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -135,6 +136,7 @@ def _ring_to_the_left(corners: _Corners, ring_of: Ring, start: int) -> int:
 
 
 Points = npt.NDArray[np.int64]
+_Number = TypeVar("_Number", np.int64, np.float64)
 
 _ROWS_AT_ONCE = 256
 
@@ -162,7 +164,7 @@ def polygons_from_rle(rle: Rle, tolerance: float = 0.0) -> list[Points]:
     return [_polygon(part, tolerance) + corner for part in parts]
 
 
-def join_polygons(polygons: Sequence[Points]) -> Points:
+def join_polygons(polygons: Sequence[npt.NDArray[_Number]]) -> npt.NDArray[_Number]:
     """Join polygons into one by bridges between their nearest corners.
 
     Args:
@@ -175,9 +177,9 @@ def join_polygons(polygons: Sequence[Points]) -> Points:
     return whole
 
 
-def flat(polygon: Points) -> list[int]:
+def flat(polygon: npt.NDArray[np.int64 | np.float64]) -> list[float]:
     """Flatten a polygon to COCO's list x, y, x, y, ..."""
-    numbers: list[int] = polygon.ravel().tolist()
+    numbers: list[float] = polygon.ravel().tolist()
     return numbers
 
 
@@ -227,7 +229,7 @@ def _distances(
     return distances
 
 
-def _nearest(first: Points, second: Points) -> tuple[int, int]:
+def _nearest(first: npt.NDArray[_Number], second: npt.NDArray[_Number]) -> tuple[int, int]:
     """Indices of the two corners that are nearest to each other."""
     best, pair = np.inf, (0, 0)
     for start in range(0, len(second), _ROWS_AT_ONCE):

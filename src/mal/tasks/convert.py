@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from mal.coco.coco_file import show
 from mal.console import console
 from mal.errors import UserError, working_on
 from mal.files import write_json
+from mal.formats.edits import NO_EDITS, BoxChange, MaskEdits, edited, write_box_changes
 from mal.formats.folders import ReadOptions, WriteOptions, check_target, folder_beside
 from mal.formats.formats import WRITERS, output_format, read_something
 from mal.formats.label_studio import config_file
@@ -17,6 +19,7 @@ from mal.formats.turned import in_frame_of
 from mal.formats.yolo_out import SPLITS, adds_a_split
 
 _YOLO = ("yolo", "yolo-seg")
+_WITH_POLYGONS = ("coco", "cvat", "labelme", "label-studio", "yolo-seg")
 _WITH_PICTURES = ("yolo", "yolo-seg", "labelme", "cvat")
 
 
@@ -28,6 +31,7 @@ def run(
     target_format: str | None,
     reading: ReadOptions,
     writing: WriteOptions,
+    edits: MaskEdits = NO_EDITS,
     overwrite: bool,
     skip_broken: bool,
     report: Path | None,
@@ -48,7 +52,8 @@ def run(
     _check_writing(target_format, writing)
     is_addition = target_format in _YOLO and adds_a_split(target, writing.split)
     check_target(target, source, overwrite=overwrite or is_addition)
-    for path in _files_beside(target, target_format, report):
+    boxes_file = _boxes_file(target) if edits.tighten_boxes else None
+    for path in _files_beside(target, target_format, boxes_file, report):
         check_target(path, source, overwrite=overwrite)
     tally = Tally(skip_broken=skip_broken)
     with working_on(str(source)):
@@ -67,7 +72,12 @@ def run(
         tally=tally,
         keep_polygons=keep_polygons,
     )
+    with working_on(str(source)):
+        coco, changes = edited(coco, edits, tally)
     WRITERS[target_format](coco, target, writing, tally)
+    if boxes_file is not None:
+        write_box_changes(changes, boxes_file)
+        tally.notes.append(_tightened_line(changes, boxes_file))
     console.print(f"{source} ({source_format}) -> {target} ({target_format})")
     for line in (*tally.lines(), *turning):
         console.print(line)
@@ -81,13 +91,30 @@ def run(
     return 1 if tally.has_broken or has_nothing else 0
 
 
-def _files_beside(target: Path, target_format: str, report: Path | None) -> list[Path]:
+def _boxes_file(target: Path) -> Path:
+    """The table of old and new boxes beside the output."""
+    return target.with_name(f"{target.stem if target.suffix in ('.json', '.zip') else target.name}.boxes.csv")
+
+
+def _tightened_line(changes: list[BoxChange], table: Path) -> str:
+    if not changes:
+        return f"all boxes are those of their masks already: {table} is empty"
+    lowest = min(changes, key=lambda change: change.iou)
+    return (
+        f"boxes tightened to their masks: {len(changes)}; IoU of old and new"
+        f" {sum(change.iou for change in changes) / len(changes):.3f} on average, lowest {lowest.iou:.3f}"
+        f" (annotation {show(lowest.annotation_id)} of {lowest.file_name}): {table}"
+    )
+
+
+def _files_beside(target: Path, target_format: str, boxes_file: Path | None, report: Path | None) -> list[Path]:
     """The files written beside the output.
 
     Raises:
         UserError: two of them have the same path.
     """
     settings = [config_file(target)] if target_format == "label-studio" else []
+    settings += [boxes_file] if boxes_file is not None else []
     if report is not None and report.resolve() in {path.resolve() for path in (target, *settings)}:
         raise UserError(f"--report {report}: OUT is written there; give the report another name")
     return [*settings, *([report] if report is not None else [])]
@@ -96,6 +123,16 @@ def _files_beside(target: Path, target_format: str, report: Path | None) -> list
 def _check_writing(target_format: str, writing: WriteOptions) -> None:
     if target_format in _YOLO and writing.split not in (None, *SPLITS):
         raise UserError(f"--split {writing.split}: a YOLO data set has the parts {', '.join(SPLITS)}")
+    if writing.max_corners is None:
+        if writing.min_iou:
+            raise UserError("--min-iou goes with --max-corners N, which says how many corners polygons may have")
+        return
+    if target_format not in _WITH_POLYGONS:
+        raise UserError(f"--max-corners: {target_format} has no polygons; {', '.join(_WITH_POLYGONS)} have")
+    if writing.shapes == "masks":
+        raise UserError("--max-corners is for polygons: leave --shapes masks out")
+    if writing.tolerance:
+        raise UserError("--max-corners and --tolerance are two ways to fewer corners: choose one")
 
 
 def _check_pictures(target_format: str, writing: WriteOptions) -> None:
