@@ -155,7 +155,19 @@ TORCH_FREE = {
 TORCH_FREE |= {"mal.labeler", "mal.load_model", "mal.models.from_spec", "mal.models.prediction_mode"}
 TORCH_FREE |= {
     f"mal.tasks.{task}"
-    for task in ("auto", "check", "compare", "convert", "evaluate", "inference", "label", "report", "serve")
+    for task in (
+        "auto",
+        "check",
+        "compare",
+        "convert",
+        "evaluate",
+        "inference",
+        "label",
+        "report",
+        "review",
+        "review_export",
+        "serve",
+    )
 }
 TORCH_FREE |= {name for name in MODULES if name.startswith("mal.commands.")}
 

@@ -34,6 +34,7 @@ _OTHER_COMMANDS = {
     "serve": "Serve masks to programs in which people label, such as Label Studio.",
     "check": "Tell what a run would make of a COCO file and its pictures.",
     "report": "Write a page that shows which masks to trust.",
+    "review": "Accept, reject and mend masks on a page in the browser.",
     "compare": "Hold checkpoints, evaluations or label files against each other.",
     "checkpoint": "Look into a checkpoint file, or write it in another format.",
     "export": "Write a trained network as a file for other runtimes.",

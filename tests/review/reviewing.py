@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from starlette.testclient import TestClient
 
+from mal.coco.coco_file import read_coco
 from mal.masks.rle import Rle, rle_from_mask
-from mal.review.journal_writer import Act
+from mal.reading import AS_STORED
+from mal.review.journal import file_digest, journal_path
+from mal.review.journal_writer import Act, open_journal
+from mal.review.pictures import ReviewPictures
+from mal.review.queue import ReviewQueue
+from mal.review.routes import ENTER, review_routes
+from mal.review.session import ReviewModel, Session
+from mal.serve.app import app
+from mal.serve.engine import Model
+from mal.serve.intake import Intake
+from mal.serve.security import Security
 
 WIDTH, HEIGHT = 120, 80
 
@@ -56,3 +71,37 @@ def write_labels(folder: Path, *, images: int = 2, of_each: int = 3, with_masks:
 
 def act(position: int, state: Any = "accepted", *, base: int = 0, operation: str | None = None, **more: Any) -> Act:
     return Act(position, state, "ann", operation or f"{position}-{base}-{state}", base, **more)
+
+
+TOKEN = "a-token-of-the-tests-0123"
+
+
+@dataclass(frozen=True)
+class Review:
+    """A server of a review in this process, and a client that has entered."""
+
+    client: TestClient
+    session: Session
+
+    def decide(self, position: int, state: str = "accepted", *, base: int = 0, **more: Any) -> Any:
+        body = {"at": position, "state": state, "base": base, "operation": f"{position}-{base}-{state}", "by": "ann"}
+        return self.client.post("/api/decide", json=body | more)
+
+
+@contextmanager
+def reviewing(labels: Path, *, model: Callable[[], Model] | None = None, enters: bool = True) -> Iterator[Review]:
+    coco = read_coco(labels)
+    queue = ReviewQueue(coco, labels.parent / "images", AS_STORED)
+    intake = Intake(most_requests=8, threads=2, seconds=30)
+    security = Security(frozenset({"127.0.0.1"}), TOKEN, frozenset({ENTER}), "review")
+    with open_journal(labels, file_digest(labels), journal_path(labels)) as writer:
+        session = Session(coco, queue, ReviewPictures(labels.parent / "images"), writer, ReviewModel(model), "bob")
+        routes = review_routes(session, security, intake, lambda name: {"path": name, "lines": []})
+        client = TestClient(app(routes, security), base_url="http://127.0.0.1:9090", raise_server_exceptions=False)
+        try:
+            if enters:
+                client.get(f"{ENTER}?token={TOKEN}")
+            yield Review(client, session)
+        finally:
+            intake.close()
+            session.model.close()

@@ -44,7 +44,7 @@ def make_parser(summary: str) -> CommandParser:
     parser.set_defaults(parser=parser)
     add_spec_flags(parser, _CHECKPOINT)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=_port, default=9090, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--port", type=parse_port, default=9090, help="0 takes a free one (default: %(default)s)")
     parser.add_argument(
         "--images",
         type=Path,
@@ -128,7 +128,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.parser.error("--runs and --train-spec go together")
     if arguments.train_spec is not None and not arguments.train_spec.is_file():
         raise UserError(f"--train-spec {arguments.train_spec}: no such file")
-    token = _token(arguments.token_file)
+    token = token_of(arguments.token_file)
     for package in ("starlette", "uvicorn"):
         if importlib.util.find_spec(package) is None:
             raise UserError(f"mal serve needs {package}: pip install 'mask-auto-labeler[serve]'")
@@ -164,7 +164,7 @@ def _with_starter(values: dict[str, Any], arguments: argparse.Namespace) -> dict
     return values | {"inference.checkpoint": str(starter)}
 
 
-def _token(file: Path | None) -> str | None:
+def token_of(file: Path | None) -> str | None:
     """The token of a file, or else of the environment; None without either."""
     if file is None:
         return os.environ.get(_TOKEN) or None
@@ -173,7 +173,8 @@ def _token(file: Path | None) -> str | None:
     return read_text_file(file).partition("\n")[0].strip()
 
 
-def _port(text: str) -> int:
+def parse_port(text: str) -> int:
+    """Parse a port, for argparse; 0 takes a free one."""
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port; must be 0 to 65535")
     return int(text)

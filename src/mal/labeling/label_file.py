@@ -95,7 +95,7 @@ def _values(
     min_score: float | None,
     changes: list[RecordNote],
 ) -> Iterator[tuple[str, bytes | Iterable[bytes]]]:
-    for key, value in _document(coco).items():
+    for key, value in document_to_write(coco).items():
         if key == "annotations":
             yield key, _annotations(coco, labels, unlabeled, kept, min_score, changes)
         elif isinstance(value, (JsonRecords, Iterator)):
@@ -121,7 +121,8 @@ def settled(
     return [*known, *changes]
 
 
-def _document(coco: CocoFile) -> Mapping[str, Any]:
+def document_to_write(coco: CocoFile) -> Mapping[str, Any]:
+    """The keys of a file; where its boxes refer to turned images it says so, and image records have turned sizes."""
     if coco.images.exif == "stored":
         return coco.document
     return marked_upright(coco.document) | {"images": _upright_images(coco)}

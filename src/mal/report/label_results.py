@@ -9,7 +9,7 @@ import numpy as np
 
 from mal.coco.coco_file import CocoFile, category_name, read_coco
 from mal.data.images import fill_missing_sizes
-from mal.data.picture_remarks import choose_reading
+from mal.data.picture_remarks import MARK, choose_reading
 from mal.errors import UserError
 from mal.masks.rle import rle_from_segmentation
 from mal.reading import AS_STORED, Reading
@@ -66,16 +66,23 @@ def _instances(coco: CocoFile) -> Instances:
     marks: dict[int, str] = {}
     for position, entry in enumerate(coco.annotations):
         if shown[position]:
-            columns["score"].append(_share(entry.get("mask_score")))
-            columns["iou"].append(_share(entry.get("iou")))
-            mark = entry.get("mal")
-            if isinstance(mark, dict) and mark.get("status") == "doubtful":
-                marks[len(columns["score"]) - 1] = str(mark.get("reason", "doubtful"))
+            columns["score"].append(share_in(entry.get("mask_score")))
+            columns["iou"].append(share_in(entry.get("iou")))
+            if (reason := doubt_in(entry)) is not None:
+                marks[len(columns["score"]) - 1] = reason
     names = [category_name(coco, table.category_ids[position]) for position in positions.tolist()]
     return instances_of(coco, positions, names, columns, marks)
 
 
-def _share(value: Any) -> float:
+def doubt_in(record: dict[str, Any]) -> str | None:
+    """Why the mask of an annotation is marked doubtful; None where it is not."""
+    mark = record.get(MARK)
+    is_doubtful = isinstance(mark, dict) and mark.get("status") == "doubtful"
+    return str(mark.get("reason", "doubtful")) if is_doubtful else None
+
+
+def share_in(value: Any) -> float:
+    """A number of a file as a share of 0..1; NaN where it is none."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return min(1.0, max(0.0, float(value))) if is_number else float("nan")
 

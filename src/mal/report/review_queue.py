@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mal.coco.coco_file import CocoFile, show
 from mal.data.picture_remarks import MARK
@@ -41,8 +42,20 @@ def review_rows(instances: Instances, size: int) -> list[int]:
     score = instances.measures["score"]
     is_marked = np.zeros(len(instances), np.bool_)
     is_marked[list(instances.marks)] = True
-    order = np.lexsort((instances.positions, np.nan_to_num(score, nan=2.0), ~is_marked))
-    return order[:size].tolist()
+    return urgency_order(score, is_marked, instances.positions)[:size].tolist()
+
+
+def urgency_order(
+    score: npt.NDArray[np.float64], is_marked: npt.NDArray[np.bool_], positions: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Rows of masks, most urgent first: the marked ones, then the others; by score, those without one last.
+
+    Args:
+        score: (N,) in 0..1; NaN where there is none.
+        is_marked: (N,) whether it is marked doubtful.
+        positions: (N,) in the file, which decide among equals.
+    """
+    return np.lexsort((positions, np.nan_to_num(score, nan=2.0), ~is_marked))
 
 
 def write_review_queue(

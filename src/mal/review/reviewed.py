@@ -11,6 +11,7 @@ from mal.coco.coco_file import CocoFile
 from mal.coco.lazy_json import JsonRecords
 from mal.data.picture_remarks import MARK
 from mal.files import atomic_file, dumps, without_non_finite, write_object
+from mal.labeling.label_file import document_to_write
 from mal.masks.rle import rle_area, rle_extent
 from mal.review.journal import STATES, Decision, Journal
 
@@ -94,13 +95,14 @@ def count_line(counts: Counter[str]) -> str:
 
 
 def _document(coco: CocoFile, journal: Journal) -> dict[str, Any]:
-    mark = coco.document.get(MARK)
+    document = document_to_write(coco)
+    mark = document.get(MARK)
     review = {"labels": coco.path.name, "sha256": journal.digest}
-    return {**coco.document, MARK: {**(mark if isinstance(mark, dict) else {}), REVIEW: review}}
+    return {**document, MARK: {**(mark if isinstance(mark, dict) else {}), REVIEW: review}}
 
 
 def _values(coco: CocoFile, value: Any) -> bytes | Iterator[bytes]:
-    if isinstance(value, JsonRecords):
+    if isinstance(value, (JsonRecords, Iterator)):
         return (_text(coco, record) for record in value)
     return _text(coco, value)
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mal.errors import UserError
@@ -30,11 +31,13 @@ class Security:
             (DNS rebinding), so that an open port alone is no protection.
         token: what callers must send, as a bearer token or as the password of basic authentication; None asks for none.
         open_paths: paths that take no token.
+        cookie: name of a cookie that may hold the token too, for pages of our own; None takes none.
     """
 
     hosts: frozenset[str]
     token: str | None = None
     open_paths: frozenset[str] = field(default=frozenset({"/health"}))
+    cookie: str | None = None
 
     @classmethod
     def for_address(cls, host: str, token: str | None, more_hosts: Iterable[str] = ()) -> Security:
@@ -91,7 +94,13 @@ class Security:
         assert self.token is not None
         kind, _, value = headers.get("authorization", "").partition(" ")
         given = value.strip() if kind.lower() == "bearer" else _password(value) if kind.lower() == "basic" else ""
-        return hmac.compare_digest(given.encode(), self.token.encode())
+        if not given and self.cookie is not None:
+            given = cookie_parser(headers.get("cookie", "")).get(self.cookie, "")
+        return self.is_token(given)
+
+    def is_token(self, given: str) -> bool:
+        """Whether a text is the token."""
+        return self.token is not None and hmac.compare_digest(given.encode(), self.token.encode())
 
 
 class Guard:

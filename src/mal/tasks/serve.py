@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute
 
 from mal.config.schema import ExperimentSpec
 from mal.console import console
-from mal.errors import UserError
 from mal.files import dumps
 from mal.labeler import MaskAutoLabeler
 from mal.reading import Reading
@@ -28,6 +24,7 @@ from mal.serve.intake import Intake
 from mal.serve.label_studio import LabelStudioBackend
 from mal.serve.label_studio_account import LabelStudioAccount
 from mal.serve.label_studio_project import collect_project
+from mal.serve.listening import address_of, listen, log_to_console, serve
 from mal.serve.masks_route import MasksAnswer, MasksRequest, masks_routes
 from mal.serve.models import Models
 from mal.serve.openapi import Operation, openapi_routes
@@ -37,7 +34,6 @@ from mal.serve.security import Security
 from mal.serve.training_routes import TRAINING_OPERATIONS, LabelStudioTraining
 from mal.tasks.label import load_labeler
 
-_SECONDS_TO_FINISH = 10
 _THREADS = 8
 _NOT_OF_MASKS = ("checkpoint", "batch_size", "num_gpus", "gpu_ids")
 _OPERATIONS = (
@@ -112,23 +108,12 @@ def run(options: ServeOptions) -> int:
     security = Security.for_address(options.host, options.token, options.allow_hosts)
     account = LabelStudioAccount(options.label_studio, options.label_studio_token)
     prefixes = [*map(Prefix.parse, options.allow_urls), *account.prefixes]
-    with _listen(options.host, options.port) as listener:
+    with listen(options.host, options.port) as listener:
         models = _models(options)
         application = _application(options, models, security, account, prefixes)
-        host, port = listener.getsockname()[:2]
-        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        console.print(f"serving on {address} with {models.in_use()} (/docs tells the routes)")
-        _log_to_console()
-        config = uvicorn.Config(
-            application,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="on",
-            ws="none",
-            timeout_graceful_shutdown=_SECONDS_TO_FINISH,
-        )
-        uvicorn.Server(config).run(sockets=[listener])
+        console.print(f"serving on {address_of(listener)} with {models.in_use()} (/docs tells the routes)")
+        log_to_console()
+        serve(application, listener)
     return 0
 
 
@@ -193,25 +178,3 @@ def _rounds(
     return TrainingRounds(
         options.runs, train_command(options.train_spec), collect=collect, version=file_version, use=models.use
     )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
-
-    Raises:
-        UserError: the address cannot be used.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise UserError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
-
-
-def _log_to_console() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logger = logging.getLogger("mal.serve")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logging.getLogger("uvicorn.error").addHandler(handler)
