@@ -77,8 +77,9 @@ def _instances(coco: CocoFile) -> Instances:
 def doubt_in(record: dict[str, Any]) -> str | None:
     """Why the mask of an annotation is marked doubtful; None where it is not."""
     mark = record.get(MARK)
-    is_doubtful = isinstance(mark, dict) and mark.get("status") == "doubtful"
-    return str(mark.get("reason", "doubtful")) if is_doubtful else None
+    if isinstance(mark, dict) and mark.get("status") == "doubtful":
+        return str(mark.get("reason", "doubtful"))
+    return None
 
 
 def share_in(value: Any) -> float:
