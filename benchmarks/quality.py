@@ -24,7 +24,7 @@ from benchmarks.quality_table import View, put_between_markers, seeds_of, tables
 from benchmarks.quality_training import RECIPE, ROOT, Refine, Runs
 from benchmarks.report import environment
 from mal.config.recipes import RECIPES
-from mal.starter.files import starter_path
+from mal.starter.files import STARTER, starter_path
 
 SETS = ("coco-mini", "nuts", "nuclei", "pothole", "balloon", "cardamage")
 LARGE = ("coco-mini",)
@@ -145,6 +145,10 @@ def _plan(options: argparse.Namespace, columns: Sequence[str]) -> Plan:
     )
 
 
+def _checkpoint(text: str) -> Path:
+    return starter_path(trainable=True) if text == STARTER else Path(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.quality",
@@ -164,7 +168,13 @@ def _parser() -> argparse.ArgumentParser:
         help="of final columns on val; others take the first alone (default: 0 1 2)",
     )
     add("--folds", type=int, default=0, help=f"also so many folds over train and val of {', '.join(FOLDED)}")
-    add("--starter", type=Path, default=starter_path(trainable=True), metavar="FILE", help="default: the package's")
+    add(
+        "--starter",
+        type=_checkpoint,
+        default=starter_path(trainable=True),
+        metavar="FILE",
+        help=f"checkpoint of the columns that begin with one (default: {STARTER}, that of the package)",
+    )
     add("--minutes-small", type=float, default=3.0, help="of a training on a set (default: %(default)g)")
     add("--minutes-large", type=float, default=6.0, help=f"on {', '.join(LARGE)} (default: %(default)g)")
     add(

@@ -22,6 +22,18 @@ settings.register_profile(
 settings.load_profile("project")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left_in_the_checkout():
+    """No test writes files into the folder of the repository: that folder is somebody's work."""
+    before = _files_of_the_root()
+    yield
+    assert _files_of_the_root() <= before
+
+
+def _files_of_the_root() -> set[str]:
+    return {path.name for path in REPOSITORY.iterdir() if path.is_file() and not path.name.startswith(".")}
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the checkout."""

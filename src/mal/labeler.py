@@ -46,13 +46,14 @@ class MaskAutoLabeler:
         >>> masks = labeler.label("photo.jpg", [[40, 30, 220, 180]])  # (1, H, W) bool
 
     Args:
-        student: the trained network; or an exported network of either kind, which runs on the CPU.
+        student: the trained network; or an exported network of either kind, which runs on the CPU; None takes the
+            starter, and its values for crop, thresholds, mode and cleaning where they are None too.
         teacher: the EMA teacher; or the same exported network.
         crop: crop settings.
         thresholds: a pixel belongs to the mask if its probability exceeds this; one value, or one each for small,
             medium and large boxes; or ``box_fit``, see :mod:`mal.masks.postprocess`.
         mode: which network is run, and how.
-        cleaning: post-processing after the threshold.
+        cleaning: post-processing after the threshold; None does nothing with other networks than the starter.
         scored: whether each mask gets a score, see :mod:`mal.masks.score`.
         device: device of the networks.
         autocast_dtype: half precision to compute in; None computes in float32.
@@ -70,15 +71,21 @@ class MaskAutoLabeler:
         crop: CropSettings | None = None,
         thresholds: Thresholds | None = None,
         mode: PredictionMode | None = None,
-        cleaning: PostprocessOptions = NO_POSTPROCESSING,
+        cleaning: PostprocessOptions | None = None,
         scored: bool = True,
         device: torch.device | str = "cpu",
         autocast_dtype: torch.dtype | None = None,
     ) -> None:
         self._networks: CropNetworks
         if student is None:
-            vars(self).update(vars(MaskAutoLabeler.from_checkpoint(scored=scored, device=device)))
-            return
+            held = load_model(starter_path(trainable=_on_gpu(device)), ExperimentSpec())
+            student, teacher = held.student, held.teacher
+            crop = crop or crop_settings(held.spec)
+            thresholds = held.spec.train.mask_thres if thresholds is None else thresholds
+            mode = mode or prediction_mode(held.spec, held.spec.inference)
+            cleaning = cleaning or postprocess_options(held.spec)
+            if isinstance(student, OnnxNetwork):  # which holds one network, whatever it is called
+                mode = replace(mode, network=student.network_name)
         if teacher is None or crop is None or thresholds is None or mode is None:
             raise TypeError("networks come with teacher, crop, thresholds and mode; see from_checkpoint")
         if isinstance(student, OnnxNetwork):
@@ -91,7 +98,7 @@ class MaskAutoLabeler:
         self.crop = crop
         self.thresholds = thresholds
         self.mode = mode
-        self.cleaning = cleaning
+        self.cleaning = cleaning or NO_POSTPROCESSING
         self.scored = scored
 
     @property

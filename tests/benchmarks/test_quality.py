@@ -234,6 +234,14 @@ def test_what_a_column_refines_is_chosen_once_by_the_boxes_to_train_on(data, tmp
     assert runs.refinement(Path(NAME), part, runs.starter) != chosen
 
 
+def test_the_starter_of_the_package_is_named_by_a_word(data, tmp_path, monkeypatch):
+    plans = []
+    monkeypatch.setattr("benchmarks.quality.measure", plans.append)
+    asked = ["--data", str(data), "--out", str(tmp_path), "--sets", NAME, "--columns", "starter"]
+    main([*asked, "--starter", "starter"])
+    assert plans[0].runs.starter == starter_path(trainable=True)
+
+
 @pytest.mark.slow
 def test_a_quick_run_trains_and_evaluates_and_a_second_one_computes_nothing(data, tmp_path, capsys):
     asked = ["--quick", "--data", str(data), "--out", str(tmp_path), "--sets", NAME, "--columns", "ours", "ceiling"]

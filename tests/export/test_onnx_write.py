@@ -26,18 +26,6 @@ AREAS = [100.0, 1024.0, 1025.0, 9216.0, 9217.0, 90000.0]
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return small_checkpoint(tmp_path_factory.mktemp("model") / "model.pth")
-
-
-@pytest.fixture(scope="module")
-def exported(checkpoint):
-    path = checkpoint.with_name("model.onnx")
-    assert export_onnx.run(checkpoint, path) == 0
-    return path
-
-
-@pytest.fixture(scope="module")
 def picture():
     return scene(np.random.default_rng(5), 320, 240)
 

@@ -9,7 +9,6 @@ import torch
 from mal.data.box_input import INSIDE, OUTSIDE, UNKNOWN
 from mal.labeler import MaskAutoLabeler
 from mal.sample.scene import scene
-from mal.tasks import export_onnx
 from tests.export.exported import CROP_SIZE, small_fpn_checkpoint
 
 pytest.importorskip("onnx")
@@ -17,16 +16,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return small_fpn_checkpoint(tmp_path_factory.mktemp("model") / "model.pth")
-
-
-@pytest.fixture(scope="module")
-def exported(checkpoint):
-    path = checkpoint.with_name("model.onnx")
-    assert export_onnx.run(checkpoint, path) == 0
-    return path
+MAKE_CHECKPOINT = small_fpn_checkpoint
 
 
 def test_the_graph_takes_crops_and_boxes(exported):

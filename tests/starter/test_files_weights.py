@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from mal import MaskAutoLabeler
 from mal.cli import main
 from mal.config.schema import ExperimentSpec
 from mal.data.images import read_image
+from mal.masks.postprocess import PostprocessOptions
 from mal.masks.rle import mask_from_rle
 from mal.starter.files import starter_path
 from mal.training.initial_weights import resolve_initial_weights
@@ -61,7 +63,22 @@ def test_the_starter_draws_better_masks_than_an_ellipse_in_the_box(scene):
     assert ious(MaskAutoLabeler().label(pixels, boxes), truth).mean() > ellipse.mean() + 0.05
 
 
-def test_label_takes_the_starter_where_no_checkpoint_is_given_and_says_so(scenes, tmp_path, capsys):
+def test_values_that_are_given_with_the_starter_go_before_its_own(scene):
+    pixels, boxes, _ = scene
+    own = MaskAutoLabeler()
+    crop = replace(own.crop, margin_rate=[1.0, 1.0])
+    changed = MaskAutoLabeler(
+        crop=crop, thresholds=[0.9], mode=replace(own.mode, flip=not own.mode.flip), cleaning=PostprocessOptions(0.5)
+    )
+    assert changed.crop == crop
+    assert changed.mode.flip != own.mode.flip
+    assert changed.cleaning.min_part == 0.5
+    assert changed.label(pixels, boxes).sum() < own.label(pixels, boxes).sum()
+    assert MaskAutoLabeler(thresholds=[0.9]).crop == own.crop
+
+
+def test_label_takes_the_starter_where_no_checkpoint_is_given_and_says_so(scenes, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the overlay is written here
     photo = next((scenes / "images" / "val").glob("*.jpg"))
     out = tmp_path / "masks.json"
     assert main(["label", "--image", str(photo), "--box", "40,30,60,60", "--out", str(out)]) == 0

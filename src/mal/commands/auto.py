@@ -7,10 +7,10 @@ import math
 from pathlib import Path
 
 from mal.auto.request import MINUTES, AutoRequest
+from mal.commands.format_arguments import add_source_format, add_target_format
 from mal.commands.parser import CommandParser
 from mal.commands.picture_arguments import add_picture_arguments, reading_asked_for
 
-_OUTPUTS = ("coco", "yolo-seg", "png", "labelme", "label-studio", "cvat")
 _MORE = """
 Recognizes the format, checks the boxes, trains on them, keeps the trained network only where it is better, and writes
 OUT/masks.json (COCO), the same in the format that came in, a report, and the masks to look at first.
@@ -43,12 +43,8 @@ def make_parser(summary: str) -> CommandParser:
         metavar="N",
         help="longest time of training; 0 labels at once (default: %(default)g)",
     )
-    parser.add_argument(
-        "--from", dest="source_format", metavar="FORMAT", help="format of SOURCE (default: by what it is)"
-    )
-    parser.add_argument(
-        "--to", dest="target_format", choices=_OUTPUTS, help="format to write beside COCO (default: that of SOURCE)"
-    )
+    add_source_format(parser, "SOURCE")
+    add_target_format(parser, "format to write beside COCO (default: that of SOURCE)", with_masks=True)
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="network to start from (default: the starter of the package)"
     )

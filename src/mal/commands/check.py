@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from mal.commands.format_arguments import add_source_format
 from mal.commands.parser import CommandParser, IntermixedParser, output_file, positive_int
 from mal.commands.picture_arguments import add_picture_arguments, reading_asked_for
 from mal.errors import UserError
@@ -45,9 +46,7 @@ def make_parser(summary: str) -> CommandParser:
     )
     parser.add_argument("--data", metavar="DATA", help="the annotations, in place of ANN.json")
     parser.add_argument("--images", metavar="DIR", help="the folder of the images, in place of IMAGES")
-    parser.add_argument(
-        "--from", dest="source_format", metavar="FORMAT", help="format of DATA (default: by what it is)"
-    )
+    add_source_format(parser, "DATA")
     parser.add_argument(
         "-e",
         "--experiment_spec",

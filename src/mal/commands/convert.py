@@ -7,13 +7,12 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mal.commands.format_arguments import add_source_format, add_target_format
 from mal.commands.parser import CommandParser
 
 if TYPE_CHECKING:
     from mal.formats.edits import Distance
 
-_INPUTS = ("coco", "yolo", "yolo-seg", "voc", "csv", "png", "labelme", "label-studio", "cvat", "cvat-xml")
-_OUTPUTS = ("coco", "yolo", "yolo-seg", "png", "labelme", "label-studio", "cvat")
 _EXAMPLES = """
 examples:
   mal convert yolo/data.yaml boxes.json --split train            YOLO boxes into COCO
@@ -36,10 +35,8 @@ def make_parser(summary: str) -> CommandParser:
     parser.epilog = _EXAMPLES
     parser.add_argument("source", type=Path, metavar="IN", help="file or folder to read")
     parser.add_argument("target", type=Path, metavar="OUT", help="file or folder to write")
-    parser.add_argument("--from", dest="source_format", choices=_INPUTS, help="format of IN (default: by what it is)")
-    parser.add_argument(
-        "--to", dest="target_format", choices=_OUTPUTS, help="format of OUT (default: .json coco, .zip cvat)"
-    )
+    add_source_format(parser, "IN")
+    add_target_format(parser, "format of OUT (default: .json coco, .zip cvat)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument(
         "--skip-broken", action="store_true", help="leave broken records out and name them (default: stop at the first)"

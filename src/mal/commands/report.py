@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mal.commands.format_arguments import add_source_format
 from mal.commands.parser import CommandParser, non_negative_int, output_file, positive_int
 from mal.commands.picture_arguments import add_picture_arguments, reading_asked_for
 from mal.errors import UserError
@@ -32,9 +33,7 @@ def make_parser(summary: str) -> CommandParser:
         help="a label file, also in a format that `mal convert` reads; with RESULTS_DIR: the evaluated file, if it has"
         " moved",
     )
-    parser.add_argument(
-        "--from", dest="source_format", metavar="FORMAT", help="format of --ann (default: by what it is)"
-    )
+    add_source_format(parser, "--ann")
     parser.add_argument("--images", type=Path, metavar="DIR", help="folder of its images")
     parser.add_argument(
         "--out",

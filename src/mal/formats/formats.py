@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,9 +21,11 @@ from mal.formats.labelme_in import read_labelme
 from mal.formats.png_masks import read_png, write_png
 from mal.formats.recognize import coco_file_in
 from mal.formats.tally import Tally
+from mal.formats.turned import in_frame_of
 from mal.formats.voc import read_voc
 from mal.formats.yolo_in import read_yolo
 from mal.formats.yolo_out import write_yolo
+from mal.reading import Exif
 
 Writer = Callable[[CocoFile, Path, WriteOptions, Tally], None]
 
@@ -74,7 +77,49 @@ def read(path: Path, name: str, options: ReadOptions, tally: Tally) -> tuple[Coc
     return readers[name](path, options, tally), options.images
 
 
-def read_something(path: Path, name: str, options: ReadOptions, tally: Tally) -> tuple[CocoFile, Path | None]:
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """What was read.
+
+    Attributes:
+        coco: the file.
+        format: that it came in.
+        images: folder of the pictures; None where it is not known.
+        exif: what boxes are on in formats that do not say it.
+    """
+
+    coco: CocoFile
+    format: str
+    images: Path | None
+    exif: Exif
+
+    def turned_for(
+        self, target_format: str, tally: Tally, *, looked_at: Path | None, keep_polygons: bool = False
+    ) -> tuple[CocoFile, list[str]]:
+        """The file as another format has it: on pictures as stored, or as viewers turn them.
+
+        Args:
+            target_format: the other format.
+            tally: notes what was turned.
+            looked_at: folder in which pictures are found, if they are there at all.
+            keep_polygons: see `mal.formats.turned.in_frame`.
+
+        Returns:
+            The file, and at most one line on pictures that nobody has looked at.
+        """
+        return in_frame_of(
+            target_format,
+            self.coco,
+            source_format=self.format,
+            images=self.images,
+            looked_at=looked_at,
+            exif=self.exif,
+            tally=tally,
+            keep_polygons=keep_polygons,
+        )
+
+
+def read_something(path: Path, name: str, options: ReadOptions, tally: Tally) -> Annotations:
     """As `read`, and refuse a source without readable content.
 
     Raises:
@@ -87,7 +132,7 @@ def read_something(path: Path, name: str, options: ReadOptions, tally: Tally) ->
         raise UserError(f"{path}: no image was read{reasons}: nothing is written")
     if not len(coco.table) and left_out:
         raise UserError(f"{path}: no box and no mask was read{reasons}: nothing is written")
-    return coco, images
+    return Annotations(coco, name, images, options.exif)
 
 
 def output_format(path: Path) -> str:

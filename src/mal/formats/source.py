@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from mal.formats.formats import read_something
 from mal.formats.recognize import coco_file_in, source_format
 from mal.formats.source_files import annotations_digest, pictures_digest, sha256
 from mal.formats.tally import Tally
-from mal.formats.turned import in_frame_of
 from mal.formats.yolo_in import yolo_splits
 from mal.paths import is_url
 from mal.reading import Exif
@@ -185,20 +184,11 @@ def _opened(record: _Record, cache: Path, first_line: str) -> CocoSource:
 
 def _convert(path: Path, name: str, options: ReadOptions, images_option: str, cache: Path) -> _Record:
     tally, annotations = Tally(), annotations_digest(path, name, options)
-    coco, known = read_something(path, name, options, tally)
-    images = known or folder_of_pictures(coco, path, images_option)
-    pictures = [image.file_name for image in coco.images.values()]
+    found = read_something(path, name, options, tally)
+    images = found.images or folder_of_pictures(found.coco, path, images_option)
+    pictures = [image.file_name for image in found.coco.images.values()]
     state = pictures_digest(images, pictures)
-    coco, turning = in_frame_of(
-        "coco",
-        coco,
-        source_format=name,
-        images=images,
-        looked_at=images,
-        exif=options.exif,
-        tally=tally,
-        keep_polygons=False,
-    )
+    coco, turning = replace(found, images=images).turned_for("coco", tally, looked_at=images)
     write_coco(coco, cache, WriteOptions(), tally)
     lines = [*tally.lines(), *turning, f"the pictures: {images}"]
     return _Record(str(path), name, str(images), annotations, pictures, state, sha256(cache), lines)

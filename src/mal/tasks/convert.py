@@ -15,7 +15,6 @@ from mal.formats.formats import WRITERS, output_format, read_something
 from mal.formats.label_studio import config_file
 from mal.formats.recognize import input_format
 from mal.formats.tally import Tally
-from mal.formats.turned import in_frame_of
 from mal.formats.yolo_out import SPLITS, adds_a_split
 
 _YOLO = ("yolo", "yolo-seg")
@@ -57,20 +56,15 @@ def run(
         check_target(path, source, overwrite=overwrite)
     tally = Tally(skip_broken=skip_broken)
     with working_on(str(source)):
-        coco, images = read_something(source, source_format, reading, tally)
+        found = read_something(source, source_format, reading, tally)
+    images = found.images
     writing = replace(writing, images=images)
     _check_pictures(target_format, writing)
-    keep_polygons = target_format == "cvat" and writing.shapes == "polygons"
-    looked_at = images or folder_beside(source, source_format)
-    coco, turning = in_frame_of(
+    coco, turning = found.turned_for(
         target_format,
-        coco,
-        source_format=source_format,
-        images=images,
-        looked_at=looked_at,
-        exif=reading.exif,
-        tally=tally,
-        keep_polygons=keep_polygons,
+        tally,
+        looked_at=images or folder_beside(source, source_format),
+        keep_polygons=target_format == "cvat" and writing.shapes == "polygons",
     )
     with working_on(str(source)):
         coco, changes = edited(coco, edits, tally)
