@@ -70,6 +70,11 @@ class CocoSource:
     format: str = "coco"
     lines: Sequence[str] = ()
 
+    @property
+    def remarks(self) -> Sequence[str]:
+        """The lines on what was left out, changed or turned: all but where, how much, and the pictures."""
+        return self.lines[2:-1]
+
 
 def open_source(request: SourceRequest, cache: Path) -> CocoSource:
     """The COCO file of a source: the source itself, or what it becomes.

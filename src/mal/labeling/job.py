@@ -72,6 +72,7 @@ class LabelJob:
     on_start: Callable[[], None] = lambda: None
     on_complete: Callable[[bool], None] = lambda is_new: None
     resolve: Resolve | None = None
+    tells_paths: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +227,9 @@ def finish_job(job: LabelJob, work: LabelWork, status: StatusLog | None = None) 
         console.print(line)
     if status is not None:
         status.write("labelled", report["counts"])
-    console.print(f"labels: {job.output}")
-    console.print(f"report: {job.report}, its records as a table: {job.skipped}")
+    if job.tells_paths:
+        console.print(f"labels: {job.output}")
+        console.print(f"report: {job.report}, its records as a table: {job.skipped}")
     if has_failures:
         console.print("the same command labels the boxes that failed, and only these, once their images can be read")
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
@@ -62,7 +63,8 @@ def run(request: AutoRequest, *, dry_run: bool = False) -> AutoResult | None:
         console.print(f"going on with what {plan.out.root} holds")
     plan = with_kept_conversion(plan)
     choice = choose_network(plan)
-    console.print(choice.reason)
+    if plan.why_no_training is None:
+        console.print(choice.reason)
     checkpoint = plan.out.work / LATEST if choice.network == "trained" else plan.checkpoint
     exit_code = _label(plan, checkpoint, _refine(plan, checkpoint))
     converted, convert_code = _write_native(plan)
@@ -74,21 +76,30 @@ def run(request: AutoRequest, *, dry_run: bool = False) -> AutoResult | None:
         network=choice.network,
         exit_code=max(exit_code, convert_code),
     )
-    for line in closing_lines(result, plan.target):
+    for line in closing_lines(result, plan.target, plan.opened.images):
         console.print(line, soft_wrap=True)
     return result
 
 
-def closing_lines(result: AutoResult, target: str | None) -> Iterator[str]:
-    """Three lines: where the masks are, which to look at first, what to type next."""
+def closing_lines(result: AutoResult, target: str | None, images: str) -> Iterator[str]:
+    """Three lines: where the masks are, which to look at first, what to type next.
+
+    Args:
+        result: of the run.
+        target: the format that was written beside COCO.
+        images: folder of the pictures.
+    """
     also = f", as {target}: {result.converted}" if result.converted else ""
     yield f"masks: {result.masks}{also}"
     first = result.review or "nothing says which are doubtful"
     yield f"look first at: {first}" + (f"; all of them: {result.report}" if result.report else "")
     if result.converted and target == "yolo-seg":
-        yield f"next: yolo segment train model=yolo11n-seg.pt data={result.converted / 'data.yaml'}"
+        words = ["yolo", "segment", "train", "model=yolo11n-seg.pt", f"data={result.converted / 'data.yaml'}"]
     else:
-        yield f"next: mal convert {result.masks} OUT --to FORMAT writes the masks for another program"
+        folder = str(result.masks.with_name("yolo-seg"))
+        words = ["mal", "convert", str(result.masks), folder, "--to", "yolo-seg", "--images", images]
+        words += ["--pictures", _pictures("yolo-seg")]
+    yield f"next: {shlex.join(words)}"
 
 
 def _refine(plan: Plan, checkpoint: Path) -> str | None:
@@ -123,8 +134,9 @@ def _label(plan: Plan, checkpoint: Path, refine: str | None) -> int:
         shards=work / "shards",
         sources=work,
         page=plan.out.page,
+        are_told=False,
     )
-    return label_file(
+    exit_code = label_file(
         spec,
         places,
         partial(processes_on, "auto"),
@@ -133,6 +145,9 @@ def _label(plan: Plan, checkpoint: Path, refine: str | None) -> int:
         exif_option="--exif upright",
         images_option="--images",
     )
+    if exit_code:
+        console.print(f"boxes without a mask, and why: {places.skipped}")
+    return exit_code
 
 
 def _write_native(plan: Plan) -> tuple[Path | None, int]:

@@ -86,8 +86,8 @@ def make_plan(request: AutoRequest, *, dry_run: bool = False) -> Plan:
     # Outside of the folder until everything is checked, so that a refusal leaves nothing there.
     cache = out.work / BOXES_NAME if out.record.is_file() and not dry_run else temporary_cache(BOXES_NAME)
     opened = open_source(SourceRequest(request.source, request.images, name, exif=request.reading.exif), cache)
-    console.print(f"{request.source} is in the format {name}")
-    for line in opened.lines[1:]:
+    console.print(f"{request.source} is in the format {name}, its pictures are in {opened.images}")
+    for line in opened.remarks:
         console.print(line)
     source = AnnotatedImages(opened.annotations, opened.images, reading=request.reading)
     findings = look_at(source)
@@ -152,7 +152,8 @@ def show_plan(plan: Plan) -> None:
     tell(plan.source.dim_line)
     tell(lambda: suspicion_line(plan.source))
     labeler = labeler_of(plan.checkpoint)
-    console.print(f"network: {plan.checkpoint}, on {labeler.device}")
+    network = plan.request.checkpoint or "the starter, which comes with mal"
+    console.print(f"network: {network}, on {labeler.device}")
     left = len(plan.findings.boxes) - plan.findings.num_masks
     seconds = _seconds_per_box(plan, labeler) * left
     console.print(f"labelling {left:,} boxes will take about {rough_duration(seconds)}")

@@ -26,7 +26,7 @@ def choose_network(plan: Plan) -> Choice:
         StoppedBySignal: training was stopped; it goes on with the next call.
     """
     if plan.why_no_training is not None:
-        return Choice("starter", f"labelling with {plan.checkpoint}")
+        return Choice("starter", plan.why_no_training)
     file = plan.out.work / "choice.json"
     if file.is_file():
         return Choice(**json.loads(file.read_bytes()))

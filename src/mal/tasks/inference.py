@@ -13,7 +13,7 @@ from pathlib import Path
 from mal.config.load import save_spec, spec_from_values
 from mal.config.precedence import effective_spec
 from mal.config.schema import ExperimentSpec, label_dump_file
-from mal.console import console, tell
+from mal.console import console, quiet_console, tell
 from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
 from mal.formats.formats import WITH_MASKS
@@ -80,6 +80,7 @@ class LabelPlaces:
         sources: folder for the input as a COCO file, where it is in another format.
         spec: the complete spec; None writes none.
         page: the HTML report; None writes none.
+        are_told: whether the paths and the settings of the network are printed.
     """
 
     labels: Path
@@ -89,6 +90,7 @@ class LabelPlaces:
     sources: Path
     spec: Path | None = None
     page: Path | None = None
+    are_told: bool = True
 
 
 def label_file(
@@ -133,7 +135,8 @@ def label_file(
     tell(source.dim_line)
     record = places.shards / RECORD_NAME
     early = {} if restart else early_settings(record)
-    held = load_networks(spec.inference.checkpoint, effective_spec(spec, early).spec, "inference")
+    with _told(places):
+        held = load_networks(spec.inference.checkpoint, effective_spec(spec, early).spec, "inference")
     spec = held.spec
     inference = spec.inference
     processes = start(spec)
@@ -161,6 +164,7 @@ def label_file(
         on_complete=partial(_write_page, places, source),
         on_start=lambda: save_spec(spec, places.spec) if places.spec and not processes.rank else None,
         resolve=smallest_box_wins(source, load_mask=inference.load_mask) if spec.masks.no_overlap else None,
+        tells_paths=places.are_told,
     )
     with _behind_urls(job, spec, processes):
         exit_code = run_job(job, processes, _engine(held, processes), status)
@@ -194,9 +198,21 @@ def _require_outside(labels: Path, spec: ExperimentSpec) -> None:
 
 
 def _write_page(places: LabelPlaces, source: AnnotatedImages, is_new: bool) -> None:
-    if places.page is not None:
-        write = partial(report.of_labels, places.labels, source.img_dir, out=places.page)
-        after_a_run(lambda: write(only_missing=not is_new, reading=source.coco.images.reading))
+    if places.page is None:
+        return
+    page = places.page
+
+    def write() -> int:
+        with _told(places):
+            return report.of_labels(
+                places.labels, source.img_dir, out=page, only_missing=not is_new, reading=source.coco.images.reading
+            )
+
+    after_a_run(write)
+
+
+def _told(places: LabelPlaces) -> AbstractContextManager[None]:
+    return nullcontext() if places.are_told else quiet_console()
 
 
 def _alone(spec: ExperimentSpec) -> ProcessGroup:
