@@ -61,7 +61,7 @@ def main(data: Path) -> None:
         lines.append(f"| `{image['file_name']}` | {page} | {image['flickr_url']} |\n")
         for box in source["annotations"]:
             if box["image_id"] == image["id"] and not box["iscrowd"]:
-                annotations.append(_scaled(box, factor))
+                annotations.append(_scaled(box, factor, photo.size))
     used = {box["category_id"] for box in annotations}
     document = {
         "info": {"description": "Photos under CC BY 2.0 with boxes of COCO 2017 (CC BY 4.0); see CREDITS.md"},
@@ -74,12 +74,15 @@ def main(data: Path) -> None:
     (OUT / "CREDITS.md").write_text("".join(lines), encoding="utf-8")
 
 
-def _scaled(box: dict[str, Any], factor: float) -> dict[str, Any]:
+def _scaled(box: dict[str, Any], factor: float, size: tuple[int, int]) -> dict[str, Any]:
+    x, y, width, height = (side * factor for side in box["bbox"])
+    x1, y1 = min(x + width, size[0]), min(y + height, size[1])
+    sides = [round(side, 2) for side in (x, y, x1 - x, y1 - y)]
     return {
         "id": box["id"],
         "image_id": box["image_id"],
         "category_id": box["category_id"],
-        "bbox": [round(side * factor, 2) for side in box["bbox"]],
+        "bbox": sides,
         "iscrowd": 0,
     }
 
