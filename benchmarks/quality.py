@@ -37,7 +37,6 @@ QUICK = {
     "train.batch_size": "4",
 }
 QUICK_STEPS = 2
-STARTER = "starter"
 
 
 @dataclass(frozen=True)
