@@ -116,7 +116,9 @@ def test_rectangles_become_the_masks_of_mal_label_and_train_a_network(sample, tm
     check_masks(uploaded, regions[upload], expected, found["model_version"])
     (trained,) = found["training"]["rounds"]
     assert (trained["state"], trained["boxes"]) == ("finished", sum(map(len, regions.values()))), trained
-    assert found["training"]["versions"]["versions"] == [found["model_version"], trained["version"]]
+    assert (trained["is_better"] is not None, "held out" in trained["reason"]) == (True, True), trained
+    versions = [found["model_version"], trained["version"]]
+    assert found["training"]["versions"]["versions"] == (versions[::-1] if trained["is_better"] else versions)
     (drawn,) = found["drawn"]["data"]["result"]
     first = regions[local[0]][0]
     np.testing.assert_array_equal(decoded(drawn), expected[int(first["id"])])

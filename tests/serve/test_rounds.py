@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mal.auto.choose import Choice
 from mal.errors import UserError
 from mal.serve.fetch import StoppedEarly
 from mal.serve.rounds import Round, TrainingRounds, train_command
@@ -93,16 +94,51 @@ def test_a_round_collects_trains_and_offers_a_version(made):
     assert (rounds.folder / "round-0001/train/priority").read_text() == "19"
 
 
-@pytest.mark.parametrize("is_better", [True, False])
-def test_a_choice_decides_whether_the_trained_checkpoint_is_taken(made, is_better):
+@pytest.mark.parametrize("network", ["trained", "starter"])
+def test_a_choice_decides_whether_the_trained_checkpoint_is_taken(made, network, caplog):
+    caplog.set_level("INFO", "mal.serve")
     asked, taken = [], Taken()
-    rounds = made(choice=lambda candidate: asked.append(candidate) or is_better, use=taken)
+    rounds = made(choose=lambda *given: asked.append(given) or Choice(network, "for a reason"), use=taken)
     rounds.start(5, Path("first.pth"))
-    assert end_of(rounds).is_better == is_better
-    (candidate,) = asked
+    found = end_of(rounds)
+    assert (found.is_better, found.reason) == (network == "trained", "for a reason")
+    ((candidate, is_wanted),) = asked
     assert candidate.start == Path("first.pth")
     assert candidate.ann_path.is_file()
-    assert taken.checkpoints == ([candidate.trained] if is_better else [])
+    assert is_wanted()
+    assert taken.checkpoints == ([candidate.trained] if network == "trained" else [])
+    assert "round-0001 is finished: for a reason" in caplog.messages
+
+
+def test_a_choice_that_fails_leaves_the_checkpoint_to_people(made):
+    def fail(*_):
+        raise UserError("out of memory")
+
+    taken = Taken()
+    rounds = made(choose=fail, use=taken)
+    rounds.start(5, Path("first.pth"))
+    found = end_of(rounds)
+    assert (found.state, found.is_better, taken.checkpoints) == ("finished", None, [])
+    assert found.reason == "no choice was made: out of memory"
+    assert rounds.checkpoint(found.version)
+
+
+def test_a_choice_that_was_cut_short_is_made_when_the_server_starts_again(made):
+    entered = []
+
+    def choose_for_long(_, is_wanted):
+        entered.append(1)
+        while is_wanted():
+            time.sleep(0.01)
+        raise StoppedEarly
+
+    first = made(choose=choose_for_long)
+    first.start(5, Path("first.pth"))
+    while not entered:
+        time.sleep(0.01)
+    first.close()
+    assert first.rounds()[-1].state == "training"
+    assert end_of(made(choose=lambda *_: Choice("trained", "better"))).is_better
 
 
 def test_one_round_is_trained_at_a_time(made):
@@ -227,5 +263,5 @@ def test_kills_of_the_server_at_any_moment_lose_no_round_and_never_train_twice_a
 def test_the_command_trains_from_the_checkpoint_on_the_rectangles_of_the_round(tmp_path):
     line = train_command(Path("/specs/small.yaml"))(tmp_path, "first.pth")
     assert list(line[1:6]) == ["-m", "mal", "train", "-e", "/specs/small.yaml"]
-    assert f"dataset.train_ann_path={tmp_path / 'boxes.json'}" in line
+    assert f"dataset.train_ann_path={tmp_path / 'training_boxes.json'}" in line
     assert "train.pretrained_model_path=first.pth" in line

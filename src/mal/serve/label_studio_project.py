@@ -109,7 +109,8 @@ def _write_picture(
     content, called = pictures.read(account.find_picture(address, pictures))
     with picture_in(io.BytesIO(content), called, MAX_IMAGE_PIXELS) as picture:
         width, height = picture_size(picture, "upright")
-        name = f"{number:07}.{str(picture.format).lower()}"
+        stable = task["id"] if type(task.get("id")) is int else number  # in every round, so that the same are held out
+        name = f"{stable:07}.{str(picture.format).lower()}"
     with atomic_file(folder / name) as file:
         file.write(content)
     return {"id": number, "file_name": name, "width": width, "height": height}

@@ -26,11 +26,15 @@ class _InUse(BaseModel):
     checkpoint: str
 
 
+Load = Callable[[Path], tuple[MaskAutoLabeler, Reading]]
+"""Loads a checkpoint; returns the labeler, and how pictures are decoded for it."""
+
+
 class Models:
     """Loads models, and remembers the one in use in a folder.
 
     Args:
-        load: loads a checkpoint; returns the labeler, and how pictures are decoded for it.
+        load: loads a checkpoint.
         checkpoint: of the command line.
         folder: of the training rounds; None remembers nothing.
         suffix: of the versions: changes with the settings of the server. Label Studio asks for no new masks where it
@@ -39,7 +43,7 @@ class Models:
 
     def __init__(
         self,
-        load: Callable[[Path], tuple[MaskAutoLabeler, Reading]],
+        load: Load,
         checkpoint: Path,
         folder: Path | None,
         suffix: str = "",

@@ -20,6 +20,7 @@ from typing import IO, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from mal.auto.choose import Choice
 from mal.errors import UserError, one_line
 from mal.files import cannot_write, write_json
 from mal.formats.text_files import read_text_file
@@ -28,7 +29,8 @@ from mal.serve.fetch import StoppedEarly
 
 State = Literal["collecting", "training", "finished", "failed", "cancelled"]
 UNDER_WAY = ("collecting", "training")
-_LOWEST_PRIORITY = 19
+LOWEST_PRIORITY = 19
+BOXES, TRAINING_BOXES, PICTURES = "boxes.json", "training_boxes.json", "images"
 _SECONDS_BETWEEN_LOOKS = 0.5
 _LATEST = Path("train/mal_model_latest.pth")
 _LOG_BYTES = 4096
@@ -43,9 +45,10 @@ class Round(BaseModel):
         project: id of the project whose rectangles it learns from.
         start: the checkpoint that it starts from.
         process: id of its child; None before there is one.
-        boxes: how many it trains on.
+        boxes: how many the project has; some may be held out, for the choice.
         version: of its checkpoint, once it is finished.
-        is_better: what the choice said; None where nothing chooses.
+        is_better: what the choice said, and so whether its checkpoint was taken into use; None where nothing chooses.
+        reason: of the choice, or why there is none.
         message: why it failed.
     """
 
@@ -59,6 +62,7 @@ class Round(BaseModel):
     boxes: int | None = None
     version: str | None = None
     is_better: bool | None = None
+    reason: str | None = None
     message: str | None = None
 
 
@@ -69,7 +73,7 @@ class Candidate:
     Attributes:
         trained: the checkpoint of the round.
         start: the one that it started from.
-        ann_path, img_dir: the boxes and the pictures of the project.
+        ann_path, img_dir: the boxes and the pictures of the project, those held out included.
     """
 
     trained: Path
@@ -79,8 +83,11 @@ class Candidate:
 
 
 Command = Callable[[Path, str], Sequence[str]]
-Choice = Callable[[Candidate], bool]
-"""Whether the trained checkpoint is better than the one that it started from, without any mask."""
+Choose = Callable[[Candidate, Callable[[], bool]], Choice]
+"""Chooses between the trained checkpoint and the one that it started from, without any mask.
+
+It is passed a function that tells whether that is still wanted, and raises StoppedEarly where it is not.
+"""
 
 
 class TrainingRounds:
@@ -90,10 +97,10 @@ class TrainingRounds:
         folder: of the rounds; created if needed.
         command: makes the command line of a training from the folder of its round and the checkpoint to start from; run
             again after a stop, it resumes.
-        collect: writes `boxes.json` and `images/` of a project into a folder, and returns the number of boxes; it is
+        collect: writes the boxes and pictures of a project into a folder, and returns the number of boxes; it is
             passed a function that tells whether that is still wanted, and raises StoppedEarly where it is not.
         version: the version of a checkpoint file.
-        choice: where it says yes, ``use`` is called; None leaves that to people.
+        choose: where it chooses the trained checkpoint, ``use`` is called; None leaves that to people.
         use: takes a checkpoint into use.
 
     Raises:
@@ -107,7 +114,7 @@ class TrainingRounds:
         *,
         collect: Callable[[int, Path, Callable[[], bool]], int],
         version: Callable[[Path], str],
-        choice: Choice | None = None,
+        choose: Choose | None = None,
         use: Callable[[Path], object],
     ) -> None:
         if os.name != "posix":
@@ -116,7 +123,7 @@ class TrainingRounds:
         self._command = command
         self._collect = collect
         self._version = version
-        self._choice = choice
+        self._choose = choose
         self._use = use
         self._lock = threading.Lock()
         self._is_closing = threading.Event()
@@ -233,7 +240,7 @@ class TrainingRounds:
                 pass_fds=[lock.fileno()],
             )
         with suppress(ProcessLookupError):  # ended already, with a mistake in its spec
-            os.setpriority(os.PRIO_PROCESS, child.pid, _LOWEST_PRIORITY)
+            os.setpriority(os.PRIO_PROCESS, child.pid, LOWEST_PRIORITY)
         this = this.model_copy(update={"process": child.pid})
         self._write(this)
         while True:
@@ -245,16 +252,24 @@ class TrainingRounds:
                     return child.wait(), this
 
     def _judge(self, this: Round) -> Round:
-        folder = self.folder / this.name
-        trained = folder / _LATEST
-        is_better = None
-        if self._choice is not None:
-            is_better = self._choice(Candidate(trained, Path(this.start), folder / "boxes.json", folder / "images"))
+        """Take the trained checkpoint into use where it is chosen; returned as it is where the server closes."""
+        trained = self.folder / this.name / _LATEST
+        is_better, reason = None, None
+        try:
+            if self._choose is not None:
+                choice = self._choose(self._candidate(this), self._is_wanted)
+                is_better, reason = choice.network == "trained", choice.reason
             if is_better:
                 self._use(trained)
-        return this.model_copy(
-            update={"state": "finished", "version": self._version(trained), "is_better": is_better, "process": None}
-        )
+        except UserError as error:  # the checkpoint stays, for people to take
+            is_better, reason = None, f"no choice was made: {error}"
+        LOG.info("%s is finished%s", this.name, f": {reason}" if reason else "")
+        done = {"state": "finished", "version": self._version(trained), "process": None}
+        return this.model_copy(update={**done, "is_better": is_better, "reason": reason})
+
+    def _candidate(self, this: Round) -> Candidate:
+        folder = self.folder / this.name
+        return Candidate(folder / _LATEST, Path(this.start), folder / BOXES, folder / PICTURES)
 
     @contextmanager
     def _locked(self, folder: Path) -> Iterator[IO[bytes]]:
@@ -314,8 +329,8 @@ def train_command(spec: Path) -> Command:
         return (
             *(sys.executable, "-m", "mal", "train", "-e", str(spec.absolute())),
             f"results_dir={folder}",
-            f"dataset.train_ann_path={folder / 'boxes.json'}",
-            f"dataset.train_img_dir={folder / 'images'}",
+            f"dataset.train_ann_path={folder / TRAINING_BOXES}",
+            f"dataset.train_img_dir={folder / PICTURES}",
             "dataset.exif=upright",  # as Label Studio shows pictures
             f"train.pretrained_model_path={start}",
         )

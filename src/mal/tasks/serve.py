@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -18,6 +19,7 @@ from mal.files import dumps
 from mal.labeler import MaskAutoLabeler
 from mal.reading import Reading
 from mal.serve.app import app
+from mal.serve.choice import choose_by_signals, hold_out
 from mal.serve.engine import Engine, file_version
 from mal.serve.fetch import Prefix
 from mal.serve.intake import Intake
@@ -26,7 +28,7 @@ from mal.serve.label_studio_account import LabelStudioAccount
 from mal.serve.label_studio_project import collect_project
 from mal.serve.listening import address_of, listen, log_to_console, serve
 from mal.serve.masks_route import MasksAnswer, MasksRequest, masks_routes
-from mal.serve.models import Models
+from mal.serve.models import Load, Models
 from mal.serve.openapi import Operation, openapi_routes
 from mal.serve.pictures import Pictures
 from mal.serve.rounds import TrainingRounds, train_command
@@ -144,14 +146,20 @@ def _application(
 
 def _models(options: ServeOptions) -> Models:
     """The one place that resolves which checkpoint is loaded."""
-
-    def load(checkpoint: Path) -> tuple[MaskAutoLabeler, Reading]:
-        inference = options.spec.inference.model_copy(update={"checkpoint": str(checkpoint)})
-        labeler, spec = load_labeler(options.spec.model_copy(update={"inference": inference}), options.device)
-        return labeler, spec.dataset.reading
-
     assert options.spec.inference.checkpoint
-    return Models(load, Path(options.spec.inference.checkpoint), options.runs, _settings_suffix(options.spec))
+    first = Path(options.spec.inference.checkpoint)
+    return Models(_loader(options), first, options.runs, _settings_suffix(options.spec))
+
+
+def _loader(options: ServeOptions) -> Load:
+    """Loads checkpoints with the settings of the command line, in child processes too."""
+    return partial(_load, options.spec, options.device)
+
+
+def _load(spec: ExperimentSpec, device: str, checkpoint: Path) -> tuple[MaskAutoLabeler, Reading]:
+    inference = spec.inference.model_copy(update={"checkpoint": str(checkpoint)})
+    labeler, complete = load_labeler(spec.model_copy(update={"inference": inference}), device)
+    return labeler, complete.dataset.reading
 
 
 def _settings_suffix(spec: ExperimentSpec) -> str:
@@ -173,8 +181,15 @@ def _rounds(
         return None
 
     def collect(project: int, folder: Path, is_wanted: Callable[[], bool]) -> int:
-        return collect_project(project, folder, account, pictures, is_wanted)
+        count = collect_project(project, folder, account, pictures, is_wanted)
+        hold_out(folder)
+        return count
 
     return TrainingRounds(
-        options.runs, train_command(options.train_spec), collect=collect, version=file_version, use=models.use
+        options.runs,
+        train_command(options.train_spec),
+        collect=collect,
+        version=file_version,
+        choose=partial(choose_by_signals, _loader(options)),
+        use=models.use,
     )
