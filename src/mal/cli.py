@@ -32,6 +32,7 @@ _OTHER_COMMANDS = {
     "auto": "Write masks for a data set in any format, trained on its boxes.",
     "label": "Write masks for a COCO file or one photo, without a spec.",
     "serve": "Serve masks to programs in which people label, such as Label Studio.",
+    "cvat": "Write masks for the rectangles of a task on a CVAT server.",
     "check": "Tell what a run would make of a COCO file and its pictures.",
     "report": "Write a page that shows which masks to trust.",
     "review": "Accept, reject and mend masks on a page in the browser.",

@@ -64,6 +64,17 @@ def output_file(text: str) -> Path:
     return Path(text)
 
 
+def first_line_of(file: Path) -> str:
+    """The first line of a small file, as of a secret.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    from mal.formats.text_files import read_text_file
+
+    return read_text_file(file).partition("\n")[0].strip()
+
+
 def _whole_number(text: str, least: int) -> int:
     try:
         number = int(text)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mal.commands.label import parse_device
-from mal.commands.parser import CommandParser, positive_int
-from mal.commands.spec_flags import add_spec_flags, spec_of_flags, values_given
+from mal.commands.parser import CommandParser, first_line_of, positive_int
+from mal.commands.spec_flags import OF_FILES, add_spec_flags, spec_of_flags, values_given
 from mal.errors import UserError
 
 _EXAMPLES = """
@@ -23,16 +23,6 @@ Without --checkpoint the starter that comes with mal makes the masks. docs/integ
 """
 _CHECKPOINT = ("inference.checkpoint",)
 _BATCHES = ("inference.batch_size",)
-_OF_FILES = (
-    "inference.ann_path",
-    "inference.ann_format",
-    "inference.img_dir",
-    "inference.keep_existing_masks",
-    "inference.min_score",
-    "masks.no_overlap",
-    "dataset.num_workers_per_gpu",
-    "dataset.exif",
-)
 _TOKEN = "MAL_SERVE_TOKEN"
 _LABEL_STUDIO_TOKEN = "LABEL_STUDIO_API_KEY"
 
@@ -108,7 +98,7 @@ def make_parser(summary: str) -> CommandParser:
     )
     add_spec_flags(load, _BATCHES)
     how = parser.add_argument_group("how (fields of the spec; docs/spec.md says more)")
-    add_spec_flags(how, leave_out=(*_CHECKPOINT, *_BATCHES, *_OF_FILES))
+    add_spec_flags(how, leave_out=(*_CHECKPOINT, *_BATCHES, *OF_FILES))
     how.add_argument(
         "--device", type=parse_device, default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: %(default)s)"
     )
@@ -168,9 +158,7 @@ def token_of(file: Path | None) -> str | None:
     """The token of a file, or else of the environment; None without either."""
     if file is None:
         return os.environ.get(_TOKEN) or None
-    from mal.formats.text_files import read_text_file
-
-    return read_text_file(file).partition("\n")[0].strip()
+    return first_line_of(file)
 
 
 def parse_port(text: str) -> int:

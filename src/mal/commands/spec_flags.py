@@ -17,6 +17,19 @@ _ALIASES = {"--ann": ("--data",)}
 _METAVARS = {"path": "PATH", "whole number": "N", "number": "NUMBER"}
 
 
+OF_FILES = (
+    "inference.ann_path",
+    "inference.ann_format",
+    "inference.img_dir",
+    "inference.keep_existing_masks",
+    "inference.min_score",
+    "masks.no_overlap",
+    "dataset.num_workers_per_gpu",
+    "dataset.exif",
+)
+"""Fields of no use where boxes and pictures come from another program."""
+
+
 def add_spec_flags(group: Any, keys: Iterable[str] | None = None, *, leave_out: Iterable[str] = ()) -> None:
     """Declare the flags of some fields; flags not given are absent from the parsed arguments.
 
