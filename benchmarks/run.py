@@ -17,6 +17,7 @@ from benchmarks import (
     graph_cut,
     labeling,
     labeling_memory,
+    labeling_parts,
     labeling_scale,
     mean_field,
     peak,
@@ -31,6 +32,7 @@ from benchmarks.report import device_name, environment, markdown_table
 BENCHMARKS = {
     "labeling": labeling,
     "labeling_memory": labeling_memory,
+    "labeling_parts": labeling_parts,
     "labeling_scale": labeling_scale,
     "mean_field": mean_field,
     "graph_cut": graph_cut,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -252,6 +253,10 @@ class MaskAutoLabeler:
     def probabilities(self, batch: CropBatch) -> npt.NDArray[np.float32]:
         """Foreground probabilities of a batch of crops, (B, 1, S, S) float32 in 0..1; NaN where a network fails."""
         return self.start(batch)()
+
+    def on_one_thread(self) -> AbstractContextManager[None]:
+        """Within the block a CPU runs the networks on one thread, in forked processes too."""
+        return self._networks.on_one_thread()
 
     def start(self, batch: CropBatch) -> PendingArray:
         """Begin to compute the probabilities of a batch; the returned function waits for them."""

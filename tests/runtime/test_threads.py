@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from mal.runtime.threads import map_in_threads, num_encoder_threads, read_ahead
+from mal.runtime.threads import map_in_threads, num_cores, num_encoder_threads, read_ahead
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
@@ -104,3 +104,19 @@ def test_items_that_are_not_wanted_any_more_are_closed(count):
     next(ahead)
     ahead.close()
     assert closed == [True]
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("max 100000\n", 8), ("250000 100000\n", 2), ("10000 100000\n", 1), ("6400000 100000\n", 8)]
+)
+def test_cores_are_those_a_process_is_bound_to_within_the_quota_of_its_container(tmp_path, monkeypatch, quota, cores):
+    (tmp_path / "cpu.max").write_text(quota)
+    monkeypatch.setattr("mal.runtime.threads.CPU_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)), raising=False)
+    assert num_cores() == cores
+
+
+def test_without_a_quota_all_cores_that_a_process_is_bound_to_count(tmp_path, monkeypatch):
+    monkeypatch.setattr("mal.runtime.threads.CPU_QUOTA", tmp_path / "none")
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {3}, raising=False)
+    assert num_cores() == 1

@@ -1,4 +1,4 @@
-"""Load crops by worker processes, in a fixed order; one line says which image a worker died on."""
+"""Load crops by worker processes, and what these make of them; one line says which image a worker died on."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
 
 from mal.data.label_dataset import BoxCropIterable, CropBatch
 from mal.data.worker_processes import WorkerStatus, crash_message, start_worker, starting_workers
@@ -39,15 +40,42 @@ class CropLoader:
         if not self.num_workers:
             yield from self.stream
             return
-        board = WorkerStatus(self.num_workers)
-        with _started(self.stream, board, self.num_workers) as workers:
-            turn = deque(workers)
-            while turn:
-                worker = turn.popleft()
-                batch = worker.next_batch(board, self.stream.image_name)
-                if batch is not None:
-                    turn.append(worker)
-                    yield batch
+        yield from done_by_workers(self.stream, iter, self.num_workers)
+
+
+Item = TypeVar("Item")
+Work = Callable[[Iterator[CropBatch]], Iterator[Item]]
+"""Makes items of batches, each when it is asked for; called in a worker."""
+
+
+def done_by_workers(stream: BoxCropIterable, work: Work[Item], num_workers: int) -> Iterator[Item]:
+    """What worker processes make of the batches of a stream.
+
+    Args:
+        stream: the crops; each worker cuts a share of its chunks.
+        work: where processes are not forked, it is pickled.
+        num_workers: worker processes, at least 1.
+
+    Yields:
+        The items of all workers, in turn: those of one worker in their order.
+
+    Raises:
+        UserError: a worker died; it names the image that the worker was reading.
+    """
+    board = WorkerStatus(num_workers)
+    with _started(stream, work, board, num_workers) as workers:
+        turn = deque(workers)
+        while turn:
+            worker = turn.popleft()
+            received = worker.receive(board, stream.image_name)
+            if not isinstance(received, _End):
+                turn.append(worker)
+                yield received
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Follows the last item of a worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +90,13 @@ class _Failure:
 class _Worker:
     number: int
     process: BaseProcess
-    batches: Connection
+    items: Connection
 
-    def next_batch(self, board: WorkerStatus, image_name: Callable[[int], str]) -> CropBatch | None:
-        """Wait for the next batch; None after the last one."""
+    def receive(self, board: WorkerStatus, image_name: Callable[[int], str]) -> Any:
+        """Wait for the next item, or for the `_End` after the last one."""
         try:
-            received: CropBatch | _Failure | None = self.batches.recv()
-        except (EOFError, OSError) as error:  # its end of the pipe closed, perhaps amid a batch
+            received = self.items.recv()
+        except (EOFError, OSError) as error:  # its end of the pipe closed, perhaps amid an item
             self.process.join()
             raise UserError(crash_message(board, self.number, self.process.exitcode, image_name)) from error
         if isinstance(received, _Failure):
@@ -77,7 +105,9 @@ class _Worker:
 
 
 @contextmanager
-def _started(stream: BoxCropIterable, board: WorkerStatus, num_workers: int) -> Iterator[list[_Worker]]:
+def _started(
+    stream: BoxCropIterable, work: Work[Any], board: WorkerStatus, num_workers: int
+) -> Iterator[list[_Worker]]:
     """Start the workers of a stream, and end them."""
     # Forked workers share what has been read with the main process; Python 3.14 would not fork by itself.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
@@ -86,8 +116,8 @@ def _started(stream: BoxCropIterable, board: WorkerStatus, num_workers: int) -> 
         with starting_workers():
             for number in range(num_workers):
                 receiver, sender = context.Pipe(duplex=False)
-                arguments = (stream, board, os.getpid(), number, num_workers, receiver, sender)
-                process = context.Process(target=_send_batches, args=arguments, daemon=True)
+                arguments = (stream, work, board, os.getpid(), number, num_workers, receiver, sender)
+                process = context.Process(target=_send_items, args=arguments, daemon=True)
                 process.start()
                 sender.close()  # so that the end of the process ends the pipe
                 workers.append(_Worker(number, process, receiver))
@@ -97,11 +127,12 @@ def _started(stream: BoxCropIterable, board: WorkerStatus, num_workers: int) -> 
             worker.process.terminate()
         for worker in workers:
             worker.process.join()
-            worker.batches.close()
+            worker.items.close()
 
 
-def _send_batches(
+def _send_items(
     stream: BoxCropIterable,
+    work: Work[Any],
     board: WorkerStatus,
     main_process: int,
     number: int,
@@ -109,13 +140,13 @@ def _send_batches(
     receiver: Connection,
     sender: Connection,
 ) -> None:
-    """Cut a worker's share and send it, batch by batch, then None; runs in the worker."""
+    """Cut a worker's share and send what is made of it, item by item, then the end; runs in the worker."""
     receiver.close()
     start_worker(board, main_process, number)
     try:
-        for batch in stream.share(number, num_workers):
-            sender.send(batch)
-        sender.send(None)
+        for item in work(stream.share(number, num_workers)):
+            sender.send(item)
+        sender.send(_End())
     except BrokenPipeError:
         return  # the main process has ended
     except Exception as error:  # noqa: BLE001 - raised in the main process

@@ -15,12 +15,24 @@ import numpy as np
 import numpy.typing as npt
 
 from mal.coco.boxes import Box, Boxes
-from mal.data.crops import Border, IntBox, crop_box_mask, crop_frame, crop_image, expand_box, label_margins, to_planes
+from mal.data.crops import (
+    Border,
+    IntBox,
+    crop_box_mask,
+    crop_frame,
+    crop_image,
+    crop_planes,
+    expand_box,
+    label_margins,
+    to_planes,
+)
 from mal.data.images import image_path, read_record_image
 from mal.data.worker_processes import reading_image
 from mal.errors import UserError
+from mal.ops.compiled import fast_module
 from mal.size_bins import SIZE_NAMES, size_bin
 
+ENOUGH_TO_COMPILE = 2000  # boxes: numba takes half a second to load, and saves half a millisecond a box
 BATCHES_IN_A_CHUNK = 16  # many batches of one size for each that is mixed, and little work for each decision
 
 
@@ -137,18 +149,22 @@ class CropSettings:
     allow_outside: float = 0.0
 
 
-def crop_boxes(image: np.ndarray, boxes: Sequence[Box], settings: CropSettings) -> CropBatch:
+def crop_boxes(image: np.ndarray, boxes: Sequence[Box], settings: CropSettings, *, compiled: bool = False) -> CropBatch:
     """Crop several boxes of one image.
 
     Args:
         image: (H, W, 3) uint8.
         boxes: at least one box of this image.
         settings: how to cut.
+        compiled: cut by numba where it is there: the same pixels in half the time, once it has loaded.
     """
     size = settings.crop_size
     height, width = image.shape[:2]
     frames = tuple(crop_frame(box.xyxy, label_margins(settings.margin_rate)) for box in boxes)
-    crops = [to_planes(crop_image(image, frame, size, settings.border)) for frame in frames]
+    if compiled:
+        crops = [crop_planes(image, frame, size, settings.border) for frame in frames]
+    else:
+        crops = [to_planes(crop_image(image, frame, size, settings.border)) for frame in frames]
 
     def masks(share: float) -> npt.NDArray[np.uint8]:
         grown = [expand_box(box.xyxy, share) for box in boxes]
@@ -203,6 +219,7 @@ class BoxCropIterable:
         self.batch_size = batch_size
         self.rank = rank
         self.world_size = world_size
+        self._is_compiled = len(boxes) >= ENOUGH_TO_COMPILE and fast_module("crop_numba") is not None
         self._plan = BoxChunks(boxes, batch_size)
         self._done = np.zeros(len(boxes), np.bool_) if done is None else done
         unfinished = self._plan.unfinished(self._done)
@@ -263,7 +280,7 @@ class BoxCropIterable:
             return
         for box in boxes:
             with reading_image(record.position):
-                crop = crop_boxes(image, [box], self.settings)
+                crop = crop_boxes(image, [box], self.settings, compiled=self._is_compiled)
             yield crop
 
 

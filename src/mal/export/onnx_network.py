@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,9 @@ class OnnxNetwork:
         path: that file.
         network_name: which network is in it.
         crop_size: side in pixels of the crops that it takes.
+
+    Attributes:
+        takes_box: whether the box is an input of the graph.
     """
 
     device = "cpu"
@@ -54,7 +59,7 @@ class OnnxNetwork:
         self.path = path
         self.network_name = network_name
         self.crop_size = crop_size
-        self._takes_box = any(each.name == "box" for each in session.get_inputs())
+        self.takes_box = any(each.name == "box" for each in session.get_inputs())
 
     def require_use(self, crop: CropSettings, mode: PredictionMode) -> None:
         """Refuse crops or a mode that the graph, or what is installed, cannot serve.
@@ -80,6 +85,16 @@ class OnnxNetwork:
             )
         if mode.crf is not None:
             require_training_packages("refinement by mean field (crf)")
+
+    @contextmanager
+    def on_one_thread(self) -> Iterator[None]:
+        """Run on one thread within the block; see `mal.models.prediction_mode.CropNetworks`."""
+        with_threads = self._session
+        self._session = open_session(self.path, threads=1)
+        try:
+            yield
+        finally:
+            self._session = with_threads
 
     def start(self, batch: CropBatch, mode: PredictionMode) -> PendingArray:
         """Compute probabilities; there is nothing to wait for."""
@@ -114,7 +129,7 @@ class OnnxNetwork:
         return (logits + mirrored) / np.float32(2)
 
     def _of_crops(self, images: Array, box: Array, box_area: Array) -> Array:
-        return self._run(images, box=box) if self._takes_box else self._of_each_size(images, box_area)
+        return self._run(images, box=box) if self.takes_box else self._of_each_size(images, box_area)
 
     def _of_each_size(self, images: Array, box_area: Array) -> Array:
         """Run the rows of each size bin together: the graph computes a scale for all rows or for none."""
@@ -154,14 +169,12 @@ def read_onnx(path: Path) -> OnnxModel:
         UserError: no such file, no ONNX file of ours, damaged, with weights that are not numbers (checked if the
             package onnx is installed), or the extra is not installed.
     """
-    onnxruntime = import_onnx_package("onnxruntime")
+    import_onnx_package("onnxruntime")
     if not path.is_file():
         raise UserError(f"{path}: no such ONNX file")
     _require_numbers(path)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = open_session(path)
     # onnxruntime defines its exception types in C++, without a common base class.
     except Exception as error:
         said = describe_file_kind(path, "an ONNX file")
@@ -175,6 +188,21 @@ def read_onnx(path: Path) -> OnnxModel:
         return OnnxModel(OnnxNetwork(session, path, facts["network"], facts["crop_size"]), facts["spec"])
     except (KeyError, ValueError) as error:
         raise UserError(f"{path}: an ONNX file, but not one that `mal export onnx` wrote") from error
+
+
+def open_session(path: Path, *, threads: int = 0) -> Any:
+    """An ``onnxruntime.InferenceSession`` on the CPU.
+
+    Args:
+        path: an ONNX file.
+        threads: it computes with; 0 takes as many as there are cores. With 1 it starts none, so that it works on in
+            forked processes.
+    """
+    onnxruntime = import_onnx_package("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def _require_numbers(path: Path) -> None:

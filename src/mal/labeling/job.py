@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +16,19 @@ from mal.coco.boxes import Boxes, box_suspicion
 from mal.coco.ground_truth import GroundTruth
 from mal.coco.notes import Action, RecordNote
 from mal.console import console
+from mal.data.label_dataset import BoxCropIterable
 from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
 from mal.files import remove_stale_temp_files
 from mal.labeler import MaskAutoLabeler
+from mal.labeling.forks import labels_by_forks, num_forks
 from mal.labeling.label_file import settled, write_label_file
-from mal.labeling.pipeline import crop_batches, write_shard
+from mal.labeling.pipeline import crop_batches, find_labels, progress_of_first, write_results
 from mal.labeling.report import label_report, summary_lines, write_label_report, write_skipped_csv
 from mal.labeling.resolve import Resolve, has_mask_to_keep, notes_beside_kept, resolve_images
 from mal.labeling.run import RUN_KEY, Identity, LabelRun, finished_run, is_finished, open_run
 from mal.labeling.run_lock import only_run_in
-from mal.labeling.shards import Positions, ShardLabels
+from mal.labeling.shards import BoxResult, Positions, ShardLabels
 from mal.runtime.process_group import ProcessGroup
 from mal.runtime.status import StatusLog
 
@@ -179,22 +181,36 @@ def label_here(load: Callable[[], MaskAutoLabeler], processes: ProcessGroup) -> 
 
     def label(job: LabelJob, work: LabelWork) -> None:
         labeler = load()
-        batches = crop_batches(
-            job.source,
-            labeler,
-            processes,
-            name="labelling",
-            batch_size=job.batch_size,
-            num_workers=job.num_workers,
-            boxes=work.boxes,
-            done=work.done,
-        )
         shard = work.run.new_shard(f"{processes.rank:04d}")
-        write_shard(batches, labeler, shard, GroundTruth(job.source.coco) if job.load_mask else None)
+        write_results(_found_labels(job, work, labeler, processes), shard)
         for name, size in processes.gather((shard.name, shard.stat().st_size)):
             _wait_for(work.run.folder / name, size)
 
     return label
+
+
+def _found_labels(
+    job: LabelJob, work: LabelWork, labeler: MaskAutoLabeler, processes: ProcessGroup
+) -> Iterator[list[BoxResult]]:
+    truth = GroundTruth(job.source.coco) if job.load_mask else None
+    stream = BoxCropIterable(work.boxes, job.source.img_dir, labeler.crop, batch_size=job.batch_size, done=work.done)
+    if forks := num_forks(stream, labeler, processes, job.num_workers):
+        with progress_of_first("labelling", int((~work.done).sum()), processes) as advance:
+            for results in labels_by_forks(stream, labeler, truth, forks):
+                yield results
+                advance(len(results))
+        return
+    batches = crop_batches(
+        job.source,
+        labeler,
+        processes,
+        name="labelling",
+        batch_size=job.batch_size,
+        num_workers=job.num_workers,
+        boxes=work.boxes,
+        done=work.done,
+    )
+    yield from find_labels(batches, labeler, truth)
 
 
 def finish_job(job: LabelJob, work: LabelWork, status: StatusLog | None = None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -60,14 +60,15 @@ def crop_batches(
         world_size=processes.world_size,
         done=done,
     )
-    with _progress_of_first(name, len(boxes) if done is None else int((~done).sum()), processes) as advance:
+    with progress_of_first(name, len(boxes) if done is None else int((~done).sum()), processes) as advance:
         for batch in read_ahead(loader, num_read_ahead(labeler.device)):
             yield batch
             advance((len(batch) + len(batch.failures)) * processes.world_size)
 
 
 @contextmanager
-def _progress_of_first(name: str, total: int, processes: ProcessGroup) -> Iterator[Any]:
+def progress_of_first(name: str, total: int, processes: ProcessGroup) -> Iterator[Callable[[int], None]]:
+    """A progress bar in the first process; gives the function that advances it."""
     if processes.rank:
         yield lambda count: None
         return
@@ -136,8 +137,17 @@ def write_shard(
     Raises:
         UserError: the shard cannot be written.
     """
+    write_results(find_labels(batches, labeler, truth), path)
+
+
+def write_results(found: Iterable[list[BoxResult]], path: Path) -> None:
+    """Write results to a new shard, each list at once.
+
+    Raises:
+        UserError: the shard cannot be written.
+    """
     with ShardWriter(path) as shard:
-        for results in find_labels(batches, labeler, truth):
+        for results in found:
             shard.write(results)
 
 

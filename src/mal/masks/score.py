@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ RANDOM_COSINE = 2 / math.pi  # the mean of |cos| where directions have nothing t
 
 Map = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
+PixelT = TypeVar("PixelT", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +134,7 @@ def edge_agreement(prob: Map, pixels: Map, inside: npt.NDArray[np.bool_]) -> flo
         0..1: 1 where they are parallel throughout, 0 where nothing changes color, and what chance would give where the
         probabilities are the same everywhere in the box.
     """
-    neighbors = np.lib.stride_tricks.sliding_window_view(np.pad(inside, 1, mode="edge"), (3, 3))
-    counts = neighbors.all(axis=(-2, -1))
+    counts = _without_border(inside)
     rise, change = _gradient(prob), _gradient(pixels)
     along = np.sqrt(((rise[:, None] * change).sum(axis=0) ** 2).sum(axis=0))
     steepness, contrast = np.sqrt((rise**2).sum(axis=0)), np.sqrt((change**2).sum(axis=(0, 1)))
@@ -176,13 +177,32 @@ def mask_in_crop(mask: PastedMask, frame: Sequence[int], side: int = 4 * SIDE) -
     columns = np.floor(x0 + steps * (x1 - x0)).astype(np.intp) - mask.x0
     in_rows, in_columns = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
     result = np.zeros((side, side), dtype=np.bool_)
-    result[np.ix_(in_rows, in_columns)] = mask.window[np.ix_(rows[in_rows], columns[in_columns])]
+    part = mask.window.take(rows[in_rows], axis=0).take(columns[in_columns], axis=1)
+    # What lies in the image is one run of rows and columns.
+    top, left = in_rows.argmax(), in_columns.argmax()
+    result[top : top + part.shape[0], left : left + part.shape[1]] = part
     return result
+
+
+def _without_border(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The pixels (H, W) of which all neighbors are inside too; the map is continued by its border."""
+    padded = _padded(inside)
+    rows = padded[:-2] & padded[1:-1] & padded[2:]
+    return rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:]
+
+
+def _padded(maps: npt.NDArray[PixelT]) -> npt.NDArray[PixelT]:
+    """Maps (..., H, W) with their border twice, (..., H + 2, W + 2)."""
+    padded = np.empty((*maps.shape[:-2], maps.shape[-2] + 2, maps.shape[-1] + 2), maps.dtype)
+    padded[..., 1:-1, 1:-1] = maps
+    padded[..., 1:-1, 0], padded[..., 1:-1, -1] = maps[..., 0], maps[..., -1]
+    padded[..., 0, :], padded[..., -1, :] = padded[..., 1, :], padded[..., -2, :]
+    return padded
 
 
 def _gradient(maps: Map) -> Map:
     """Sobel gradients of maps (..., H, W): (2, ..., H, W), down and across."""
-    padded = np.pad(maps, [(0, 0)] * (maps.ndim - 2) + [(1, 1), (1, 1)], mode="edge")
+    padded = _padded(maps)
     down, across = padded[..., 2:, :] - padded[..., :-2, :], padded[..., 2:] - padded[..., :-2]
     return np.stack(
         [

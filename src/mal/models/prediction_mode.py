@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -68,6 +69,9 @@ class CropNetworks(Protocol):
             Waits for (B, 1, S, S) float32 in 0..1; 0 outside the box. A crop with a logit that is not finite is NaN
             throughout, so that it is not mistaken for an empty mask; see `is_no_number`.
         """
+
+    def on_one_thread(self) -> AbstractContextManager[None]:
+        """Within the block a CPU runs them on one thread, in forked processes too."""
 
     def logits(self, batch: CropBatch, mode: PredictionMode) -> Array:
         """Mask logits, (B, 1, h, w) float32."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -47,6 +50,16 @@ class TorchNetworks:
     def device(self) -> str:
         """Where they are run."""
         return str(self._device)
+
+    @contextmanager
+    def on_one_thread(self) -> Iterator[None]:
+        """Run on one thread within the block; see `mal.models.prediction_mode.CropNetworks`."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
     @torch.inference_mode()
     def start(self, batch: CropBatch, mode: PredictionMode) -> PendingArray:

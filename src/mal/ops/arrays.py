@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,26 +22,69 @@ def area_means(maps: npt.NDArray[np.generic], side: int) -> Maps:
     Returns:
         (..., side, side) float32.
     """
-    planes = maps.reshape(-1, *maps.shape[-2:]).astype(np.float32)
-    height, width = planes.shape[-2:]
-    (top, heights), (left, widths) = _areas(height, side), _areas(width, side)
-    total = np.zeros((len(planes), side, side), np.float32)
-    # In the order of the pixels of an area, since floats add up differently in another.
-    for down in range(heights.max()):
-        rows = planes.take(np.minimum(top + down, height - 1), axis=1)
-        for across in range(widths.max()):
-            pixels = rows.take(np.minimum(left + across, width - 1), axis=2)
-            total += np.where(np.logical_and.outer(down < heights, across < widths), pixels, np.float32(0))
-    total /= heights.astype(np.float32)[:, None]
-    total /= widths.astype(np.float32)
+    planes = maps.reshape(-1, *maps.shape[-2:])
+    down, across = _Areas.over(planes.shape[1], side), _Areas.over(planes.shape[2], side)
+    has_exact_sums = maps.dtype in (np.uint8, np.bool_) and down.most * across.most * 255 < _EXACT_IN_FLOAT32
+    total = _whole_sums(planes, down, across) if has_exact_sums else _sums(planes.astype(np.float32), down, across)
+    total /= down.lengths.astype(np.float32)[:, None]
+    total /= across.lengths.astype(np.float32)
     return total.reshape(*maps.shape[:-2], side, side)
 
 
-def _areas(size: int, count: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Starts and lengths of ``count`` areas of whole pixels that together cover ``size`` pixels; they may overlap."""
-    index = np.arange(count)
-    starts = index * size // count
-    return starts, -(-(index + 1) * size // count) - starts
+_EXACT_IN_FLOAT32 = 2**24  # whole numbers up to here, in whatever order they are added
+
+
+@dataclass(frozen=True, slots=True)
+class _Areas:
+    """Areas of whole pixels along an axis that together cover it; they may overlap.
+
+    Attributes:
+        starts, lengths: (N,) int, of each area.
+        most: the largest length.
+        last: index of the axis' last pixel.
+    """
+
+    starts: npt.NDArray[np.intp]
+    lengths: npt.NDArray[np.intp]
+    most: int
+    last: int
+
+    @classmethod
+    @cache
+    def over(cls, size: int, count: int) -> _Areas:
+        """``count`` areas over ``size`` pixels."""
+        index = np.arange(count)
+        starts = index * size // count
+        lengths = -(-(index + 1) * size // count) - starts
+        return cls(starts, lengths, int(lengths.max()), size - 1)
+
+    def pixels(self, maps: npt.NDArray[Any], step: int, axis: int) -> npt.NDArray[Any]:
+        """The pixel of each area that lies ``step`` behind its first one, and 0 where the area has ended before."""
+        found = maps.take(np.minimum(self.starts + step, self.last), axis=axis)
+        if step >= self.lengths.min():
+            np.moveaxis(found, axis, -1)[..., step >= self.lengths] = 0
+        return found
+
+
+def _whole_sums(planes: npt.NDArray[Any], down: _Areas, across: _Areas) -> Maps:
+    """Sums of bytes over areas, one axis after the other."""
+    rows = down.pixels(planes, 0, 1).astype(np.int32)
+    for step in range(1, down.most):
+        rows += down.pixels(planes, step, 1)
+    total = across.pixels(rows, 0, 2)
+    for step in range(1, across.most):
+        total += across.pixels(rows, step, 2)
+    return total.astype(np.float32)
+
+
+def _sums(planes: Maps, down: _Areas, across: _Areas) -> Maps:
+    """Sums of floats over areas, in the order of an area's pixels, since floats add up differently in another."""
+    total = np.zeros((len(planes), len(down.starts), len(across.starts)), np.float32)
+    for step in range(down.most):
+        rows = down.pixels(planes, step, 1)
+        for inner in range(across.most):
+            total += across.pixels(rows, inner, 2)
+    return total
 
 
 def resize_bilinear(maps: Maps, size: tuple[int, int]) -> Maps:

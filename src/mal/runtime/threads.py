@@ -1,10 +1,12 @@
-"""Background threads, for work that must not block a GPU."""
+"""Background threads, for work that must not block a GPU; and the cores there are for others."""
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar, cast
 
 import numpy as np
@@ -18,6 +20,16 @@ PendingArray = Callable[[], npt.NDArray[np.float32]]  # waits for values from a 
 ENCODERS = 4  # threads when a GPU computes
 READ_AHEAD = 4  # batches that wait for a GPU
 _END = object()
+
+
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def num_cores() -> int:
+    """Number of cores that this process may use: those it is bound to, and no more than its container's quota."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = (CPU_QUOTA.read_text() if CPU_QUOTA.is_file() else "max").partition(" ")
+    return min(bound, max(1, round(int(quota) / int(period)))) if quota.isdecimal() else bound
 
 
 def num_encoder_threads(device: str) -> int:
