@@ -97,7 +97,7 @@ def measure(device: torch.device, *, repeats: int, boxes: int = BOXES) -> list[P
 def _rows(folder: Path, repeats: int, boxes: int) -> list[PartsRow]:
     exported, trained = (str(starter_path(trainable=trainable)) for trainable in (False, True))
     plain, crowded, single = photo_sets(folder, boxes)
-    cases = [
+    cases: list[tuple[str, str, AnnotatedImages | None, dict[str, Any]]] = [
         ("coco-mini, onnxruntime", exported, plain, {}),
         ("coco-mini, PyTorch", trained, plain, {}),
         ("coco-mini, onnxruntime, graph cut", exported, plain, {"refine": "graph_cut"}),

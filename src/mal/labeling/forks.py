@@ -12,11 +12,10 @@ from functools import partial
 
 from mal.coco.ground_truth import GroundTruth
 from mal.data.crop_loader import done_by_workers
-from mal.data.label_dataset import BoxCropIterable, CropBatch
+from mal.data.label_dataset import BoxCropIterable
 from mal.labeler import MaskAutoLabeler
 from mal.labeling.pipeline import find_labels
 from mal.labeling.shards import BoxResult
-from mal.runtime.allocator import keep_freed_memory
 from mal.runtime.process_group import ProcessGroup
 from mal.runtime.threads import num_cores
 
@@ -58,11 +57,4 @@ def labels_by_forks(
         UserError: a process died; it names the image that it was reading.
     """
     with labeler.on_one_thread():
-        yield from done_by_workers(stream, partial(_found, labeler=labeler, truth=truth), count)
-
-
-def _found(
-    batches: Iterator[CropBatch], labeler: MaskAutoLabeler, truth: GroundTruth | None
-) -> Iterator[list[BoxResult]]:
-    keep_freed_memory()
-    yield from find_labels(batches, labeler, truth)
+        yield from done_by_workers(stream, partial(find_labels, labeler=labeler, truth=truth), count)

@@ -22,6 +22,7 @@ from mal.load_model import LoadedModel, load_model
 from mal.masks.paste import PastedMask
 from mal.metrics.iou import mask_iou
 from mal.models.prediction_mode import NO_NUMBER, PendingArray
+from mal.runtime.allocator import keep_freed_memory
 from mal.runtime.process_group import ProcessGroup
 from mal.runtime.threads import map_in_threads, num_encoder_threads, num_read_ahead, read_ahead
 
@@ -97,6 +98,9 @@ def label_batches(
     Yields:
         The results of ``finish``, in the order of the batches.
     """
+
+    if labelers[0].device == "cpu":
+        keep_freed_memory()
 
     def computed() -> Iterator[tuple[CropBatch, list[PendingArray]]]:
         for batch in batches:
