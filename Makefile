@@ -20,7 +20,7 @@ PYTHON := $(VENV)/bin/python
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test lint format bench gpu-check ray-check clients-check starter spec-page map clean
+.PHONY: help setup browser demo test lint format bench gpu-check ray-check clients-check wheel-check starter spec-page map clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ help: ## list the targets
 setup: ## make the virtual environment (the others do this by themselves)
 	@scripts/setup-venv.sh
 
-demo: $(SETUP) ## train on boxes, turn boxes into masks, and show them in demo/demo.html and in reports (a few minutes)
+demo: $(SETUP) ## train on boxes, label generated scenes and real photos, and show them in demo/demo.html (a few minutes)
 	@echo "==> Running the demo: trains a small model on boxes only, a few minutes on two CPU cores"
 	$(PYTHON) -m mal demo --out demo
 
@@ -62,6 +62,9 @@ ray-check: $(SETUP) ## install Ray, then label on a cluster of two workers and k
 clients-check: $(SETUP) ## install the programs that we work with (9 GB, under .venv-clients/), and ask each of them
 	@PYTHON=$(PYTHON) scripts/setup-clients.sh
 	$(PYTHON) -m pytest -m clients
+
+wheel-check: ## build a wheel and an sdist, install the wheel into an empty environment, and run mal auto there
+	@PYTHON=$(or $(filter-out $(VENV)/bin/python,$(PYTHON)),python3) scripts/check-wheel.sh
 
 starter: $(SETUP) ## train the starter anew from the sets in DATA=folder (half an hour), and write its files and its card
 	$(PYTHON) -m starter.gather $(DATA) build/starter

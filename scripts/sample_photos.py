@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-OUT = Path(__file__).parents[1] / "src" / "mal" / "sample" / "photos"
+OUT = Path(__file__).parents[1] / "src" / "mal" / "sample" / "photo_files"
 PHOTOS = (127, 121647, 208901, 311303, 358083, 516008, 525891, 565778)
 LONGER_SIDE = 480
 CC_BY = 4  # its number among COCO's licenses

@@ -42,7 +42,7 @@ _OTHER_COMMANDS = {
     "spec": "Print a complete spec to start from.",
     "convert": "Bring boxes and masks from one annotation format into another.",
     "sample": "Write a small generated data set.",
-    "demo": "Show the whole tool on the generated data set.",
+    "demo": "Show the whole tool on the generated data set and on real photos.",
 }
 _COMMANDS = {**_SPEC_TASKS, **_OTHER_COMMANDS}
 

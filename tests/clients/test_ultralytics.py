@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import numpy as np
 import pytest
 
 from mal.cli import main
+from mal.masks.rle import mask_from_rle
+from mal.sample.photos import write_photos
 from tests.clients.client import ask
 from tests.clients.labels import CLASSES, TURNED, UPRIGHT, Labels
 
@@ -80,3 +84,39 @@ def test_an_epoch_of_training_runs(labels, tmp_path, kind, network):
     figures = ask(CLIENT, "ultralytics_trains", yaml_file, network, home=tmp_path)
     assert all(np.isfinite(list(figures.values())))
     assert "metrics/mAP50(M)" in figures
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory) -> Path:
+    """What ``mal auto`` makes of a YOLO data set of photos with the splits train and val."""
+    folder = tmp_path_factory.mktemp("auto")
+    photos = write_photos(folder / "photos")
+    command = ["convert", photos.boxes, folder / "set", "--to", "yolo", "--images", photos.images, "--pictures", "copy"]
+    assert main([*map(str, command), "--val-share", "0.4"]) == 0
+    assert main(["auto", str(folder / "set" / "data.yaml"), "--minutes", "0"]) == 0
+    return folder / "set_masks"
+
+
+def test_the_masks_of_mal_auto_are_read_with_the_splits_of_the_boxes(labelled, tmp_path):
+    found = ask(CLIENT, "ultralytics_reads", labelled / "yolo-seg" / "data.yaml", "segment", home=tmp_path)
+    given = ask(CLIENT, "ultralytics_reads", labelled.with_name("set") / "data.yaml", "detect", home=tmp_path)
+    assert found["names"] == given["names"]
+    assert [set(found[split]) for split in ("train", "val")] == [set(given[split]) for split in ("train", "val")]
+    assert found["val"]
+    document = json.loads((labelled / "masks.json").read_text())
+    names = {each["id"]: each["name"] for each in document["categories"]}
+    for image in document["images"]:
+        theirs = pictures_of(found)[Path(image["file_name"]).name]["masks"]
+        ours = [each for each in document["annotations"] if each["image_id"] == image["id"]]
+        counts = Counter(names[each["category_id"]] for each in ours)
+        assert set(theirs) == set(counts)
+        for each in ours:
+            name = names[each["category_id"]]
+            if counts[name] == 1:  # they are told apart by their class
+                first, second = np.array(theirs[name]), mask_from_rle(each["segmentation"]).astype(bool)
+                assert (first & second).sum() / (first | second).sum() > 0.8, (image["file_name"], name)
+
+
+def test_a_network_trains_on_the_masks_of_mal_auto_as_they_are(labelled, tmp_path):
+    figures = ask(CLIENT, "ultralytics_trains", labelled / "yolo-seg" / "data.yaml", "yolo11n-seg.yaml", home=tmp_path)
+    assert all(np.isfinite(list(figures.values())))

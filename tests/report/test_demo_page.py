@@ -11,7 +11,15 @@ from PIL import Image
 from mal.errors import UserError
 from mal.masks.rle import rle_from_mask
 from mal.report.contact_sheet import contact_sheet
-from mal.report.demo_page import POINTS_SHOWN, DemoCase, DemoPagePaths, DemoSummary, training_curves, write_demo_page
+from mal.report.demo_page import (
+    POINTS_SHOWN,
+    DemoCase,
+    DemoPagePaths,
+    DemoSummary,
+    LabelledPhoto,
+    training_curves,
+    write_demo_page,
+)
 from mal.sample.scene import scene
 from mal.training.loggers import TensorBoardLog
 
@@ -73,6 +81,17 @@ def test_the_page_loads_nothing_but_itself(page):
     assert "://" not in page
     assert "url(" not in page
     assert "@import" not in page
+    assert reader.open_tags == []
+
+
+def test_photos_are_shown_with_boxes_masks_and_credit(tmp_path):
+    case = make_case(3)
+    photo = LabelledPhoto("Flickr photo 1, CC BY", case.image, case.boxes_xyxy, case.truth)
+    reader = Reader()
+    page = write_demo_page(tmp_path, [case], SUMMARY, [photo, photo]).html.read_text(encoding="utf-8")
+    reader.feed(page)
+    assert len(reader.sources) == 4 + 2 * 2
+    assert page.count(f"Flickr photo 1, CC BY; {len(case.truth)} objects") == 2
     assert reader.open_tags == []
 
 

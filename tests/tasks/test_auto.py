@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pycocotools.coco import COCO
 
 import mal
 from mal.auto.choose import Choice
@@ -71,6 +72,8 @@ def test_a_yolo_data_set_becomes_one_with_masks_and_keeps_its_splits(tmp_path, c
     assert [path.name for path in (out / "yolo-seg/images/test").iterdir()] == ["new.jpg"]
     assert [path.name for path in (out / "yolo-seg/images/val").iterdir()] == [picture.name]
     assert len(read_back(out / "yolo-seg")["annotations"]) == len(annotations(out / "masks.json"))
+    theirs = COCO(out / "masks.json")
+    assert all(theirs.annToMask(each).sum() == each["area"] > 0 for each in theirs.anns.values())
     assert (out / "report.html").is_file()
     assert (out / "review_queue.csv").is_file()
     last = outcome.out.splitlines()[-3:]
@@ -258,11 +261,12 @@ def few_are_enough(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_are_enough")
 @pytest.mark.parametrize("network", ["starter", "trained"])
-def test_the_network_that_was_chosen_labels(tmp_path, boxes, checkpoint, monkeypatch, network):
+def test_the_network_that_was_chosen_labels(tmp_path, boxes, checkpoint, monkeypatch, capsys, network):
     monkeypatch.setattr("mal.tasks.auto_train.choose", lambda *_: Choice(network, "a test says so"))
     result = mal.auto_label(boxes, out=tmp_path / "out", minutes=0.02, checkpoint=checkpoint)
     assert result.network == network
     assert result.exit_code == 0
+    assert "training ends within the first one, after 0.02 minutes" in capsys.readouterr().out
     at_once = mal.auto_label(boxes, out=tmp_path / "at_once", minutes=0, checkpoint=checkpoint)
     same = annotations(result.masks) == annotations(at_once.masks)
     assert same == (network == "starter")

@@ -36,6 +36,14 @@ def test_the_demo_leaves_reports_of_the_evaluation_and_of_the_labels(out_dir):
     assert (out_dir / "inference" / "review_queue.csv").is_file()
 
 
+def test_the_demo_labels_real_photos_and_shows_them(out_dir):
+    masks = COCO(out_dir / "photos_masks" / "masks.json")
+    assert all(each["area"] for each in masks.anns.values())
+    page = (out_dir / "demo.html").read_text(encoding="utf-8")
+    assert all(image["credit"] in page for image in masks.imgs.values())
+    assert (out_dir / "photos" / "CREDITS.md").is_file()
+
+
 def test_the_demo_trains_on_a_file_without_masks(out_dir):
     training = json.loads((out_dir / "sample" / "annotations" / "boxes_train.json").read_text(encoding="utf-8"))
     assert not any("segmentation" in annotation for annotation in training["annotations"])

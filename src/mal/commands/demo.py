@@ -1,4 +1,4 @@
-"""``mal demo``: the whole workflow on a generated data set."""
+"""``mal demo``: the whole workflow on a generated data set, and real photos labeled at once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""``mal sample``: write the generated data set to a folder."""
+"""``mal sample``: write the generated data set, and a few real photos with boxes, to a folder."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from mal.commands.parser import CommandParser, non_negative_int
@@ -29,6 +30,7 @@ def make_parser(summary: str) -> CommandParser:
 def run(arguments: argparse.Namespace) -> int:
     """Generate the images and print the paths."""
     from mal.sample.generate import make_sample
+    from mal.sample.photos import write_photos
 
     num_val_images = max(1, arguments.images // _ONE_OF_VALIDATION)
     try:
@@ -38,12 +40,14 @@ def run(arguments: argparse.Namespace) -> int:
             num_val_images=num_val_images,
             seed=arguments.seed,
         )
+        photos = write_photos(arguments.folder / "photos")
     except OSError as error:
         raise UserError(f"{arguments.folder}: the sample cannot be written: {error.strerror}") from error
     print(f"dataset.train_ann_path={paths.boxes_train}")
     print(f"dataset.train_img_dir={paths.train_images}")
     print(f"dataset.val_ann_path={paths.instances_val}")
     print(f"dataset.val_img_dir={paths.val_images}")
+    print(f"eight real photos with boxes: {photos.boxes}", file=sys.stderr)
     return 0
 
 

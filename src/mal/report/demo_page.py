@@ -106,6 +106,16 @@ class DemoCase:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelledPhoto:
+    """A real photo: its credit, (H, W, 3) uint8 RGB, boxes (N, 4) in pixels, and N masks as COCO RLE."""
+
+    credit: str
+    image: Pixels
+    boxes_xyxy: NDArray[np.float64]
+    masks: Sequence[Rle]
+
+
+@dataclass(frozen=True, slots=True)
 class DemoSummary:
     """What the demo did and reached; every mIoU is a mean over the held-out boxes, 0..1.
 
@@ -135,7 +145,9 @@ class DemoPagePaths:
     png: Path
 
 
-def write_demo_page(out_dir: Path, cases: Sequence[DemoCase], summary: DemoSummary) -> DemoPagePaths:
+def write_demo_page(
+    out_dir: Path, cases: Sequence[DemoCase], summary: DemoSummary, photos: Sequence[LabelledPhoto] = ()
+) -> DemoPagePaths:
     """Write `demo.html`, which holds all its pictures, and the contact sheet `demo.png` into `out_dir`."""
     out_dir.mkdir(parents=True, exist_ok=True)
     paths = DemoPagePaths(html=out_dir / "demo.html", png=out_dir / "demo.png")
@@ -148,7 +160,10 @@ def write_demo_page(out_dir: Path, cases: Sequence[DemoCase], summary: DemoSumma
         summary=_summary_text(summary),
         results=summary,
         gain=_gain(summary),
-        cases=[_shown_case(*parts, titles) for parts in zip(cases, panels, notes, strict=True)],
+        cases=[
+            _shown_case(case.name, shown, note, titles) for case, shown, note in zip(cases, panels, notes, strict=True)
+        ],
+        photos=[_shown_photo(photo) for photo in photos],
     )
     paths.html.write_text(page, encoding="utf-8")
     sheet = contact_sheet(panels, heading=HEADING, lines=_sheet_lines(summary), column_titles=titles, row_notes=notes)
@@ -233,9 +248,19 @@ class _ShownCase:
     note: str
 
 
-def _shown_case(case: DemoCase, panels: Sequence[Pixels], note: str, titles: Sequence[str]) -> _ShownCase:
+def photo_panels(photo: LabelledPhoto) -> tuple[Pixels, Pixels]:
+    """The photo with its boxes, and with its masks."""
+    return draw_overlay(photo.image, [], photo.boxes_xyxy), draw_overlay(photo.image, photo.masks, [])
+
+
+def _shown_photo(photo: LabelledPhoto) -> _ShownCase:
+    note = f"{photo.credit}; {len(photo.masks)} objects"
+    return _shown_case(photo.credit, photo_panels(photo), note, ("Boxes, all that is given", "Masks"))
+
+
+def _shown_case(name: str, panels: Sequence[Pixels], note: str, titles: Sequence[str]) -> _ShownCase:
     shown = [
         _Panel(title, picture_uri(panel), panel.shape[1], panel.shape[0])
         for panel, title in zip(panels, titles, strict=True)
     ]
-    return _ShownCase(case.name, shown, note)
+    return _ShownCase(name, shown, note)

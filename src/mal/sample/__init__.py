@@ -1,1 +1,1 @@
-"""Generated data set: small textured scenes with boxes and exact masks, reproducible from a seed."""
+"""Generated data set: small textured scenes with boxes and exact masks, reproducible from a seed; and real photos."""

@@ -1,4 +1,4 @@
-"""`mal demo`: the whole workflow on a generated data set."""
+"""`mal demo`: the whole workflow on a generated data set, and real photos labeled at once."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from pathlib import Path
 
 import numpy as np
 
+from mal.auto.request import AutoRequest
 from mal.coco.boxes import Box
 from mal.coco.ground_truth import GroundTruth
 from mal.config.load import load_spec, save_spec
 from mal.config.schema import ExperimentSpec, label_dump_file
 from mal.console import console
-from mal.data.images import read_record_image
+from mal.data.images import read_image, read_record_image
 from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
 from mal.labeling.pipeline import compute_labels
 from mal.masks.rle import Rle
 from mal.metrics.iou import mask_iou
-from mal.report.demo_page import DemoCase, DemoSummary, write_demo_page
+from mal.report.demo_page import DemoCase, DemoSummary, LabelledPhoto, write_demo_page
 from mal.runtime.launch import CPU_PROCESSES
 from mal.sample.generate import SamplePaths, make_sample
-from mal.tasks import evaluate, inference, train
+from mal.sample.photos import PhotoPaths, write_photos
+from mal.tasks import auto, evaluate, train
 from mal.tasks.report import PAGE
 from mal.training.checkpoint_files import LATEST_NAME
 
@@ -49,7 +51,7 @@ FULL, QUICK = Size(160, 60, 4), Size(8, 4, 1)
 
 
 def run(out_dir: Path, *, quick: bool = False) -> int:
-    """Generate a sample, train on its boxes, evaluate and label held-out images, and draw them.
+    """Generate a sample, train on its boxes, evaluate and label held-out images, label real photos, and draw all.
 
     Args:
         out_dir: output folder; an earlier demo there is replaced.
@@ -77,9 +79,21 @@ def run(out_dir: Path, *, quick: bool = False) -> int:
     _say(3, f"evaluating on held-out pictures, against {sample.instances_val.name}")
     evaluate.run(load_spec(spec_file, task="evaluate"), agreement=True)
     _say(4, f"labelling {sample.boxes_val.name}")
-    inference.run(load_spec(spec_file, task="inference"))
-    _say(5, "drawing the pictures")
-    _draw(out_dir, spec, sample, seconds)
+    auto.run(
+        AutoRequest(
+            source=str(sample.boxes_val),
+            images=str(sample.val_images),
+            out=out_dir / "inference",
+            minutes=0,
+            checkpoint=out_dir / "train" / LATEST_NAME,
+        )
+    )
+    photos = write_photos(out_dir / "photos")
+    _say(5, f"labelling real photos, as `mal auto {out_dir / 'photos'} --minutes 0` does")
+    labelled = auto.run(AutoRequest(source=str(out_dir / "photos"), minutes=0))
+    assert labelled is not None
+    _say(6, "drawing the pictures")
+    _draw(out_dir, spec, sample, seconds, _labelled_photos(photos, labelled.masks))
     console.print(f"report: {out_dir / 'evaluate' / PAGE}, and of the labels: {out_dir / 'inference' / PAGE}")
     return 0
 
@@ -90,12 +104,12 @@ def _clear(out_dir: Path) -> None:
         return
     if not (out_dir / SPEC_NAME).is_file():
         raise UserError(f"{out_dir}: is not empty and holds no earlier demo; choose another folder with --out")
-    for name in ("sample", "train", "evaluate", "inference"):
+    for name in ("sample", "train", "evaluate", "inference", "photos", "photos_masks"):
         shutil.rmtree(out_dir / name, ignore_errors=True)
 
 
 def _say(number: int, what: str) -> None:
-    console.rule(f"{number}/5 {what}", align="left")
+    console.rule(f"{number}/6 {what}", align="left")
 
 
 def _demo_spec(out_dir: Path, sample: SamplePaths, size: Size) -> ExperimentSpec:
@@ -123,7 +137,21 @@ def _demo_spec(out_dir: Path, sample: SamplePaths, size: Size) -> ExperimentSpec
         )
 
 
-def _draw(out_dir: Path, spec: ExperimentSpec, sample: SamplePaths, seconds: float) -> None:
+def _labelled_photos(photos: PhotoPaths, masks: Path) -> list[LabelledPhoto]:
+    document = json.loads(masks.read_text(encoding="utf-8"))
+    found = []
+    for image in document["images"]:
+        boxes = [each for each in document["annotations"] if each["image_id"] == image["id"]]
+        corners = np.array([each["bbox"] for each in boxes])
+        corners[:, 2:] += corners[:, :2]
+        pixels = read_image(photos.images / image["file_name"])
+        found.append(LabelledPhoto(image["credit"], pixels, corners, [each["segmentation"] for each in boxes]))
+    return found
+
+
+def _draw(
+    out_dir: Path, spec: ExperimentSpec, sample: SamplePaths, seconds: float, photos: Sequence[LabelledPhoto]
+) -> None:
     source = AnnotatedImages(sample.instances_val, sample.val_images)
     truth = _truth(source)
     before = _masks_of_starter(spec, source)
@@ -144,7 +172,7 @@ def _draw(out_dir: Path, spec: ExperimentSpec, sample: SamplePaths, seconds: flo
         before_title="The starter",
         which_pictures=f"The first {CASES_SHOWN} held-out pictures, not chosen by result.",
     )
-    paths = write_demo_page(out_dir, _cases(source, before, after, truth), summary)
+    paths = write_demo_page(out_dir, _cases(source, before, after, truth), summary, photos)
     console.print(
         f"mean IoU on held-out pictures: filled box {summary.filled_box_miou:.3f}, "
         f"inscribed ellipse {summary.ellipse_miou:.3f}, model {summary.model_miou:.3f}"
