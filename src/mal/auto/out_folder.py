@@ -87,7 +87,7 @@ def check_place(out: OutFolder, source: Path) -> None:
         raise UserError(f"--out {out.root} holds the data set {source} itself: give a folder of its own")
     if out.root.exists() and not out.root.is_dir():
         raise UserError(f"--out {out.root} is a file: give the name of a folder")
-    if out.root.is_dir() and any(out.root.iterdir()) and not out.record.is_file():
+    if not out.record.is_file() and any(not path.is_dir() for path in out.root.rglob("*")):
         raise UserError(f"--out {out.root} has something in it that is not of `mal auto`: give another folder")
 
 
@@ -105,7 +105,10 @@ def begin(out: OutFolder, identity: Mapping[str, Any]) -> bool:
         UserError: it holds another run, or cannot be written.
     """
     if not out.record.is_file():
-        write_json(dict(identity), out.record)
+        try:
+            write_json(dict(identity), out.record)
+        except UserError as error:
+            raise UserError(f"{error}: give another folder with --out") from error
         return False
     try:
         before = json.loads(out.record.read_bytes())

@@ -254,7 +254,8 @@ def photo_panels(photo: LabelledPhoto) -> tuple[Pixels, Pixels]:
 
 
 def _shown_photo(photo: LabelledPhoto) -> _ShownCase:
-    note = f"{photo.credit}; {len(photo.masks)} objects"
+    count = len(photo.masks)
+    note = f"{photo.credit}; {count} object{'' if count == 1 else 's'}"
     return _shown_case(photo.credit, photo_panels(photo), note, ("Boxes, all that is given", "Masks"))
 
 
