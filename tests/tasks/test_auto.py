@@ -279,7 +279,7 @@ def test_the_network_that_was_chosen_labels(tmp_path, boxes, checkpoint, monkeyp
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_are_enough")
 def test_a_run_that_was_stopped_while_it_trained_goes_on(tmp_path, boxes, checkpoint, monkeypatch):
-    def stopped(spec):
+    def stopped(spec, **_):
         raise StoppedBySignal(2, "a test")
 
     monkeypatch.setattr("mal.tasks.auto_train.choose", lambda *_: Choice("trained", "a test says so"))

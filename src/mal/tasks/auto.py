@@ -162,6 +162,7 @@ def _write_native(plan: Plan) -> tuple[Path | None, int]:
     coco = read_coco(plan.out.masks)
     given = Path(plan.request.images) if plan.request.images is not None else None
     parts = parts_of(Path(plan.request.source), plan.opened.format, plan.target, coco, Path(plan.opened.images), given)
+    console.print(f"writing {target}")
     has_broken = False
     for part in parts:
         file = plan.out.masks

@@ -162,7 +162,7 @@ def show_plan(plan: Plan) -> None:
     else:
         held_out = len(boxes_of(plan.source, plan.held_out, inside=True))
         console.print(
-            f"before that, training on these boxes for at most {plan.request.minutes:g} minutes;"
+            f"before that, training on these boxes for at most {minutes_text(plan.request.minutes)};"
             f" {held_out:,} boxes are held out to tell whether it has helped"
         )
     if plan.target is not None:
@@ -188,6 +188,11 @@ def _seconds_per_box(plan: Plan, labeler: MaskAutoLabeler) -> float:
 def rough_duration(seconds: float) -> str:
     """Format seconds with the unit of the numbers."""
     return f"{duration_text(seconds)} (h:mm:ss)" if seconds >= 3600 else f"{duration_text(seconds)} (m:ss)"
+
+
+def minutes_text(minutes: float) -> str:
+    """Format a number of minutes."""
+    return f"{minutes:g} minute{'' if minutes == 1 else 's'}"
 
 
 def labeler_of(checkpoint: Path) -> MaskAutoLabeler:

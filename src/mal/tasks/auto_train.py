@@ -13,7 +13,7 @@ from mal.auto.subsets import write_subset
 from mal.config.schema import ExperimentSpec
 from mal.console import console, quiet_console
 from mal.files import write_json
-from mal.tasks.auto_plan import Plan, labeler_of, reading_fields, rough_duration
+from mal.tasks.auto_plan import Plan, labeler_of, minutes_text, reading_fields, rough_duration
 
 LATEST = Path("train", "mal_model_latest.pth")
 
@@ -47,7 +47,7 @@ def _train(plan: Plan) -> None:
     if not Path(spec.dataset.train_ann_path).is_file():
         wanted = {box.image.id for box in boxes_of(plan.source, plan.held_out, inside=False)}
         write_subset(plan.source.coco, wanted, Path(spec.dataset.train_ann_path))
-    train.run(_training_spec(plan, _num_epochs(plan, spec)))
+    train.run(_training_spec(plan, _num_epochs(plan, spec)), is_part=True)
 
 
 def _num_epochs(plan: Plan, spec: ExperimentSpec) -> int:
@@ -56,6 +56,7 @@ def _num_epochs(plan: Plan, spec: ExperimentSpec) -> int:
 
     file = plan.out.work / "schedule.json"
     if not file.is_file():
+        console.print("timing two steps of training, to plan its length")
         with quiet_console():
             seconds, steps = measure_step(spec)
         epochs = epochs_in(plan.request.minutes, seconds_per_step=seconds, steps_per_epoch=steps)
@@ -65,7 +66,7 @@ def _num_epochs(plan: Plan, spec: ExperimentSpec) -> int:
     if needed > 60 * plan.request.minutes:
         console.print(
             f"an epoch takes about {rough_duration(needed)}: training ends within the first one, after"
-            f" {plan.request.minutes:g} minutes"
+            f" {minutes_text(plan.request.minutes)}"
         )
     return int(found["num_epochs"])
 

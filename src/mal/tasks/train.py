@@ -30,8 +30,12 @@ from mal.training.target_watch import TargetWatch
 from mal.training.time_limit import TimeIsUp, TimeLimit
 
 
-def run(spec: ExperimentSpec) -> int:
+def run(spec: ExperimentSpec, *, is_part: bool = False) -> int:
     """Train as ``spec.train`` says; resumes automatically from ``mal_model_latest.pth`` in the results folder.
+
+    Args:
+        spec: of the run.
+        is_part: whether this is a step of another command, so that advice for this one is left out.
 
     Returns:
         Exit code 0 once training is complete.
@@ -67,10 +71,8 @@ def run(spec: ExperimentSpec) -> int:
         try:
             _train(start.spec, plan, inputs, start, run_size, folder, status)
         except TimeIsUp as end:
-            console.print(
-                f"train.max_minutes = {spec.train.max_minutes:g} are spent: {end}; the same command with a larger"
-                " number goes on from there"
-            )
+            advice = "" if is_part else "; the same command with a larger number goes on from there"
+            console.print(f"train.max_minutes = {spec.train.max_minutes:g} are spent: {end}{advice}")
             status.write("its time is spent")
         console.print(f"done: {folder / LATEST_NAME}")
     return 0
