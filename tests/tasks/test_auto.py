@@ -295,3 +295,9 @@ def test_a_run_that_was_stopped_while_it_trained_goes_on(tmp_path, boxes, checkp
 def test_a_missing_checkpoint_is_named(boxes, tmp_path):
     with pytest.raises(UserError, match=r"no\.pth: no such file"):
         mal.auto_label(boxes, checkpoint=tmp_path / "no.pth")
+
+
+@pytest.mark.parametrize("given", [{"source_format": "coc"}, {"target_format": "voc"}])
+def test_a_format_that_is_not_known_is_named_with_those_that_are(boxes, given):
+    with pytest.raises(UserError, match=r"'(coc|voc)' is no format of a (source|target) here: it is one of .*coco"):
+        mal.auto_label(boxes, minutes=0, **given)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
-_INPUTS = ("coco", "yolo", "yolo-seg", "voc", "csv", "png", "labelme", "label-studio", "cvat", "cvat-xml")
+from mal.config.sections import SourceFormat
+
 _OUTPUTS = ("coco", "yolo", "yolo-seg", "png", "labelme", "label-studio", "cvat")
 
 
@@ -16,7 +17,10 @@ def add_source_format(group: Any, source: str) -> None:
         source: the argument whose format it is, as the help calls it.
     """
     group.add_argument(
-        "--from", dest="source_format", choices=_INPUTS, help=f"format of {source} (default: by what it is)"
+        "--from",
+        dest="source_format",
+        choices=get_args(SourceFormat),
+        help=f"format of {source} (default: by what it is)",
     )
 
 

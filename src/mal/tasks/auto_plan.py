@@ -6,7 +6,7 @@ import shutil
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from mal.auto.choose import LEAST_HELD_OUT
 from mal.auto.findings import Findings, boxes_of, look_at, suspicion_line
@@ -16,12 +16,14 @@ from mal.auto.recipe import LEAST_BOXES
 from mal.auto.request import AutoRequest
 from mal.auto.subsets import held_out_images
 from mal.config.schema import ExperimentSpec
+from mal.config.sections import SourceFormat
 from mal.console import console, duration_text, tell
 from mal.data.images import read_record_image
 from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
 from mal.export.onnx_network import ONNX_SUFFIX
 from mal.extras import in_extra, is_installed
+from mal.formats.formats import WITH_MASKS
 from mal.formats.recognize import input_format, is_there
 from mal.formats.source import CocoSource, SourceRequest, open_source, temporary_cache
 from mal.formats.source_files import sha256
@@ -69,6 +71,7 @@ def make_plan(request: AutoRequest, *, dry_run: bool = False) -> Plan:
     Raises:
         UserError: as of `run`.
     """
+    _check_formats(request)
     if request.minutes and not is_installed("torch"):
         raise UserError(f"{in_extra('training', 'torch')}; --minutes 0 labels at once")
     checkpoint = request.checkpoint or starter_path(trainable=request.minutes > 0)
@@ -105,6 +108,14 @@ def make_plan(request: AutoRequest, *, dry_run: bool = False) -> Plan:
         why_no_training=_why_no_training(request, source, held_out, checkpoint),
         target=native_format(name, request.target_format),
     )
+
+
+def _check_formats(request: AutoRequest) -> None:
+    given = {"source": request.source_format, "target": request.target_format}
+    known = {"source": get_args(SourceFormat), "target": sorted({"coco", *WITH_MASKS.values()})}
+    for name, value in given.items():
+        if value not in (None, *known[name]):
+            raise UserError(f"{value!r} is no format of a {name} here: it is one of {', '.join(known[name])}")
 
 
 def _why_no_training(request: AutoRequest, source: AnnotatedImages, held_out: set[Any], checkpoint: Path) -> str | None:
