@@ -61,7 +61,7 @@ ray-check: $(SETUP) ## install Ray, then label on a cluster of two workers and k
 
 clients-check: $(SETUP) ## install the programs that we work with (9 GB, under .venv-clients/), and ask each of them
 	@PYTHON=$(PYTHON) scripts/setup-clients.sh
-	$(PYTHON) -m pytest -m clients
+	$(PYTHON) -m pytest -m clients -rP
 
 wheel-check: ## build a wheel and an sdist, install the wheel into an empty environment, and run mal auto there
 	@PYTHON=$(or $(filter-out $(VENV)/bin/python,$(PYTHON)),python3) scripts/check-wheel.sh

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import uvicorn
 from PIL import Image
 from starlette.routing import BaseRoute
 from starlette.testclient import TestClient
@@ -53,6 +56,27 @@ def png(seed: int = 0) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels(seed)).save(file, "PNG")
     return file.getvalue()
+
+
+@contextmanager
+def listening(folder: Path, *, token: str | None = None, queue: int = 64, batch_size: int = 8) -> Iterator[int]:
+    """Serve `/v1` on a port of this machine, with the pictures of a folder; yields the port."""
+    engine = Engine(Model(small_labeler(), VERSION), batch_size)
+    intake = Intake(most_requests=queue, threads=8, seconds=60)
+    routes: list[BaseRoute] = [*masks_routes(engine, Pictures([folder]), intake)]
+    config = uvicorn.Config(app(routes, Security.for_address("127.0.0.1", token)), port=0, log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+        intake.close()
+        engine.close()
 
 
 @dataclass(frozen=True)

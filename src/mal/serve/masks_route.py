@@ -143,7 +143,7 @@ def _parse(request: Request, body: bytes) -> tuple[Source, list[Box], How]:
             query.pop("box", None)
             return Upload(body), boxes, How.model_validate(query)
     except ValidationError as error:
-        raise HTTPException(400, _problems(error)) from None
+        raise HTTPException(400, problems(error)) from None
     raise HTTPException(415, "the body must be application/json, image/... or application/octet-stream")
 
 
@@ -197,6 +197,7 @@ def _shape(rle: Rle, how: How) -> Any:
     return base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def _problems(error: ValidationError) -> str:
+def problems(error: ValidationError) -> str:
+    """What is wrong with a body, in one line: the first five fields that do not fit."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
     return "; ".join(f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}" for problem in found[:5])

@@ -94,6 +94,7 @@ class Security:
         assert self.token is not None
         kind, _, value = headers.get("authorization", "").partition(" ")
         given = value.strip() if kind.lower() == "bearer" else _password(value) if kind.lower() == "basic" else ""
+        given = given or headers.get("token", "")  # as X-AnyLabeling sends it
         if not given and self.cookie is not None:
             given = cookie_parser(headers.get("cookie", "")).get(self.cookie, "")
         return self.is_token(given)

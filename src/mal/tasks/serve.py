@@ -34,6 +34,7 @@ from mal.serve.pictures import Pictures
 from mal.serve.rounds import TrainingRounds, train_command
 from mal.serve.security import Security
 from mal.serve.training_routes import TRAINING_OPERATIONS, LabelStudioTraining
+from mal.serve.x_anylabeling import X_ANYLABELING_OPERATIONS, x_anylabeling_routes
 from mal.tasks.label import load_labeler
 
 _THREADS = 8
@@ -139,8 +140,10 @@ def _application(
 
     routes: list[BaseRoute] = [*masks_routes(engine, pictures, intake)]
     routes += LabelStudioBackend(engine, pictures, intake, account, training).routes()
+    routes += x_anylabeling_routes(engine, pictures, intake)
     routes += [] if training is None else training.routes()
-    routes += openapi_routes([*_OPERATIONS, *(TRAINING_OPERATIONS if training is not None else ())])
+    of_training = TRAINING_OPERATIONS if training is not None else ()
+    routes += openapi_routes([*_OPERATIONS, *X_ANYLABELING_OPERATIONS, *of_training])
     return app(routes, security, lifespan)
 
 
