@@ -57,7 +57,9 @@ class TrueTargets:
             target = target[:, ::-1].copy() if mirrored else target.copy()
         figures = figures_of(quality)
         figures[0, 2] = float(rle is not None)
-        return TargetBatch(torch.from_numpy(target)[None, None], figures, torch.tensor([True]), (None,))
+        return TargetBatch(
+            torch.from_numpy(target)[None, None], figures, torch.tensor([True]), torch.tensor([False]), (None,)
+        )
 
 
 def true_mask_inputs(spec: ExperimentSpec, seed: int, world_size: int) -> TrainingInputs:

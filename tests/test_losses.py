@@ -160,6 +160,18 @@ def test_only_background_of_the_box_that_the_student_is_sure_of_is_left_out(may_
     assert (gradient[:, 3, 4] != 0).all()
 
 
+def test_a_true_mask_is_never_corrected_and_others_of_its_batch_are():
+    logits, target, confidence, box = target_inputs()
+    logits = logits.detach()
+    logits[:, 0] = 9.0  # sure of the object everywhere, so also where the target has none
+    both = target_losses(logits, target, confidence, box, may_correct=torch.tensor([True, False]))
+    for row, may_correct in enumerate((True, False)):
+        alone = target_losses(logits, target, confidence, box, may_correct=may_correct)
+        assert both.bce[row] == alone.bce[row]
+        assert both.dice[row] == alone.dice[row]
+    assert both.bce[0] < both.bce[1]
+
+
 def test_losses_against_targets_are_finite_and_single_in_half_precision():
     logits, target, confidence, box = target_inputs()
     losses = target_losses(logits.half() * 1000, target, confidence, box, may_correct=True)

@@ -149,7 +149,7 @@ class TargetLosses:
 
 
 def target_losses(
-    student_logits: Tensor, target: Tensor, confidence: Tensor, box_mask: Tensor, *, may_correct: bool
+    student_logits: Tensor, target: Tensor, confidence: Tensor, box_mask: Tensor, *, may_correct: bool | Tensor
 ) -> TargetLosses:
     """Compare the student with targets that may be wrong.
 
@@ -165,7 +165,8 @@ def target_losses(
         target: (B, 1, H, W) float in 0..1, 0 outside the box.
         confidence: (B,) float in 0..1.
         box_mask: (B, 1, H, W) float in 0..1 of the same crop.
-        may_correct: whether the student has learned enough for the correction.
+        may_correct: whether the student has learned enough for the correction; (B,) bool where it depends on the box,
+            since a true mask is never corrected.
     """
     logits = student_logits.float()[:, 0]  # sums over whole maps overflow half precision
     prob = logits.sigmoid()
@@ -173,7 +174,7 @@ def target_losses(
         size = (logits.shape[1], logits.shape[2])
         target, box_mask = (F.adaptive_avg_pool2d(each.float(), size)[:, 0] for each in (target, box_mask))
         corrected = (prob > SURE_OF_OBJECT) & (target < 0.5) & (box_mask > 0.5)
-        counted = 1 - corrected.float() if may_correct else torch.ones_like(prob)
+        counted = 1 - (corrected & torch.as_tensor(may_correct, device=prob.device).reshape(-1, 1, 1)).float()
         importance = OUTSIDE_WEIGHT + box_mask
         weight = importance * (1 - box_mask * (1 - confidence.float()[:, None, None])) * counted
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")

@@ -161,6 +161,28 @@ def test_targets_that_run_away_end_the_run_with_one_line_and_leave_its_checkpoin
     assert line_again.partition("; ")[0] == line.partition("; ")[0]
 
 
+def with_true_masks(data: SmallData, results: Path, **changes) -> Path:
+    document = json.loads(data.truth.read_text())
+    document["annotations"] = document["annotations"][:6]
+    (results / "masks.json").parent.mkdir(parents=True, exist_ok=True)
+    (results / "masks.json").write_text(json.dumps(document))
+    return short_spec(data, results, dataset__masks_ann_path=str(results / "masks.json"), **changes)
+
+
+def test_a_run_with_true_masks_resumes_as_a_whole_one(data, whole, tmp_path, capfd):
+    for part, changes in (("whole", {}), ("resumed", {"dataset__num_workers_per_gpu": 2})):
+        if part == "resumed":
+            changes["train__resume_training_checkpoint_path"] = str(tmp_path / "whole/train/model_step_000004.pth")
+        outcome = run_mal(capfd, "train", "-e", with_true_masks(data, tmp_path / part, **changes))
+        assert outcome.exit_code == 0, outcome.err
+        assert "6 true masks to learn from" in outcome.out
+    ends = [training_state(tmp_path / part / "train/mal_model_latest.pth") for part in ("whole", "resumed")]
+    assert_equal_states(*ends)
+    without = training_state(whole / "mal_model_latest.pth")
+    with pytest.raises(AssertionError):
+        assert_equal_states(ends[0], without)
+
+
 @pytest.mark.slow
 def test_two_processes_learn_from_the_targets_of_one(data, whole, tmp_path):
     spec = short_spec(data, tmp_path, train__batch_size=8)

@@ -36,6 +36,7 @@ OWN_FIELDS = {
     "dataset.border",
     "dataset.exif",
     "dataset.gray_range",
+    "dataset.masks_ann_path",
     "dataset.max_megapixels",
     "dataset.train_ann_format",
     "dataset.val_ann_format",
@@ -86,6 +87,7 @@ OWN_FIELDS = {
     "train.min_steps",
     "train.target",
     "train.target_softness",
+    "train.true_mask_share",
 }
 
 

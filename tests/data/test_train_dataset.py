@@ -173,6 +173,40 @@ def test_a_resumed_sampler_goes_on_within_its_epoch_and_draws_the_next_one_whole
     assert list(resumed) == list(whole)
 
 
+@given(num_boxes=st.integers(1, 60), favored=st.sets(st.integers(0, 59)), share=st.floats(0, 1), rank=st.integers(0, 1))
+def test_favored_boxes_come_more_often_in_the_place_of_others(num_boxes, favored, share, rank):
+    favored = sorted(index for index in favored if index < num_boxes)
+    options = {"seed": 1, "rank": rank, "world_size": 2}
+    sampler = EpochSampler(num_boxes, **options, favored=favored, favored_share=share)
+    plain = list(EpochSampler(num_boxes, **options))
+    keys = list(sampler)
+    assert len(keys) == len(plain)
+    extra = [key for key in keys if len(key) == 3]
+    assert {index for _, index, _ in extra} <= set(favored)
+    assert {count for *_, count in extra} <= set(range(1, train_dataset.MOST_REPEATS + 1))
+    changed = [one for one, other in zip(plain, keys, strict=True) if one != other]
+    assert len(changed) == len(extra)
+    assert not {index for _, index in changed} & set(favored)  # no true mask loses its own turn
+    sampler.resume_at(0, len(keys) // 2)
+    assert list(sampler) == keys[len(keys) // 2 :]
+
+
+def test_favored_boxes_take_their_share_of_an_epoch():
+    sampler = EpochSampler(80, seed=1, favored=[3, 7, 11, 12, 13], favored_share=0.25)
+    keys = list(sampler)
+    assert len({key for key in keys if len(key) == 3}) == 20
+    sampler.set_epoch(1)
+    assert [key[1:] for key in sampler] != [key[1:] for key in keys]
+
+
+def test_a_box_that_comes_again_in_an_epoch_has_other_samples(boxes, tmp_path):
+    samples = dataset(boxes, tmp_path, box_input=CHANGES)
+    first, second, third = (samples[key].teacher_images for key in ((0, 2), (0, 2, 1), (0, 2, 2)))
+    assert not torch.equal(first, second)
+    assert not torch.equal(second, third)
+    assert torch.equal(second, dataset(boxes, tmp_path)[0, 2, 1].teacher_images)
+
+
 def test_a_batch_can_be_moved_and_joined(boxes, tmp_path):
     samples = dataset(boxes, tmp_path, box_input=CHANGES)
     batch = train_dataset.collate([samples[0, 0], samples[0, 1]])

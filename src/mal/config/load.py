@@ -68,7 +68,7 @@ REQUIRED_PATHS: dict[Task, tuple[str, ...]] = {
 # These may be URLs, which are not checked before they are read.
 URLS_TAKEN = (
     *("dataset.train_ann_path", "dataset.train_img_dir", "dataset.val_ann_path", "dataset.val_img_dir"),
-    *("inference.ann_path", "inference.img_dir"),
+    *("dataset.masks_ann_path", "inference.ann_path", "inference.img_dir"),
 )
 
 
@@ -90,6 +90,8 @@ def _check_optional_training_paths(source: SpecSource) -> None:
         _need(source, "dataset.val_ann_path", "must be given together with dataset.val_img_dir, or neither")
         if not _may_be_left_out(source, "dataset.val_img_dir"):
             _need(source, "dataset.val_img_dir", "must be given together with dataset.val_ann_path, or neither")
+    if _path(source, "dataset.masks_ann_path"):
+        _need(source, "dataset.masks_ann_path", "")
     if _path(source, "train.resume_training_checkpoint_path"):
         _need(source, "train.resume_training_checkpoint_path", "")
     # Anything else may be the name of a model to download.

@@ -37,6 +37,12 @@ class DatasetConfig(Section):
     )
     train_img_dir: PathText = path_field(_PICTURES.format("the training images"), tasks=["train"])
     train_ann_format: SourceFormat | None = spec_field(None, _WHICH_FORMAT.format("train_ann_path"), tasks=["train"])
+    masks_ann_path: PathText = path_field(
+        "COCO JSON file with true masks of some of the training boxes: of those with the same annotation id and image,"
+        " else of those with nearly the same box. Needs train.target graph_cut. Masks that were accepted or drawn in"
+        " mal review count without it, in the training file itself.",
+        tasks=["train"],
+    )
     val_ann_path: PathText = path_field(
         f"COCO JSON file to validate on during training and to evaluate, {_ANY_FORMAT}. Training without it skips"
         " validation.",

@@ -206,6 +206,12 @@ class TrainConfig(DeviceSection):
         " both.",
         tasks=_TRAIN,
     )
+    true_mask_share: Share = spec_field(
+        0.25,
+        "With target graph_cut and true masks of some boxes: largest share of the training crops that show those boxes"
+        " beside their own turn. Each comes at most 4 times more in an epoch.",
+        tasks=_TRAIN,
+    )
     loss_mil_weight: float = spec_field(4.0, "Weight of the multiple instance loss.", tasks=_TRAIN, ge=0)
     loss_crf_weight: float = spec_field(0.5, "Weight of the conditional random field loss.", tasks=_TRAIN, ge=0)
     loss_mil_step: int = spec_field(

@@ -53,26 +53,30 @@ class TargetSettings:
 
 @dataclass(frozen=True, slots=True)
 class TargetQuality:
-    """What a target looks like beside its box and its seed; no true mask is known.
+    """What a target looks like beside its box and its seed.
 
     Attributes:
         fill: its pixels as a share of the box's, 0..1.
         fit: area of its tight box as a share of the box's, 0..1.
         agreement: IoU with its seed, 0..1.
+        is_true: whether it is a true mask, which is trusted whatever it looks like.
     """
 
     fill: float
     fit: float
     agreement: float
+    is_true: bool = False
 
     @property
     def confidence(self) -> float:
-        """How far to trust it, 0..1.
+        """How far to trust it, 0..1; a true mask wholly.
 
-        The product of four factors: fill from .1 (0) to .3 (1), fit from .5 (0) to .9 (1), agreement from .2 (0) to
-        .6 (1), and fill from .96 (1) to 1 (.3). In between each is linear, beyond it is constant. So an empty target
+        Else the product of four factors: fill from .1 (0) to .3 (1), fit from .5 (0) to .9 (1), agreement from .2 (0)
+        to .6 (1), and fill from .96 (1) to 1 (.3). In between each is linear, beyond it is constant. So an empty target
         counts nothing, and a filled box a little: it may be right.
         """
+        if self.is_true:
+            return 1.0
         return (
             _ramp(self.fill, 0.1, 0.3)
             * _ramp(self.fit, 0.5, 0.9)
@@ -152,29 +156,35 @@ class CutWindow:
     image: npt.NDArray[np.uint8]
 
 
+_MOVED = ("ellipse", "figures", "is_true")  # to the device; the CPU needs the rest
+
+
 @dataclass(frozen=True, slots=True)
 class TargetBatch:
     """Targets of a batch of crops as far as the loader can make them.
 
     Attributes:
-        ellipse: (B, 1, S, S) uint8, 0..255, cut from the ellipse; 0 where the run is past that.
+        ellipse: (B, 1, S, S) uint8, 0..255, cut from the ellipse, or a true mask; 0 where the run is past the ellipse.
         figures: (B, 3) float32, fill, fit and confidence of these.
         keeps_ellipse: (B,) bool, whether the target is this one for the whole run.
+        is_true: (B,) bool, whether it is a true mask, see `mal.data.true_targets`.
         windows: for each box that the teacher may seed what to cut from, else None.
     """
 
     ellipse: Tensor
     figures: Tensor
     keeps_ellipse: Tensor
+    is_true: Tensor
     windows: tuple[CutWindow | None, ...]
 
     def to(self, *args: Any, **kwargs: Any) -> TargetBatch:
         """Move the tensors; arguments as in :meth:`torch.Tensor.to`. Windows stay: the CPU cuts."""
-        return replace(self, ellipse=self.ellipse.to(*args, **kwargs), figures=self.figures.to(*args, **kwargs))
+        moved = {name: getattr(self, name).to(*args, **kwargs) for name in _MOVED}
+        return replace(self, **moved)
 
     def pin_memory(self) -> TargetBatch:
         """Copy the tensors that are moved to page-locked memory."""
-        return replace(self, ellipse=self.ellipse.pin_memory(), figures=self.figures.pin_memory())
+        return replace(self, **{name: getattr(self, name).pin_memory() for name in _MOVED})
 
 
 def join_targets(batches: Sequence[TargetBatch]) -> TargetBatch:
@@ -183,6 +193,7 @@ def join_targets(batches: Sequence[TargetBatch]) -> TargetBatch:
         ellipse=torch.cat([batch.ellipse for batch in batches]),
         figures=torch.cat([batch.figures for batch in batches]),
         keeps_ellipse=torch.cat([batch.keeps_ellipse for batch in batches]),
+        is_true=torch.cat([batch.is_true for batch in batches]),
         windows=tuple(window for batch in batches for window in batch.windows),
     )
 
@@ -228,7 +239,7 @@ class EllipseTargets:
             figures = figures_of(cut.quality)
         may_see_teacher = not keeps and epoch + 1 > settings.ellipse_epochs
         window = CutWindow(grid, grid.pixels(photo)) if may_see_teacher else None
-        return TargetBatch(ellipse, figures, torch.tensor([keeps]), (window,))
+        return TargetBatch(ellipse, figures, torch.tensor([keeps]), torch.tensor([False]), (window,))
 
     def _cut(self, index: int, grid: CutGrid, probability: Floats, photo: npt.NDArray[np.uint8]) -> CutTarget:
         if index in self._kept:

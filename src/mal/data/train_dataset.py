@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
@@ -20,16 +21,19 @@ from mal.data.cut_grid import CutGrid
 from mal.data.dataloader import FailFastDataLoader
 from mal.data.images import ImageCache, image_path, read_record_image
 from mal.data.targets import EllipseTargets, TargetBatch, TargetSettings, join_targets
+from mal.data.true_targets import TrueTargets
 from mal.data.worker_processes import reading_image
 from mal.errors import UserError
+from mal.masks.rle import Rle
 from mal.ops.compiled import fast_module
 
 FLIP_PROBABILITY = 0.5
 CACHE_BYTES = 256 * 1024**2  # per worker process: some 300 photos of COCO's size
 
 BOX_INPUT = 2  # number of the random stream of these inputs within a sample; targets have 1
+REPEAT = 2  # of the sample that a box has once more in an epoch: this plus how often it had one already
 
-SampleKey = tuple[int, int]  # epoch and index of the box
+SampleKey = tuple[int, ...]  # epoch and index of the box; and from the second sample in an epoch, how many were before
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class BoxCropDataset(Dataset[TrainBatch]):
         border: what lies outside the image.
         seed: of all random numbers.
         targets: how targets are made by graph cut; None without.
+        true_masks: the target in place of that, by the index of a box.
         box_input: how the box is changed that samples have as an input of the network; None without one.
     """
 
@@ -98,6 +103,7 @@ class BoxCropDataset(Dataset[TrainBatch]):
         border: Border,
         seed: int,
         targets: TargetSettings | None = None,
+        true_masks: Mapping[int, Rle] | None = None,
         box_input: BoxInput | None = None,
     ) -> None:
         self.boxes = boxes
@@ -108,7 +114,11 @@ class BoxCropDataset(Dataset[TrainBatch]):
         self.seed = seed
         self._img_dir = img_dir
         self._cache: ImageCache | None = None
-        self._targets = EllipseTargets(targets) if targets else None
+        self.true_masks = true_masks or {}
+        self._targets: EllipseTargets | TrueTargets | None = EllipseTargets(targets) if targets else None
+        if self.true_masks:
+            assert isinstance(self._targets, EllipseTargets), "true masks are targets beside those of a graph cut"
+            self._targets = TrueTargets(self.true_masks, self._targets)
         for name in ("crop_numba", "colors_numba"):
             fast_module(name)  # before loader processes are forked: each would have to import it for itself
 
@@ -116,14 +126,13 @@ class BoxCropDataset(Dataset[TrainBatch]):
         return len(self.boxes)
 
     def __getitem__(self, key: SampleKey) -> TrainBatch:
-        """The sample of an (epoch, index) pair, as a batch of one.
+        """The sample of a key, as a batch of one.
 
         Raises:
             UserError: the box's image is missing or damaged.
         """
-        epoch, index = key
-        with reading_image(self.boxes[index].image.position):
-            return self._sample(epoch, index)
+        with reading_image(self.boxes[key[1]].image.position):
+            return self._sample(key)
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[TrainBatch | UserError]:
         """Several samples; a missing or damaged image gives its error as an item, for the loader to raise."""
@@ -140,9 +149,11 @@ class BoxCropDataset(Dataset[TrainBatch]):
         except UserError as error:
             return error
 
-    def _sample(self, epoch: int, index: int) -> TrainBatch:
+    def _sample(self, key: SampleKey) -> TrainBatch:
+        epoch, index, *before = key
         box = self.boxes[index]
-        rng = np.random.default_rng([self.seed, epoch, index])
+        stream = [self.seed, epoch, index, *(REPEAT + count for count in before)]
+        rng = np.random.default_rng(stream)
         frame = crop_frame(box.xyxy, random_margins(rng, self.margin_rate))
         mirrored = bool(rng.random() < FLIP_PROBABILITY)
         crop = crop_planes(self._image(box), frame, self.crop_size, self.border, mirrored=mirrored)
@@ -162,12 +173,11 @@ class BoxCropDataset(Dataset[TrainBatch]):
             box_area=torch.tensor([box.area], dtype=torch.float32),
             positions=torch.tensor([box.position]),
             targets=targets,
-            box_input=self._network_box(self.box_input, epoch, index, frame, mirrored) if self.box_input else None,
+            box_input=self._network_box(self.box_input, box, stream, frame, mirrored) if self.box_input else None,
         )
 
-    def _network_box(self, changes: BoxInput, epoch: int, index: int, frame: IntBox, mirrored: bool) -> Tensor:
-        box = self.boxes[index]
-        rng = np.random.default_rng([self.seed, epoch, index, BOX_INPUT])  # crops stay what they are without it
+    def _network_box(self, changes: BoxInput, box: Box, stream: list[int], frame: IntBox, mirrored: bool) -> Tensor:
+        rng = np.random.default_rng([*stream, BOX_INPUT])  # crops stay what they are without it
         image_size = box.image.width, box.image.height
         mask = random_box_input(rng, box.xyxy, frame, image_size, self.crop_size, changes)
         return torch.from_numpy(mask[:, ::-1].copy() if mirrored else mask)[None, None]
@@ -191,18 +201,41 @@ def collate(samples: Sequence[TrainBatch | UserError]) -> TrainBatch | UserError
     return TrainBatch(**tensors, targets=join_targets(targets) if targets else None)
 
 
+MOST_REPEATS = 4
+_FAVORED = 1  # of the random stream that places them
+
+
 class EpochSampler(Sampler[SampleKey]):
     """Shuffle the boxes each epoch and split them between ranks.
 
     The order follows from (seed, epoch). When the boxes do not divide evenly, the first ones of the order are drawn
     twice, so that every process takes the same number of steps and no box is left out.
+
+    Args:
+        num_boxes: of all ranks together.
+        seed: of the run.
+        rank, world_size: of this process.
+        favored: boxes that come more often, in place of others that are drawn anew each epoch.
+        favored_share: largest share of an epoch in which they do, 0..1; none comes more than :data:`MOST_REPEATS`
+            times beside its own turn.
     """
 
-    def __init__(self, num_boxes: int, *, seed: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        num_boxes: int,
+        *,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        favored: Sequence[int] = (),
+        favored_share: float = 0.0,
+    ) -> None:
         self.num_boxes = num_boxes
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self.favored = favored
+        self.favored_share = favored_share
         self.epoch = 0
         self._resumed = (0, 0)
 
@@ -220,17 +253,54 @@ class EpochSampler(Sampler[SampleKey]):
 
     def __iter__(self) -> Iterator[SampleKey]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_boxes)
-        padded = np.resize(order, len(self) * self.world_size)
+        extra = self._extra_turns(order) if self.favored else {}
+        places = np.resize(np.arange(self.num_boxes), len(self) * self.world_size)
         resumed_epoch, num_drawn = self._resumed
         first = num_drawn if self.epoch == resumed_epoch else 0
-        return ((self.epoch, int(index)) for index in padded[self.rank :: self.world_size][first:])
+        own = places[self.rank :: self.world_size][first:]
+        return (extra.get(int(place)) or (self.epoch, int(order[place])) for place in own)
+
+    def _extra_turns(self, order: npt.NDArray[np.int64]) -> dict[int, SampleKey]:
+        """Favored boxes by the places in an order at which they come in place of others."""
+        rng = np.random.default_rng([self.seed, self.epoch, 0, 0, _FAVORED])
+        others = np.flatnonzero(~np.isin(order, self.favored))
+        count = min(round(self.favored_share * len(order)), MOST_REPEATS * len(self.favored), len(others))
+        places = rng.permutation(others)[:count].tolist()
+        turns = np.resize(rng.permutation(self.favored), count).tolist()
+        return {
+            place: (self.epoch, index, 1 + number // len(self.favored))
+            for number, (place, index) in enumerate(zip(places, turns, strict=True))
+        }
 
 
 def train_loader(
-    dataset: BoxCropDataset, *, batch_size: int, num_workers: int, rank: int, world_size: int, pin_memory: bool
+    dataset: BoxCropDataset,
+    *,
+    batch_size: int,
+    num_workers: int,
+    rank: int,
+    world_size: int,
+    pin_memory: bool,
+    true_mask_share: float = 0.0,
 ) -> FailFastDataLoader[TrainBatch]:
-    """Loader of training batches in a new order every epoch; the last batch may be smaller."""
-    sampler = EpochSampler(len(dataset), seed=dataset.seed, rank=rank, world_size=world_size)
+    """Loader of training batches in a new order every epoch; the last batch may be smaller.
+
+    Args:
+        dataset: what to train on.
+        batch_size: of each process.
+        num_workers: loader processes; 0 loads in this one.
+        rank, world_size: of this process.
+        pin_memory: whether batches lie in page-locked memory.
+        true_mask_share: largest share of an epoch in which boxes with a true mask come once more, 0..1.
+    """
+    sampler = EpochSampler(
+        len(dataset),
+        seed=dataset.seed,
+        rank=rank,
+        world_size=world_size,
+        favored=sorted(dataset.true_masks),
+        favored_share=true_mask_share,
+    )
     return FailFastDataLoader(
         dataset,
         num_workers=num_workers,

@@ -21,12 +21,14 @@ class Targets:
     Attributes:
         masks: (B, 1, S, S) float32 in 0..1, 0 outside the box.
         fill, fit, confidence: (B,) float32, see :class:`mal.data.targets.TargetQuality`.
+        is_true: (B,) bool, whether it is a true mask.
     """
 
     masks: Tensor
     fill: Tensor
     fit: Tensor
     confidence: Tensor
+    is_true: Tensor
 
 
 def complete_targets(batch: TargetBatch, box_mask: Tensor, teacher_prob: Tensor | None, *, softness: float) -> Targets:
@@ -42,7 +44,7 @@ def complete_targets(batch: TargetBatch, box_mask: Tensor, teacher_prob: Tensor 
     if teacher_prob is not None and not batch.keeps_ellipse.all():
         masks, figures = _with_cuts(batch, teacher_prob[:, 0].cpu().numpy(), softness)
     fill, fit, confidence = figures.unbind(1)
-    return Targets(masks / 255 * box_mask, fill, fit, confidence)
+    return Targets(masks / 255 * box_mask, fill, fit, confidence, batch.is_true)
 
 
 def _with_cuts(batch: TargetBatch, probs: Floats, softness: float) -> tuple[Tensor, Tensor]:

@@ -64,6 +64,7 @@ class TrainingData(LightningDataModule):
             rank=self._trainer.global_rank,
             world_size=self._trainer.world_size,
             pin_memory=self._trainer.strategy.root_device.type == "cuda",
+            true_mask_share=self.spec.train.true_mask_share,
         )
         assert isinstance(loader.sampler, EpochSampler)
         loader.sampler.resume_at(self.place.epoch, self.place.num_batches * self.spec.train.batch_size)

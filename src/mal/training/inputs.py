@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from mal.checkpoint.encryption import require_cryptography
-from mal.coco.boxes import Box
+from mal.coco.boxes import Box, Boxes
 from mal.coco.coco_file import CocoFile
 from mal.coco.ground_truth import GroundTruth, explain_missing_masks
 from mal.coco.notes import RecordNote
@@ -25,6 +25,7 @@ from mal.metrics.evaluator import Evaluator
 from mal.models.from_spec import graph_cut_choice, postprocess_options
 from mal.paths import to_path
 from mal.training.run_length import with_min_steps
+from mal.training.true_masks import TrueMasks, masks_of_file, reviewed_masks, was_reviewed
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ def read_inputs(spec: ExperimentSpec, seed: int, world_size: int) -> TrainingInp
     spec = _with_min_steps(spec, len(boxes), world_size)
     tell(source.turned_line)
     tell(source.dim_line)
+    truth = _true_masks(spec, source, boxes)
     training = BoxCropDataset(
         boxes,
         source.img_dir,
@@ -75,6 +77,7 @@ def read_inputs(spec: ExperimentSpec, seed: int, world_size: int) -> TrainingInp
         border=dataset.border,
         seed=seed,
         targets=_target_settings(spec.train),
+        true_masks=truth.by_index,
         box_input=BoxInput(spec.train.box_jitter, spec.train.box_dropout) if spec.model.decoder == "fpn" else None,
     )
     validation = _validation(spec)
@@ -87,8 +90,39 @@ def read_inputs(spec: ExperimentSpec, seed: int, world_size: int) -> TrainingInp
             cleaning=postprocess_options(spec),
             graph_cut=graph_cut_choice(spec.evaluate),
         )
-    notes = [*source.notes, *(_of_validation(note) for note in (validation.notes if validation else []))]
+    notes = [*source.notes, *truth.notes, *(_of_validation(note) for note in (validation.notes if validation else []))]
     return TrainingInputs(spec, source, training, validation, evaluator, notes)
+
+
+_NO_TRUE_MASKS = TrueMasks({})
+
+
+def _true_masks(spec: ExperimentSpec, source: AnnotatedImages, boxes: Boxes) -> TrueMasks:
+    """True masks to learn from.
+
+    Raises:
+        UserError: the spec names a file of them and learns from other targets, or the file has none for these boxes.
+    """
+    dataset, graph_cut = spec.dataset, spec.train.target == "graph_cut"
+    if dataset.masks_ann_path and not graph_cut:
+        raise UserError("dataset.masks_ann_path takes train.target=graph_cut: mean_field learns from boxes alone")
+    if not graph_cut:
+        if was_reviewed(source.coco):
+            console.print("reviewed masks are not learned from: that takes train.target=graph_cut")
+        return _NO_TRUE_MASKS
+    found = reviewed_masks(boxes, source.coco)
+    if dataset.masks_ann_path:
+        assert dataset.train_img_dir is not None
+        masks = AnnotatedImages(dataset.masks_ann_path, dataset.train_img_dir, reading=dataset.reading)
+        others = masks_of_file(boxes, masks)
+        notes = [replace(note, reason=f"in the file of masks: {note.reason}") for note in (*masks.notes, *others.notes)]
+        if not others.by_index:
+            why = f", for instance: {notes[0].reason}" if notes else ""
+            raise UserError(f"{masks.coco.path}: none of its masks is of a box to train on{why}")
+        found = TrueMasks({**others.by_index, **found.by_index}, [*found.notes, *notes])
+    if found.by_index:
+        console.print(f"{len(found.by_index)} true masks to learn from")
+    return found
 
 
 def _with_min_steps(spec: ExperimentSpec, num_boxes: int, world_size: int) -> ExperimentSpec:

@@ -169,7 +169,11 @@ class MalModule(LightningModule):
         prob = self._teacher_logits(batch).float().sigmoid() if has_teacher else None
         targets = complete_targets(loaded, batch.box_mask, prob, softness=train.target_softness)
         losses = target_losses(
-            student_logits, targets.masks, targets.confidence, batch.box_mask, may_correct=has_teacher
+            student_logits,
+            targets.masks,
+            targets.confidence,
+            batch.box_mask,
+            may_correct=has_teacher & ~targets.is_true,
         )
         mil = losses.mil.mean()
         return losses.mean(targets.confidence) + self._weighted_mil(mil, step), {
