@@ -47,6 +47,7 @@ class AutoResult:
         report: the page that shows which masks to trust; None if it could not be written.
         review: the masks to look at first, as a table; None if nothing says which.
         network: the network that the masks are of: the one that the run started from, or the one that it trained.
+        refine: the value of ``inference.refine`` that was chosen; None where the checkpoint decides.
         exit_code: 0 if every box that should have a mask got one, else 1.
     """
 
@@ -55,4 +56,5 @@ class AutoResult:
     report: Path | None
     review: Path | None
     network: Network
+    refine: str | None
     exit_code: int

@@ -66,7 +66,8 @@ def run(request: AutoRequest, *, dry_run: bool = False) -> AutoResult | None:
     if plan.why_no_training is None:
         console.print(choice.reason)
     checkpoint = plan.out.work / LATEST if choice.network == "trained" else plan.checkpoint
-    exit_code = _label(plan, checkpoint, _refine(plan, checkpoint))
+    refine = _refine(plan, checkpoint)
+    exit_code = _label(plan, checkpoint, refine)
     converted, convert_code = _write_native(plan)
     result = AutoResult(
         masks=plan.out.masks,
@@ -74,6 +75,7 @@ def run(request: AutoRequest, *, dry_run: bool = False) -> AutoResult | None:
         report=_if_there(plan.out.page),
         review=_if_there(plan.out.review),
         network=choice.network,
+        refine=refine,
         exit_code=max(exit_code, convert_code),
     )
     for line in closing_lines(result, plan.target, plan.opened.images):

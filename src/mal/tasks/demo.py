@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mal.auto.request import AutoRequest
+from mal.auto.request import AutoRequest, AutoResult
 from mal.coco.boxes import Box
 from mal.coco.ground_truth import GroundTruth
 from mal.config.load import load_spec, save_spec
@@ -76,26 +77,34 @@ def run(out_dir: Path, *, quick: bool = False) -> int:
     start = time.monotonic()
     train.run(load_spec(spec_file, task="train"))
     seconds = time.monotonic() - start
-    _say(3, f"evaluating on held-out pictures, against {sample.instances_val.name}")
-    evaluate.run(load_spec(spec_file, task="evaluate"), agreement=True)
-    _say(4, f"labelling {sample.boxes_val.name}")
-    auto.run(
-        AutoRequest(
-            source=str(sample.boxes_val),
-            images=str(sample.val_images),
-            out=out_dir / "inference",
-            minutes=0,
-            checkpoint=out_dir / "train" / LATEST_NAME,
-        )
+    _say(3, f"labelling {sample.boxes_val.name}, held-out pictures, by `mal auto`")
+    labelled = _auto(
+        source=str(sample.boxes_val),
+        images=str(sample.val_images),
+        out=out_dir / "inference",
+        checkpoint=out_dir / "train" / LATEST_NAME,
     )
+    _say(4, f"evaluating the same network, against {sample.instances_val.name}")
+    evaluate.run(load_spec(spec_file, _refined_as(labelled), task="evaluate"), agreement=True)
     photos = write_photos(out_dir / "photos")
     _say(5, f"labelling real photos, as `mal auto {out_dir / 'photos'} --minutes 0` does")
-    labelled = auto.run(AutoRequest(source=str(out_dir / "photos"), minutes=0))
-    assert labelled is not None
+    masks = _auto(source=str(out_dir / "photos")).masks
     _say(6, "drawing the pictures")
-    _draw(out_dir, spec, sample, seconds, _labelled_photos(photos, labelled.masks))
+    _draw(out_dir, spec, sample, seconds, _labelled_photos(photos, masks))
     console.print(f"report: {out_dir / 'evaluate' / PAGE}, and of the labels: {out_dir / 'inference' / PAGE}")
     return 0
+
+
+def _auto(**request: Any) -> AutoResult:
+    """What `mal auto --minutes 0` does."""
+    result = auto.run(AutoRequest(minutes=0, **request))
+    assert result is not None
+    return result
+
+
+def _refined_as(labelled: AutoResult) -> list[str]:
+    """Overrides, so that the masks that are measured are those that are shown."""
+    return [f"evaluate.refine={labelled.refine}"] if labelled.refine else []
 
 
 def _clear(out_dir: Path) -> None:
