@@ -56,6 +56,7 @@ class TaskProgress:
     Attributes:
         done: finished units, including those of an earlier run.
         seconds_ahead: time of future pauses; part of the time left.
+        most_seconds_left: a limit of time that ends the task before all units are done; None for none.
     """
 
     def __init__(self, name: str, total: int, unit: str, bar: Progress | None) -> None:
@@ -64,6 +65,7 @@ class TaskProgress:
         self.unit = unit
         self.done = 0
         self.seconds_ahead = 0.0
+        self.most_seconds_left: float | None = None
         self._bar = bar
         self._row = bar.add_task(name, total=total, rate="", left="", details="") if bar else None
         self._start = self._last_line = time.monotonic()
@@ -115,7 +117,10 @@ class TaskProgress:
     def _left_text(self) -> str:
         if not self.rate:
             return ""
-        return f"{duration_text((self.total - self.done) / self.rate + self.seconds_ahead)} left"
+        seconds = (self.total - self.done) / self.rate + self.seconds_ahead
+        if self.most_seconds_left is not None:
+            seconds = min(seconds, self.most_seconds_left)
+        return f"{duration_text(seconds)} left"
 
     def _print_line(self, details: str) -> None:
         parts = [f"{self.name}: {self.done}/{self.total} {self.unit}", self._rate_text(), self._left_text(), details]

@@ -15,6 +15,7 @@ from mal.console import PlainConsole
 from mal.runtime.status import StatusLog
 from mal.training import progress
 from mal.training.progress import TrainingProgress, boxes_done
+from mal.training.time_limit import TimeLimit
 from tests.training.one_weight import SaveAt, fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:Starting from v1.9.0.*", "ignore:You're resuming from a checkpoint.*")
@@ -77,6 +78,14 @@ def test_a_line_tells_epoch_step_figures_rate_and_time_left(tmp_path, screen, mo
     assert lines[0].endswith("  lr 0.1")
     assert lines[3].startswith("epoch 1/2: loss ")
     assert lines[3].endswith("val/mIoU 0.5")
+
+
+def test_the_time_left_is_at_most_that_of_the_limit(tmp_path, screen, monkeypatch):
+    looks = chain([100.0], repeat(102.0))
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: next(looks)))
+    limit = TimeLimit(0.1)  # which nobody counts down here
+    fit(tmp_path, TrainingProgress(StatusLog(tmp_path), limit=limit))
+    assert screen.getvalue().startswith("training: 4/20 boxes  2.0 boxes/s  0:06 left  epoch 1/2  step 1")
 
 
 def test_every_epoch_has_a_line_of_figures_in_the_status_file(tmp_path, screen):

@@ -155,7 +155,7 @@ def _callbacks(spec: ExperimentSpec, inputs: TrainingInputs, folder: Path, statu
         health,
         StepLog(),
         *pictures,
-        TrainingProgress(status, inputs.evaluator.truth if inputs.evaluator else None),
+        TrainingProgress(status, inputs.evaluator.truth if inputs.evaluator else None, limit),
         LastEpochValidation(),
         TrainingSummary(folder, status),
         *watch,

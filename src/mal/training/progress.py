@@ -19,6 +19,7 @@ from mal.data.train_dataset import TrainBatch
 from mal.runtime.lightning_internals import batches_done_in_epoch
 from mal.runtime.status import StatusLog
 from mal.training.callbacks import train_figures
+from mal.training.time_limit import TimeLimit
 
 SECONDS_BETWEEN_FIGURES = 0.5  # reading one synchronizes with the GPU
 
@@ -29,11 +30,13 @@ class TrainingProgress(Callback):
     Args:
         status: receives the same as JSON lines.
         truth: true masks of validations; None without any.
+        limit: may end training before its last epoch.
     """
 
-    def __init__(self, status: StatusLog, truth: GroundTruth | None = None) -> None:
+    def __init__(self, status: StatusLog, truth: GroundTruth | None = None, limit: TimeLimit | None = None) -> None:
         self.status = status
         self._truth = truth
+        self._limit = limit
         self._exit = ExitStack()
         self._progress: TaskProgress | None = None
         self._figures: Mapping[str, float | Tensor] = {}
@@ -76,6 +79,7 @@ class TrainingProgress(Callback):
         if time.monotonic() - self._shown_at >= SECONDS_BETWEEN_FIGURES:
             self._shown = f"{_epoch(trainer)}  step {trainer.global_step}  {_figures_text(self._figures)}"
             self._shown_at = time.monotonic()
+        self._progress.most_seconds_left = self._limit.seconds_left if self._limit else None
         self._progress.advance(len(batch) * trainer.world_size, self._shown)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -34,6 +34,11 @@ class TimeLimit(Callback):
         """Whether the time is spent."""
         return self._limit is not None and self.seconds >= self._limit
 
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds of training until the time is spent, at least 0; None without a limit."""
+        return None if self._limit is None else max(0.0, self._limit - self.seconds)
+
     def state_dict(self) -> dict[str, Any]:
         """State for the checkpoint."""
         return {"seconds": self.seconds}
