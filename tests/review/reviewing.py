@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from mal.coco.coco_file import read_coco
@@ -89,19 +90,27 @@ class Review:
 
 
 @contextmanager
-def reviewing(labels: Path, *, model: Callable[[], Model] | None = None, enters: bool = True) -> Iterator[Review]:
+def review_app(labels: Path, model: ReviewModel) -> Iterator[tuple[Starlette, Session]]:
+    """The application of a review, whose page opens at `ENTER` with `TOKEN`."""
     coco = read_coco(labels)
     queue = ReviewQueue(coco, labels.parent / "images", AS_STORED)
     intake = Intake(most_requests=8, threads=2, seconds=30)
     security = Security(frozenset({"127.0.0.1"}), TOKEN, frozenset({ENTER}), "review")
     with open_journal(labels, file_digest(labels), journal_path(labels)) as writer:
-        session = Session(coco, queue, ReviewPictures(labels.parent / "images"), writer, ReviewModel(model), "bob")
-        routes = review_routes(session, security, intake, lambda name: {"path": name, "lines": []})
-        client = TestClient(app(routes, security), base_url="http://127.0.0.1:9090", raise_server_exceptions=False)
+        session = Session(coco, queue, ReviewPictures(labels.parent / "images"), writer, model, "bob")
+        routes = review_routes(session, security, intake, lambda name: {"path": name, "lines": [f"{name}: done"]})
         try:
-            if enters:
-                client.get(f"{ENTER}?token={TOKEN}")
-            yield Review(client, session)
+            yield app(routes, security), session
         finally:
             intake.close()
-            session.model.close()
+            model.close()
+
+
+@contextmanager
+def reviewing(labels: Path, *, model: Callable[[], Model] | None = None, enters: bool = True) -> Iterator[Review]:
+    """A review and a client of it."""
+    with review_app(labels, ReviewModel(model)) as (application, session):
+        client = TestClient(application, base_url="http://127.0.0.1:9090", raise_server_exceptions=False)
+        if enters:
+            client.get(f"{ENTER}?token={TOKEN}")
+        yield Review(client, session)

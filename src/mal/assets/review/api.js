@@ -141,9 +141,9 @@ export class Outbox {
     return false;
   }
 
-  /** Sends what waits when the page is left; nobody reads the answers. */
+  /** Sends what waits when the page is left; nobody reads the answers, and what arrives twice counts once. */
   leave() {
-    for (const act of this.acts.slice(this.isBusy ? 1 : 0)) {
+    for (const act of this.acts) {
       const body = JSON.stringify(this.owner.body(act));
       const headers = { "Content-Type": "application/json" };
       fetch("/api/decide", { method: "POST", headers, body, keepalive: body.length < 60_000 }).catch(() => {});

@@ -135,6 +135,13 @@ function keyUp(event) {
   if (event.key.toLowerCase() === "h") peek(false);
 }
 
+/** Saves what is drawn, but for half a stroke. */
+function leavePage() {
+  review.tools.drop();
+  review.editor.saveDraft();
+  review.outbox.leave();
+}
+
 async function exportNow() {
   const result = element("export-result");
   result.textContent = "writing ...";
@@ -180,10 +187,8 @@ function wirePage() {
   addEventListener("blur", () => peek(false));
   new ResizeObserver(() => review.view.resize()).observe(element("canvas"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(null));
-  addEventListener("pagehide", () => {
-    review.editor.saveDraft();
-    review.outbox.leave();
-  });
+  addEventListener("pagehide", leavePage);
+  document.addEventListener("visibilitychange", () => document.hidden && review.editor.saveDraft());
   addEventListener("beforeunload", (event) => {
     if (review.outbox.hasProblem) event.preventDefault();
   });

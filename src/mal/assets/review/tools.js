@@ -135,6 +135,7 @@ export class Tools {
     }
     this.points = [];
     this.editor.step((mask) => mask.polygon(points, this.name === "cut" ? 0 : 1));
+    this.owner.say("Esc leaves the tool, then Enter accepts");
     this.view.refresh();
   }
 
@@ -144,8 +145,10 @@ export class Tools {
     const { imageWidth, imageHeight } = this.view;
     const [left, right] = [x0, x1].map((x) => Math.max(0, Math.min(imageWidth, x))).sort((a, b) => a - b);
     const [top, bottom] = [y0, y1].map((y) => Math.max(0, Math.min(imageHeight, y))).sort((a, b) => a - b);
-    if (right - left >= 1 && bottom - top >= 1) this.owner.boxed([left, top, right - left, bottom - top]);
-    else this.owner.say("that box has no extent: put two corners apart");
+    if (right - left >= 1 && bottom - top >= 1) {
+      this.take("none"); // so that Enter accepts what comes of it
+      this.owner.boxed([left, top, right - left, bottom - top]);
+    } else this.owner.say("that box has no extent: put two corners apart");
   }
 
   /**
