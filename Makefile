@@ -43,6 +43,7 @@ lint: $(SETUP) ## check format, style and types
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
+	@scripts/check-page.sh
 
 format: $(SETUP) ## put all files into the project's format
 	$(PYTHON) -m ruff format .

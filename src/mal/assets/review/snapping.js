@@ -12,8 +12,9 @@ const REACH = 8; // pixels of the window
  */
 export function nearestEdge(view, point) {
   const reach = Math.max(2, Math.min(24, Math.round(REACH / view.scale)));
-  const [left, top] = [Math.floor(point[0]) - reach, Math.floor(point[1]) - reach];
-  const side = 2 * reach + 1;
+  const half = reach + 1; // the change at a pixel takes those beside it
+  const [left, top] = [Math.floor(point[0]) - half, Math.floor(point[1]) - half];
+  const side = 2 * half + 1;
   const light = brightness(view, left, top, side);
   let best = 0;
   let found = point;
@@ -22,7 +23,7 @@ export function nearestEdge(view, point) {
       const place = y * side + x;
       const across = light[place + 1] - light[place - 1];
       const down = light[place + side] - light[place - side];
-      const distance = Math.hypot(x - reach, y - reach) / reach;
+      const distance = Math.hypot(x - half, y - half) / reach;
       const strength = Math.hypot(across, down) * (1 - 0.5 * distance);
       if (distance <= 1 && strength > best) {
         best = strength;
