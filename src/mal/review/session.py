@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from mal.review.journal import DRAWN_STATES, Decision, State
 from mal.review.journal_writer import Act, JournalWriter, LabelsChangedError
 from mal.review.pictures import ReviewPictures
 from mal.review.queue import ReviewQueue
-from mal.serve.engine import Engine, FoundMask, Model
+
+if TYPE_CHECKING:
+    from mal.serve.engine import Engine, FoundMask, Model
 
 Json = dict[str, Any]
 
@@ -53,6 +55,8 @@ class ReviewModel:
                         "this review runs without a model (--no-model), so a redrawn box gets no mask: draw it with"
                         " the brush or a polygon"
                     )
+                from mal.serve.engine import Engine  # and with it the networks, which the page does not wait for
+
                 self._engine = Engine(self._load(), batch_size=1)
             return self._engine
 

@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 
 from mal.coco.coco_file import CocoFile, read_coco
 from mal.console import console
-from mal.labeler import MaskAutoLabeler
 from mal.reading import Reading
 from mal.review.journal import file_digest
 from mal.review.journal_writer import JournalWriter, open_journal
@@ -23,12 +22,14 @@ from mal.review.queue import ReviewQueue
 from mal.review.routes import ENTER, QUIET_PATHS, review_routes
 from mal.review.session import ReviewModel, Session
 from mal.serve.app import app
-from mal.serve.engine import Model, file_version
 from mal.serve.intake import Intake
 from mal.serve.listening import address_of, listen, log_to_console, serve
 from mal.serve.security import Security
 from mal.starter.files import starter_for
 from mal.tasks.review_export import write_export
+
+if TYPE_CHECKING:
+    from mal.serve.engine import Model
 
 _THREADS = 4
 _MOST_REQUESTS = 64
@@ -125,6 +126,9 @@ def _application(
 
 
 def _load(options: ReviewOptions) -> Model:
+    from mal.labeler import MaskAutoLabeler  # not before a box is redrawn: the page is there sooner
+    from mal.serve.engine import Model, file_version
+
     path = options.checkpoint or starter_for(options.device)
     device = None if options.device == "auto" else options.device
     return Model(MaskAutoLabeler.from_checkpoint(path, device=device), file_version(path), options.reading)
