@@ -48,15 +48,17 @@ export class History {
    */
   commit(rect, box = this.box) {
     if (!this.start) return false;
+    const { mask } = this;
     const { rect: old, height, data } = this.start;
-    const changed = new Uint8Array(Math.max(0, (rect.x1 - rect.x0) * (rect.y1 - rect.y0)));
+    const rows = Math.max(0, rect.y1 - rect.y0);
+    const changed = new Uint8Array(Math.max(0, rect.x1 - rect.x0) * rows);
     let count = 0;
-    let place = 0;
     for (let x = rect.x0; x < rect.x1; x++) {
-      for (let y = rect.y0; y < rect.y1; y++, place++) {
-        const wasHeld = x >= old.x0 && x < old.x1 && y >= old.y0 && y < old.y1;
-        const before = wasHeld ? data[(x - old.x0) * height + y - old.y0] : 0;
-        if (before !== this.mask.at(x, y)) count += changed[place] = 1;
+      const now = this.column(mask.data, mask.rect, mask.height, x, rect);
+      const before = this.column(data, old, height, x, rect);
+      const place = (x - rect.x0) * rows;
+      for (let row = 0; row < rows; row++) {
+        if (now[row] !== before[row]) count += changed[place + row] = 1;
       }
     }
     this.start = null;
@@ -67,6 +69,29 @@ export class History {
     this.undone = [];
     this.forget();
     return true;
+  }
+
+  /**
+   * The pixels of a column, also where they are not held.
+   * @param {Uint8Array} data
+   * @param {Rect} held
+   * @param {number} height of what is held
+   * @param {number} x
+   * @param {Rect} rect whose rows are asked for
+   * @returns {Uint8Array}
+   */
+  column(data, held, height, x, rect) {
+    const place = (x - held.x0) * height;
+    const isInside = x >= held.x0 && x < held.x1;
+    if (isInside && rect.y0 >= held.y0 && rect.y1 <= held.y1) {
+      return data.subarray(place + rect.y0 - held.y0, place + rect.y1 - held.y0);
+    }
+    const result = new Uint8Array(Math.max(0, rect.y1 - rect.y0));
+    if (isInside) {
+      const [top, bottom] = [Math.max(rect.y0, held.y0), Math.min(rect.y1, held.y1)];
+      if (top < bottom) result.set(data.subarray(place + top - held.y0, place + bottom - held.y0), top - rect.y0);
+    }
+    return result;
   }
 
   /** Forgets the oldest steps beyond the limits. */

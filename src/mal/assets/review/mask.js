@@ -6,7 +6,7 @@ import { eachStretch, extentOf, textOf } from "./rle.js";
 /** @typedef {import("./rle.js").Rect} Rect */
 /** @typedef {[number, number]} Point x and y in pixels of the picture, of which the first has its center at 0.5 */
 
-const MARGIN = 0.25;
+const MARGIN = 0.3;
 const LEAST_MARGIN = 64;
 
 export class Mask {
@@ -245,8 +245,8 @@ function closed(runs, last, end) {
  * @returns {number} the next place with another value; `end` where there is none
  */
 function nextChange(data, from, end, value) {
-  const place = data.indexOf(1 - value, from);
-  return place < 0 || place > end ? end : place;
+  const place = data.subarray(from, end).indexOf(1 - value); // would else search beyond the end of the column
+  return place < 0 ? end : from + place;
 }
 
 /**

@@ -41,7 +41,8 @@ export class View {
     /** @type {Mask | null} */
     this.mask = null;
     this.layer = new OffscreenCanvas(1, 1);
-    this.layerPlace = "";
+    /** @type {Rect | null} the part of the picture that the layer covers */
+    this.layerRect = null;
     /** @type {Path2D | null} */
     this.outline = null;
     /** @type {number[] | null} */
@@ -166,7 +167,7 @@ export class View {
   /** @param {Mask | null} mask */
   show(mask) {
     this.mask = mask;
-    this.layerPlace = "";
+    this.layerRect = null;
     this.paint(null);
     this.trace();
   }
@@ -180,13 +181,7 @@ export class View {
     this.refresh();
     if (!mask) return;
     const held = mask.rect;
-    const place = Object.values(held).join();
-    if (place !== this.layerPlace) {
-      this.layer.width = mask.width;
-      this.layer.height = mask.height;
-      this.layerPlace = place;
-      rect = null;
-    }
+    if (String(Object.values(held)) !== String(Object.values(this.layerRect ?? {}))) rect = this.moveLayer(held, rect);
     const { x0, y0, x1, y1 } = rect ?? held;
     const [left, top] = [Math.max(x0, held.x0), Math.max(y0, held.y0)];
     const [right, bottom] = [Math.min(x1, held.x1), Math.min(y1, held.y1)];
@@ -195,6 +190,21 @@ export class View {
     fillPixels(image, mask, left, top, COLORS[this.color].rgb, this.opacity);
     const context = /** @type {OffscreenCanvasRenderingContext2D} */ (this.layer.getContext("2d"));
     context.putImageData(image, left - held.x0, top - held.y0);
+  }
+
+  /**
+   * Gives the layer the place of a mask that has grown; what was painted stays.
+   * @param {Rect} held
+   * @param {Rect | null} rect to be painted
+   * @returns {Rect | null} what has to be painted now
+   */
+  moveLayer(held, rect) {
+    const before = this.layerRect;
+    const layer = new OffscreenCanvas(held.x1 - held.x0, held.y1 - held.y0);
+    if (before) layer.getContext("2d")?.drawImage(this.layer, before.x0 - held.x0, before.y0 - held.y0);
+    this.layer = layer;
+    this.layerRect = held;
+    return before ? rect : null;
   }
 
   /** Makes the outline of the mask anew. */
