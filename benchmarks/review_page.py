@@ -87,7 +87,8 @@ def main() -> None:
 def _write_set(folder: Path, masks: int) -> Path:
     (folder / "images").mkdir()
     generator = np.random.default_rng(0)
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number in range(_IMAGES):
         width, height = LARGE if number == 0 else USUAL
         coarse = generator.integers(0, 256, (height // 16, width // 16, 3), dtype=np.uint8)
