@@ -264,4 +264,4 @@ def test_the_command_trains_from_the_checkpoint_on_the_rectangles_of_the_round(t
     line = train_command(Path("/specs/small.yaml"))(tmp_path, "first.pth")
     assert list(line[1:6]) == ["-m", "mal", "train", "-e", "/specs/small.yaml"]
     assert f"dataset.train_ann_path={tmp_path / 'training_boxes.json'}" in line
-    assert "train.pretrained_model_path=first.pth" in line
+    assert {"model.pretrained=false", "train.pretrained_model_path=first.pth"} < set(line)

@@ -332,6 +332,7 @@ def train_command(spec: Path) -> Command:
             f"dataset.train_ann_path={folder / TRAINING_BOXES}",
             f"dataset.train_img_dir={folder / PICTURES}",
             "dataset.exif=upright",  # as Label Studio shows pictures
+            "model.pretrained=false",  # the round says what it starts from
             f"train.pretrained_model_path={start}",
         )
 
