@@ -18,6 +18,7 @@ examples:
   mal review masks.json photos/                    serve the page; `?` in it lists the keys
   mal review masks.json --export reviewed.json     write what was decided
   mal review masks.json photos/ --export yolo/ --to yolo-seg
+  mal review masks.json photos/ --choose 20 --chosen first.json   which boxes to draw first
 
 docs/review.md walks through it.
 """
@@ -55,6 +56,11 @@ def make_parser(summary: str) -> CommandParser:
         help="rejected annotations (default: kept in COCO, where they are marked, and left out elsewhere)",
     )
     export.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    choice = parser.add_argument_group("choice, in place of the page")
+    choice.add_argument(
+        "--choose", type=_count, metavar="N", help="name N boxes of different kinds to draw first, doubtful before sure"
+    )
+    choice.add_argument("--chosen", type=Path, metavar="FILE", help="COCO file of these boxes, to review and draw")
     page = parser.add_argument_group("the page")
     page.add_argument("--open", action="store_true", help="start the browser")
     page.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
@@ -79,6 +85,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"{labels}: no such file; give a label file, as `mal label` writes it")
     if arguments.images is not None and not arguments.images.is_dir():
         raise UserError(f"{arguments.images}: no such folder; give the folder of the pictures")
+    if arguments.choose is not None:
+        return _choose(arguments)
+    if arguments.chosen is not None:
+        arguments.parser.error("--chosen goes with --choose N")
     if arguments.export is None:
         return _serve(arguments)
     from mal.tasks import review_export
@@ -92,6 +102,30 @@ def run(arguments: argparse.Namespace) -> int:
         rejected=arguments.rejected,
         overwrite=arguments.overwrite,
     )
+
+
+def _choose(arguments: argparse.Namespace) -> int:
+    if arguments.images is None:
+        arguments.parser.error("--choose needs the folder of the pictures: mal review MASKS.json IMAGES --choose N")
+    if arguments.export is not None:
+        arguments.parser.error("--choose and --export are two commands: give one of them")
+    from mal.tasks import review_choose
+
+    return review_choose.run(
+        arguments.labels,
+        arguments.images,
+        count=arguments.choose,
+        out=arguments.chosen,
+        journal=arguments.journal,
+        reading=reading_asked_for(arguments),
+        overwrite=arguments.overwrite,
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of boxes; must be at least 1")
+    return int(text)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
