@@ -342,6 +342,17 @@ def test_a_redrawn_box_gets_a_new_mask_at_once_and_can_be_undone(opened, labels)
     assert np.allclose(decision.bbox, [55, 15, 30, 30], atol=0.5)
 
 
+def test_the_crosshair_begins_in_the_middle_of_what_is_seen_of_each_mask(opened):
+    opened.go_to(12)
+    opened.page.mouse.move(5, 5)
+    opened.press("f", "r", "Shift+ArrowLeft", " ")
+    opened.go_to(11)
+    opened.press("ArrowRight")
+    x, y = opened.get("mal.tools.cursor")
+    assert abs(x - 96) < 4
+    assert abs(y - 40) < 4
+
+
 def test_two_tabs_do_not_overwrite_each_other(opened, labels):
     opened.go_to(13)
     other = opened.context.new_page()

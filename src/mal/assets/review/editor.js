@@ -154,9 +154,14 @@ export class Editor {
     this.view.box = this.box;
     this.view.paint(rect);
     this.view.trace();
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.saveDraft(), MILLISECONDS_TO_A_DRAFT);
+    this.saveSoon();
     this.changed();
+  }
+
+  /** Saves a draft in a moment; half a stroke waits for its end. */
+  saveSoon() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => (this.history.start ? this.saveSoon() : this.saveDraft()), MILLISECONDS_TO_A_DRAFT);
   }
 
   /** Saves what is drawn but not decided, so that neither a crash nor a closed window loses it. */

@@ -61,7 +61,7 @@ export class Review {
     const turn = ++this.turn;
     const isSameImage = this.row >= 0 && this.store.columns.image[row] === this.store.columns.image[this.row];
     const facts = this.store.facts(row);
-    this.tools.drop();
+    this.tools.reset();
     this.editor.open(row, facts);
     this.row = row;
     if (!isSameImage) this.view.part = null;
@@ -152,8 +152,8 @@ export class Review {
   move(step, onlyOpen = false) {
     const row = this.store.next(this.row, step, onlyOpen);
     if (row !== null) return void this.goTo(row);
-    const { decided, total } = this.store;
-    say(`the ${step > 0 ? "end" : "beginning"} of the queue: ${decided} of ${total} are decided`);
+    if (onlyOpen) return say("nothing is undecided any more: Ctrl+E exports");
+    say(step > 0 ? "the end of the queue: N finds what is undecided, Ctrl+E exports" : "the beginning of the queue");
   }
 
   /** Accepts the mask as it is shown. */

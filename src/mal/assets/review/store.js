@@ -116,8 +116,21 @@ export class Store {
   next(row, step, onlyOpen = false) {
     let place = this.shown.indexOf(row);
     if (place < 0) place = this.shown.findIndex((other) => other > row) - (step > 0 ? 1 : 0);
-    for (place += step; place >= 0 && place < this.shown.length; place += step) {
-      if (!onlyOpen || this.isOpen(this.shown[place])) return this.shown[place];
+    if (onlyOpen) return this.nextOpen(place, step);
+    return this.shown[place + step] ?? null;
+  }
+
+  /**
+   * The next row without a decision, from the other end where there is none further on.
+   * @param {number} from place in the rows shown
+   * @param {number} step
+   * @returns {number | null} null where all are decided
+   */
+  nextOpen(from, step) {
+    const count = this.shown.length;
+    for (let distance = 1; distance <= count; distance++) {
+      const row = this.shown[(((from + step * distance) % count) + count) % count];
+      if (this.isOpen(row)) return row;
     }
     return null;
   }

@@ -10,6 +10,14 @@ import { strokeTwice } from "./view.js";
 const SIZES = [1, 2, 3, 5, 8, 12, 18, 26, 38, 54, 76, 110, 160, 230, 330, 500];
 const CLICK_DISTANCE = 5; // pixels of the window
 const CLOSING_DISTANCE = 10;
+const HINTS = /** @type {Record<ToolName, string>} */ ({
+  none: "no tool: drag moves the picture",
+  brush: "brush: drag; or arrows, and Space puts it down and lifts it",
+  eraser: "eraser: drag; or arrows, and Space puts it down and lifts it",
+  polygon: "polygon to add: click; or arrows and Space; Enter closes it",
+  cut: "polygon to cut out: click; or arrows and Space; Enter closes it",
+  box: "box: drag; or arrows, and Space at two corners",
+});
 const ARROWS = /** @type {Record<string, Point>} */ ({
   ArrowLeft: [-1, 0],
   ArrowRight: [1, 0],
@@ -35,6 +43,7 @@ export class Tools {
     /** @type {Point | null} where the pointer or the crosshair is, in the picture */
     this.cursor = null;
     this.isCrosshair = false;
+    this.isHovering = false;
     /** @type {Point[]} of a polygon, or the first corner of a box */
     this.points = [];
     /** @type {Map<number, Point>} pointers that are down, in the window */
@@ -56,8 +65,16 @@ export class Tools {
     this.drop();
     this.name = name === this.name ? "none" : name;
     this.isCrosshair = false;
+    this.owner.say(HINTS[this.name]);
     this.owner.changed();
     this.view.refresh();
+  }
+
+  /** Begins anew, with another annotation; the tool stays. */
+  reset() {
+    this.drop();
+    this.isCrosshair = false;
+    if (!this.isHovering) this.cursor = null;
   }
 
   /** Gives up what is under way; whether there was anything. */
@@ -170,7 +187,7 @@ export class Tools {
     const isBrush = this.name === "brush" || this.name === "eraser";
     if (event.key in ARROWS) this.move(ARROWS[event.key], event.shiftKey ? 10 : 1);
     else if (event.key === " ") {
-      if (this.cursor && !this.isCrosshair) return false; // the mouse is there: Space held moves the picture
+      if (this.isHovering && !this.isCrosshair) return false; // the mouse is there: Space held moves the picture
       this.press(isBrush, event.repeat);
     } else if (event.key === "Enter" && !isBrush) {
       if (this.name === "box") this.put(this.place());
@@ -195,10 +212,12 @@ export class Tools {
     if (isBrush) this.owner.say(this.stroke ? "the brush is down: arrows draw, Space lifts it" : "the brush is up");
   }
 
-  /** @returns {Point} where the crosshair is; at first in the middle of what is seen */
+  /** @returns {Point} where the crosshair is; at first at the pointer, or else in the middle of what is seen */
   place() {
+    if (!this.cursor || (!this.isCrosshair && !this.isHovering)) {
+      this.cursor = this.view.toImage(this.view.width / 2, this.view.height / 2);
+    }
     this.isCrosshair = true;
-    this.cursor ??= this.view.toImage(this.view.width / 2, this.view.height / 2);
     return this.cursor;
   }
 
@@ -224,6 +243,7 @@ export class Tools {
     canvas.addEventListener("pointerup", (event) => this.up(event, true));
     canvas.addEventListener("pointercancel", (event) => this.up(event, false));
     canvas.addEventListener("pointerleave", () => {
+      this.isHovering = false;
       if (!this.pointers.size && !this.isCrosshair) this.cursor = null;
       this.view.refresh();
     });
@@ -267,6 +287,7 @@ export class Tools {
     const before = this.pointers.get(event.pointerId);
     this.cursor = this.view.toImage(event.offsetX, event.offsetY);
     this.isCrosshair = false;
+    this.isHovering = event.pointerType !== "touch";
     if (before && this.isPanning) this.panOrPinch(event, before);
     else if (this.stroke) {
       const events = event.getCoalescedEvents?.() ?? [];

@@ -112,7 +112,7 @@ export class View {
   /** @param {Rect} rect */
   fit({ x0, y0, x1, y1 }) {
     const scale = Math.min(this.width / (x1 - x0), this.height / (y1 - y0)) * ROOM;
-    this.look(Math.max(Math.min(scale, 16), this.wholeScale), [(x0 + x1) / 2, (y0 + y1) / 2]);
+    this.look(Math.max(Math.min(scale, 10), this.wholeScale), [(x0 + x1) / 2, (y0 + y1) / 2]);
   }
 
   fitImage() {
