@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from mal.auto.choose import Choice
+from mal.config.load import load_spec
 from mal.errors import UserError
 from mal.serve.fetch import StoppedEarly
-from mal.serve.rounds import Round, TrainingRounds, train_command
+from mal.serve.rounds import Round, TrainingRounds, recipe_spec, train_command
 
 TRAINS = """
 import os, signal, sys, time
@@ -258,6 +259,14 @@ def test_kills_of_the_server_at_any_moment_lose_no_round_and_never_train_twice_a
     assert (found.state, found.message) == ("finished", None)
     assert [found.name for found in rounds.rounds()] == ["round-0001"]
     json.loads((tmp_path / "runs/round-0001/round.json").read_text())
+
+
+def test_the_recipe_of_rounds_from_the_starter_is_written_once_and_may_be_changed(tmp_path):
+    path = recipe_spec(tmp_path / "runs")
+    spec = load_spec(path, [])
+    assert (spec.model.arch, spec.dataset.crop_size, spec.train.lr) == ("timm/tf_efficientnet_lite0", 160, 6.25e-5)
+    path.write_text("train: {num_epochs: 1}\n")
+    assert recipe_spec(tmp_path / "runs").read_text() == "train: {num_epochs: 1}\n"
 
 
 def test_the_command_trains_from_the_checkpoint_on_the_rectangles_of_the_round(tmp_path):

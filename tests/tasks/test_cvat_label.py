@@ -153,6 +153,7 @@ def test_masks_are_those_of_the_library_with_the_starter_and_a_password(server, 
         (["--checkpoint", "nothing.pth"], "--checkpoint nothing.pth: no such file"),
         (["--user", USER], "mal cvat needs a personal access token"),
         (["--token-file", "nowhere"], "nowhere"),
+        (["--url", "https://ann:secret@cvat.example.org"], "--url: give the user with --user"),
     ],
 )
 def test_options_that_cannot_be_used_are_told_before_anybody_is_asked(
@@ -160,7 +161,8 @@ def test_options_that_cannot_be_used_are_told_before_anybody_is_asked(
 ):
     monkeypatch.chdir(tmp_path)
     assert label(server, *options) == 1
-    assert said in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert (said in error, "secret" in error) == (True, False)
     assert server.asked == []
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from mal.commands.label import parse_device
 from mal.commands.parser import CommandParser, first_line_of, positive_int
@@ -85,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(
             "mal cvat needs cvat-sdk, which takes Python 3.11 or newer: pip install 'mask-auto-labeler[cvat]'"
         )
+    if "@" in urlsplit(arguments.url).netloc:
+        raise UserError("--url: give the user with --user, and the password with --password-file or CVAT_PASSWORD")
     credentials = _credentials(arguments)
     from mal.tasks import cvat_label
 

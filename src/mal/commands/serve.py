@@ -79,7 +79,8 @@ def make_parser(summary: str) -> CommandParser:
         "--train-spec",
         type=Path,
         metavar="SPEC.yaml",
-        help="spec of the training; its data sets, results folder and initial weights are set for each round",
+        help="spec of the training; its data sets, results folder and initial weights are set for each round (default:"
+        " the recipe small-data for the starter)",
     )
     load = parser.add_argument_group("load")
     load.add_argument(
@@ -107,15 +108,18 @@ def make_parser(summary: str) -> CommandParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check the options, then import and run the task."""
-    spec = spec_of_flags(arguments.parser, _with_starter(values_given(arguments), arguments))
+    given = values_given(arguments)
+    if arguments.runs is None and arguments.train_spec is not None:
+        arguments.parser.error("--train-spec goes with --runs")
+    if arguments.runs is not None and arguments.train_spec is None and "inference.checkpoint" in given:
+        arguments.parser.error("--runs with a --checkpoint goes with --train-spec, which says its network")
+    spec = spec_of_flags(arguments.parser, _with_starter(given, arguments))
     checkpoint = Path(spec.inference.checkpoint or "")
     if not checkpoint.is_file():
         raise UserError(f"--checkpoint {checkpoint}: no such file")
     for folder in arguments.images:
         if not folder.is_dir():
             raise UserError(f"--images {folder}: no such folder")
-    if (arguments.runs is None) != (arguments.train_spec is None):
-        arguments.parser.error("--runs and --train-spec go together")
     if arguments.train_spec is not None and not arguments.train_spec.is_file():
         raise UserError(f"--train-spec {arguments.train_spec}: no such file")
     token = token_of(arguments.token_file)

@@ -21,6 +21,9 @@ from typing import IO, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mal.auto.choose import Choice
+from mal.auto.recipe import LR_OF_DECODER
+from mal.config.load import save_spec, spec_from_values
+from mal.config.recipes import RECIPES
 from mal.errors import UserError, one_line
 from mal.files import cannot_write, write_json
 from mal.formats.text_files import read_text_file
@@ -316,6 +319,22 @@ def _only_server_of(folder: Path) -> IO[bytes]:
         lock.close()
         raise UserError(f"{folder}: another server trains there; give this one another folder with --runs") from None
     return lock
+
+
+def recipe_spec(folder: Path) -> Path:
+    """The spec of rounds that begin with the starter: written once, so that people may change it.
+
+    Args:
+        folder: of the rounds; created if needed.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    path = folder / "spec.yaml"
+    if not path.exists():
+        recipe = RECIPES["small-data"].values | {"train.lr": LR_OF_DECODER["fpn"], "train.ellipse_epochs": 0.0}
+        save_spec(spec_from_values(recipe), path)
+    return path
 
 
 def train_command(spec: Path) -> Command:

@@ -31,7 +31,7 @@ from mal.serve.masks_route import MasksAnswer, MasksRequest, masks_routes
 from mal.serve.models import Load, Models
 from mal.serve.openapi import Operation, openapi_routes
 from mal.serve.pictures import Pictures
-from mal.serve.rounds import TrainingRounds, train_command
+from mal.serve.rounds import TrainingRounds, recipe_spec, train_command
 from mal.serve.security import Security
 from mal.serve.training_routes import TRAINING_OPERATIONS, LabelStudioTraining
 from mal.serve.x_anylabeling import X_ANYLABELING_OPERATIONS, x_anylabeling_routes
@@ -78,7 +78,8 @@ class ServeOptions:
         label_studio: URL of Label Studio; None where pictures of its own storage are not read.
         label_studio_token: for it; None takes the one that it sends.
         runs: folder of the training rounds; None trains nothing.
-        train_spec: spec file of the training, without data sets and results folder.
+        train_spec: spec file of the training, without data sets and results folder; None takes the recipe for the
+            starter.
         queue: requests that may be in the server at once.
         seconds: how long a request may take.
     """
@@ -180,8 +181,9 @@ def _settings_suffix(spec: ExperimentSpec) -> str:
 def _rounds(
     options: ServeOptions, models: Models, account: LabelStudioAccount, pictures: Pictures
 ) -> TrainingRounds | None:
-    if options.runs is None or options.train_spec is None:
+    if options.runs is None:
         return None
+    spec = options.train_spec or recipe_spec(options.runs)
 
     def collect(project: int, folder: Path, is_wanted: Callable[[], bool]) -> int:
         count = collect_project(project, folder, account, pictures, is_wanted)
@@ -190,7 +192,7 @@ def _rounds(
 
     return TrainingRounds(
         options.runs,
-        train_command(options.train_spec),
+        train_command(spec),
         collect=collect,
         version=file_version,
         choose=partial(choose_by_signals, _loader(options)),
