@@ -41,7 +41,7 @@ _OTHER_COMMANDS = {
     "export": "Write a trained network as a file for other runtimes.",
     "spec": "Print a complete spec to start from.",
     "convert": "Bring boxes and masks from one annotation format into another.",
-    "sample": "Write a small generated data set.",
+    "sample": "Write a small generated data set and a few real photos.",
     "demo": "Show the whole tool on the generated data set and on real photos.",
 }
 _COMMANDS = {**_SPEC_TASKS, **_OTHER_COMMANDS}
