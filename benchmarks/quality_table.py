@@ -226,15 +226,16 @@ def tables(folder: Path, views: Sequence[View], columns: Sequence[str], seeds: S
     return "\n\n".join(parts)
 
 
-def put_between_markers(path: Path, text: str) -> None:
-    """Replace what stands between :data:`BEGIN` and :data:`END` in a file.
+def put_between_markers(path: Path, text: str, markers: tuple[str, str] = (BEGIN, END)) -> None:
+    """Replace what stands between two lines of a file.
 
     Raises:
         SystemExit: a marker is missing.
     """
+    begin, end = markers
     page = path.read_text(encoding="utf-8")
-    if page.count(BEGIN) != 1 or page.count(END) != 1:
-        raise SystemExit(f"{path}: holds no lines {BEGIN} and {END}, one of each, to write the tables between")
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+    if page.count(begin) != 1 or page.count(end) != 1:
+        raise SystemExit(f"{path}: holds no lines {begin} and {end}, one of each, to write the tables between")
+    before, rest = page.split(begin)
+    _, after = rest.split(end)
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
