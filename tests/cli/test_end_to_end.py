@@ -169,7 +169,7 @@ def test_evaluation_writes_its_metrics(trained, tmp_path, capfd, mode):
 
 @pytest.fixture(scope="module")
 def evaluated(trained):
-    flags = ("--agreement", "--box-noise", "--box-noise-boxes", "3")
+    flags = ("--agreement", "--box-noise", "--box-noise-boxes", "3", "--thresholds")
     outcome = run_mal_in_a_process("evaluate", *flags, "-e", trained.spec)
     assert outcome.exit_code == 0, outcome.err
     return SimpleNamespace(folder=trained.results / "evaluate", outcome=outcome)
@@ -201,6 +201,14 @@ def test_evaluation_without_noise_is_where_the_curves_of_noise_begin(evaluated):
         assert [point.level for point in curve] == [0, *LEVELS]
         assert curve[0].model == pytest.approx(np.mean([iou[position] for position in (0, 2, 5)]), abs=1e-5)
         assert curve[-1].box != curve[0].box
+
+
+def test_the_comparison_of_thresholds_begins_with_what_was_evaluated(evaluated):
+    found = json.loads((evaluated.folder / "thresholds.json").read_text())
+    rows = read_instances(evaluated.folder / "instances.csv")
+    assert found["own"]["miou"] == pytest.approx(np.mean([row.iou for row in rows]), abs=1e-5)
+    assert (found["boxes"], found["best"]) == (len(rows), None)
+    assert "too few to choose a threshold by" in evaluated.outcome.out
 
 
 def test_what_evaluation_prints_is_plain_and_fits_into_80_columns(evaluated):

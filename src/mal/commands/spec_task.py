@@ -21,7 +21,10 @@ _DATA = {
     "evaluate": "dataset.val_ann_path",
     "inference": "inference.ann_path",
 }
-_FLAGS = {"inference": ("overwrite", "restart"), "evaluate": ("agreement", "box_noise", "box_noise_boxes")}
+_FLAGS = {
+    "inference": ("overwrite", "restart"),
+    "evaluate": ("agreement", "box_noise", "box_noise_boxes", "thresholds"),
+}
 
 
 class SpecTaskParser(CommandParser):
@@ -97,6 +100,11 @@ def make_parser(task: Task, summary: str) -> CommandParser:
             default=500,
             metavar="N",
             help="how many boxes, chosen evenly, --box-noise labels 15 times (default: 500)",
+        )
+        parser.add_argument(
+            "--thresholds",
+            action="store_true",
+            help="also compare thresholds from 0.3 to 0.6, and name the best one: for masks held out of the training",
         )
     add_tao_flags(parser, task)
     parser.add_argument(

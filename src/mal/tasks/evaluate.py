@@ -30,12 +30,20 @@ from mal.tasks.evaluate_pass import EvaluationResult, evaluate_boxes, mask_preci
 from mal.tasks.evaluate_tables import box_noise_table, show_evaluation
 from mal.tasks.report import after_a_run
 from mal.tasks.sources import SOURCES_NAME, with_coco_files
+from mal.tasks.threshold_choice import THRESHOLDS_NAME, Values, show_thresholds, threshold_ious
 
 METRICS, TIMING = "metrics.json", "timing.json"
 INSTANCES, CLASSES, PREDICTIONS = "instances.csv", "classes.csv", "predictions.json"
 
 
-def run(spec: ExperimentSpec, *, agreement: bool = False, box_noise: bool = False, box_noise_boxes: int = 500) -> int:
+def run(
+    spec: ExperimentSpec,
+    *,
+    agreement: bool = False,
+    box_noise: bool = False,
+    box_noise_boxes: int = 500,
+    thresholds: bool = False,
+) -> int:
     """Evaluate ``evaluate.checkpoint`` on the validation set; docs/evaluation.md lists the output files.
 
     Args:
@@ -43,6 +51,7 @@ def run(spec: ExperimentSpec, *, agreement: bool = False, box_noise: bool = Fals
         agreement: also run the network that the spec does not select, and report the agreement of both masks.
         box_noise: also measure the effect of inaccurate boxes.
         box_noise_boxes: number of boxes for that measurement.
+        thresholds: also compare thresholds, see `mal.tasks.threshold_choice`.
 
     Returns:
         Exit code: 0 if every box with a mask was evaluated, 1 if an image could not be read.
@@ -74,6 +83,7 @@ def run(spec: ExperimentSpec, *, agreement: bool = False, box_noise: bool = Fals
             with_vectors=evaluate.comp_clustering,
         )
         noise = _box_noise(spec, source, labeler, processes, found, box_noise_boxes) if box_noise else None
+        ious = _threshold_ious(spec, source, labeler, processes) if thresholds else None
         if processes.rank:
             return 0
         _show_notes(found, source, status)
@@ -82,6 +92,8 @@ def run(spec: ExperimentSpec, *, agreement: bool = False, box_noise: bool = Fals
         if noise is not None:
             write_box_noise(noise, folder)
             console.print(box_noise_table(noise))
+        if ious is not None:
+            show_thresholds(ious, labeler.thresholds, folder / THRESHOLDS_NAME)
         status.write("evaluated", figures.model.model_dump(mode="json"))
         console.print(f"{len(found.table)} boxes in {found.seconds:.1f} s, {_milliseconds(found):.1f} ms a box")
         console.print(f"metrics: {folder / METRICS}")
@@ -123,6 +135,18 @@ def _box_noise(
         processes,
         found.table,
         max_boxes=max_boxes,
+        batch_size=spec.evaluate.batch_size,
+        num_workers=spec.dataset.num_workers_per_gpu,
+    )
+
+
+def _threshold_ious(
+    spec: ExperimentSpec, source: AnnotatedImages, labeler: MaskAutoLabeler, processes: ProcessGroup
+) -> Values:
+    return threshold_ious(
+        source,
+        labeler,
+        processes,
         batch_size=spec.evaluate.batch_size,
         num_workers=spec.dataset.num_workers_per_gpu,
     )
