@@ -30,6 +30,7 @@ from benchmarks.refine_choice_tables import (
     feature_table,
     fitted_text,
     score_table,
+    set_table,
 )
 from mal.coco.boxes import Box
 from mal.coco.ground_truth import GroundTruth
@@ -109,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cuts = [Cuts.read(path) for path in sorted(options.folder.glob("*.npz"))]
     if not cuts:
         raise SystemExit(f"{options.folder}: holds no file yet; give --checkpoint with --ann and --images")
-    for text in (feature_table(cuts), choice_table(cuts), score_table(cuts), fitted_text(cuts)):
+    for text in (feature_table(cuts), choice_table(cuts), set_table(cuts), score_table(cuts), fitted_text(cuts)):
         print(text, end="\n\n")
 
 

@@ -13,6 +13,7 @@ from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
 from benchmarks.graph_cut_study import ELLIPSE_STEEPNESS
+from mal.auto.refinement import choose_refinement
 from mal.masks.refine import CutWindow
 from mal.masks.refine_choice import ChoiceFeatures, prefers_cut
 from mal.masks.score import ScoreFeatures, combine_features
@@ -50,14 +51,13 @@ def _ellipse_cut(window: CutWindow) -> Mask:
     return graph_cut(window.image, ellipse, window.inside)
 
 
+AGREEMENT = "IoU with the network's mask"
 Candidate = Callable[[CutWindow, Mask, float], float]
 CANDIDATES: Mapping[str, Candidate] = {
     "IoU with the ellipse's cut": lambda window, cut, threshold: _iou(cut, _ellipse_cut(window)),
     "certainty of the network": lambda window, cut, threshold: _box_mean(window, np.abs(2 * window.probability - 1)),
     "share of the box, network": lambda window, cut, threshold: _box_mean(window, window.probability > threshold),
-    "IoU with the network's mask": lambda window, cut, threshold: _iou(
-        cut, window.inside & (window.probability > threshold)
-    ),
+    AGREEMENT: lambda window, cut, threshold: _iou(cut, window.inside & (window.probability > threshold)),
     "color, max - min": lambda window, cut, threshold: float(np.ptp(window.image, axis=2).mean() / 255),
 }
 
@@ -118,6 +118,11 @@ class Cuts:
         return f"{np.where(takes, self.cut, self.network).mean():.3f} ({(takes & (self.gain < -HARM)).mean():.2f})"
 
     @property
+    def agreement(self) -> float:
+        """Mean IoU of both masks, by which `mal auto` refines a set or not."""
+        return float(self.others[:, list(CANDIDATES).index(AGREEMENT)].mean())
+
+    @property
     def product(self) -> npt.NDArray[np.bool_]:
         """(N,) the product's choice."""
         return np.array([prefers_cut(ChoiceFeatures(*line)) for line in self.choice.tolist()])
@@ -150,6 +155,16 @@ def choice_table(cuts: Sequence[Cuts]) -> str:
         ]
         cells = [each.chosen(takes) if takes is not None else "" for takes in choices]
         lines.append(_line([each.name, str(len(each.cut)), *cells]))
+    return "\n".join(lines)
+
+
+def set_table(cuts: Sequence[Cuts]) -> str:
+    """Mean IoU of sets without and with refinement, the surest set first."""
+    lines = _head(["network, boxes", "number", "agreement", "not refined", "refined", "mal auto refines"])
+    for each in sorted(cuts, key=lambda each: -each.agreement):
+        refines = "yes" if choose_refinement(each.agreement).refine == "graph_cut" else "no"
+        means = f"{each.network.mean():.3f}", f"{each.cut.mean():.3f}"
+        lines.append(_line([each.name, str(len(each.cut)), f"{each.agreement:.3f}", *means, refines]))
     return "\n".join(lines)
 
 
