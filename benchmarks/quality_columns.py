@@ -63,6 +63,7 @@ TRAININGS = {
             "dataset.min_obj_size": "16",
             "train.lr": str(LR_OF_DECODER["fpn"]),
             "train.ellipse_epochs": "0",
+            "train.ellipse_share": "0",
         },
         from_starter=True,
         share=2 / 3,
