@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mal.checkpoint.saved_spec import require_same_model, saved_spec, spec_from_saved
+from mal.checkpoint.saved_spec import require_same_model, saved_spec, spec_from_saved, spec_to_share
 from mal.errors import UserError
 from tests.small_networks import small_spec
 
@@ -20,6 +20,19 @@ def test_a_spec_survives_the_way_through_a_checkpoint():
 def test_secrets_do_not_travel_in_checkpoints():
     spec = small_spec().model_copy(update={"encryption_key": "secret"})
     assert "secret" not in str(saved_spec(spec, "patch"))
+
+
+def test_a_spec_that_is_handed_on_names_no_file_of_the_training():
+    spec = small_spec(
+        results_dir="/home/me/runs",
+        dataset={"train_ann_path": "/home/me/boxes.json", "train_img_dir": "/home/me/photos", "crop_size": 64},
+        train={"pretrained_model_path": "/home/me/net.pth"},
+        evaluate={"checkpoint": "/home/me/net.pth"},
+    )
+    values = spec_to_share(spec, "conv")
+    assert "/home/me" not in str(values)
+    assert spec_from_saved(values, PATH).dataset.crop_size == 64
+    assert "/home/me" in str(saved_spec(spec, "conv"))  # by which a run goes on
 
 
 def test_a_file_without_a_spec_is_named():

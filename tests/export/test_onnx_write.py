@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,6 +58,12 @@ def test_the_file_says_what_a_program_without_mal_needs_to_know(exported):
     assert tuple(facts["mal.mean"]) == IMAGENET_MEAN
     assert "encryption_key" not in facts["mal.spec"]
     assert [entry.version for entry in model.opset_import if not entry.domain] == [18]
+
+
+def test_the_file_names_no_folder_of_the_machine_that_wrote_it(exported):
+    content = exported.read_bytes()
+    assert b"site-packages" not in content
+    assert str(Path(__file__).parents[2]).encode() not in content
 
 
 def test_a_scale_is_computed_only_where_a_box_of_its_size_is_in_the_batch(exported):

@@ -46,6 +46,12 @@ def test_both_files_fit_into_a_wheel_and_are_those_of_the_card():
     assert all(hashlib.sha256(path.read_bytes()).hexdigest() in card for path in paths)
 
 
+@pytest.mark.parametrize("trainable", [True, False])
+def test_the_files_name_no_folder_of_the_machine_that_made_them(trainable):
+    content = starter_path(trainable=trainable).read_bytes()
+    assert not any(folder in content for folder in (b"/home/", b"/tmp/", b"site-packages"))
+
+
 def test_checkpoint_and_export_give_the_same_masks_and_scores(scene):
     pixels, boxes, _ = scene
     checkpoint = MaskAutoLabeler.from_checkpoint(starter_path(trainable=True), device="cpu")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from mal.config.catalog import field_by_key
+from mal.config.catalog import field_by_key, spec_fields
 from mal.config.load import stored_values
 from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
 
+_PLACE = re.compile(r"(_path|_dir|\.checkpoint)$")  # of fields that name a file or a folder
 _FREE_TO_CHANGE = ("teacher_momentum", "vit_dpr", "pretrained", "activation_checkpoint", "batch_norm")
 _BEFORE_IT_WAS_A_FIELD = {"decoder": "mal"}
 
@@ -26,6 +28,22 @@ def saved_spec(spec: ExperimentSpec, stem: str | None) -> dict[str, Any]:
     values = stored_values(spec, is_stored=_is_free_text)
     if stem is not None:
         values["model"]["stem"] = stem
+    return values
+
+
+def spec_to_share(spec: ExperimentSpec, stem: str | None) -> dict[str, Any]:
+    """As :func:`saved_spec`, without the files and folders of the training, for a file that is handed on."""
+    values, defaults = saved_spec(spec, stem), saved_spec(ExperimentSpec(), None)
+    for field in spec_fields():
+        if _PLACE.search(field.key):
+            *sections, name = field.key.split(".")
+            _section(values, sections)[name] = _section(defaults, sections)[name]
+    return values
+
+
+def _section(values: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    for name in names:
+        values = values[name]
     return values
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mal.checkpoint.saved_spec import saved_spec
+from mal.checkpoint.saved_spec import spec_to_share
 from mal.config.schema import ExperimentSpec
 from mal.data.crops import IMAGENET_MEAN, IMAGENET_STD
 from mal.errors import UserError, first_line
@@ -132,7 +132,17 @@ def write_onnx(
         ) from error
     stem = networks[0].backbone.stem
     program.model.metadata_props.update(_metadata(spec, stem, network))
+    _forget_sources(program.model)
     program.save(str(path))
+
+
+def _forget_sources(model: Any) -> None:
+    """Remove what the exporter notes of each node: stack traces with the folders of this machine."""
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()
+    for function in model.functions.values():
+        for node in function.all_nodes():
+            node.metadata_props.clear()
 
 
 def _metadata(spec: ExperimentSpec, stem: str | None, network: Network) -> Mapping[str, str]:
@@ -145,7 +155,7 @@ def _metadata(spec: ExperimentSpec, stem: str | None, network: Network) -> Mappi
         "mask_thres": spec.train.mask_thres,
         "mean": IMAGENET_MEAN,
         "std": IMAGENET_STD,
-        "spec": saved_spec(spec, stem),
+        "spec": spec_to_share(spec, stem),
     }
     return {f"{METADATA_PREFIX}{name}": json.dumps(value) for name, value in facts.items()}
 

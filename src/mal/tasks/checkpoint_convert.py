@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mal.checkpoint.convert import Networks, write_converted
 from mal.checkpoint.load import load_checkpoint
 from mal.checkpoint.safetensors_file import SUFFIX
-from mal.checkpoint.saved_spec import saved_spec
+from mal.checkpoint.saved_spec import saved_spec, spec_to_share
 from mal.config.schema import KEY_VARIABLE, resolve_encryption_key
 from mal.console import console
 from mal.errors import UserError
@@ -48,7 +48,8 @@ def run(source: Path, target: Path, *, networks: Networks, half: bool, decrypt: 
     # The file gets its suffix and its path only after its masks were verified.
     draft = target.with_name(f".{target.stem}.{os.getpid()}.check{target.suffix}")
     try:
-        values, new_key = saved_spec(spec, checkpoint.stem), None if decrypt else key
+        values = (saved_spec if networks == "both" else spec_to_share)(spec, checkpoint.stem)
+        new_key = None if decrypt else key
         write_converted(checkpoint, values, draft, networks=networks, half=half, encryption_key=new_key)
         lowest, num_boxes = _compare(source, draft, networks)
         if lowest < LOWEST_IOU:
