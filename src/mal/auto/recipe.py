@@ -12,8 +12,8 @@ from mal.config.schema import ExperimentSpec
 
 LEAST_BOXES = 20  # fewer teach a network nothing that the starter does not know
 MAX_EPOCHS = 30  # more repeat what is known
-# Times batch_size. An eighth of what a network from ImageNet weights learns with: this one draws masks already. Decoders
-# of the publication are for transformers, which bear less.
+# Times batch_size. An eighth of what a network from ImageNet weights learns with: this one draws masks already.
+# Decoders of the publication are for transformers, which bear less.
 LR_OF_DECODER = {"fpn": 1.6e-5, "mal": 6e-6}
 SHARE_OF_TIME = 0.9  # of the minutes that epochs are planned for: the time limit is for what was not foreseen
 
