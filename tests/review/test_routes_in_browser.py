@@ -384,13 +384,13 @@ def test_what_another_reviewer_decides_on_the_mask_in_sight_is_shown(opened, lab
     assert "rejected by eve" in opened.page.locator("#facts").inner_text()
 
 
-@pytest.mark.parametrize("trouble", ["the server is gone", "the disk is full"])
+@pytest.mark.parametrize("trouble", ["the server is gone", "the disk is full", "the server was started anew"])
 def test_a_decision_that_is_not_saved_is_never_shown_as_saved_and_is_saved_later(opened, labels, trouble):
-    row = 15 if trouble == "the server is gone" else 16
+    row = {"the server is gone": 15, "the disk is full": 16, "the server was started anew": 22}[trouble]
     answer = {"error": "the decision was NOT saved: No space left on device.", "kind": "disk"}
 
     def fail(route: Any) -> None:
-        route.abort() if row == 15 else route.fulfill(status=507, json=answer)
+        route.abort() if row == 15 else route.fulfill(status=507 if row == 16 else 401, json=answer)
 
     opened.go_to(row)
     opened.page.route("**/api/decide", fail)
@@ -402,6 +402,7 @@ def test_a_decision_that_is_not_saved_is_never_shown_as_saved_and_is_saved_later
     opened.page.unroute("**/api/decide")
     opened.wait("!mal.outbox.acts.length")
     assert opened.page.locator("#saved").inner_text() == "saved"
+    assert opened.page.locator("#banner").is_hidden()
     assert read_review(labels).decisions[row].version == 1
     opened.complaints.clear()
 

@@ -64,7 +64,7 @@ def make_parser(summary: str) -> CommandParser:
     page = parser.add_argument_group("the page")
     page.add_argument("--open", action="store_true", help="start the browser")
     page.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    page.add_argument("--port", type=parse_port, default=0, help="0 takes a free one (default: %(default)s)")
+    page.add_argument("--port", type=parse_port, help="0 takes a free one (default: 9095 if it is free, else another)")
     page.add_argument(
         "--token-file",
         type=Path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import webbrowser
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from starlette.applications import Starlette
 
 from mal.coco.coco_file import CocoFile, read_coco
 from mal.console import console
+from mal.errors import UserError
 from mal.reading import Reading
 from mal.review.journal import file_digest
 from mal.review.journal_writer import JournalWriter, open_journal
@@ -31,6 +33,7 @@ from mal.tasks.review_export import write_export
 if TYPE_CHECKING:
     from mal.serve.engine import Model
 
+_USUAL_PORT = 9095
 _THREADS = 4
 _MOST_REQUESTS = 64
 _SECONDS = 120.0
@@ -50,7 +53,7 @@ class ReviewOptions:
         checkpoint: for redrawn boxes; None takes the starter.
         has_model: False reviews without a model.
         device: of the model.
-        host, port: where the page is; port 0 takes a free one.
+        host, port: where the page is; port 0 takes a free one, None the usual one if it is free.
         token: what opens the page; None makes one.
         allow_hosts: further names that the ``Host`` header may have.
         opens: whether a browser is started.
@@ -65,7 +68,7 @@ class ReviewOptions:
     has_model: bool
     device: str
     host: str
-    port: int
+    port: int | None
     token: str | None
     allow_hosts: Sequence[str]
     opens: bool
@@ -85,7 +88,7 @@ def run(options: ReviewOptions) -> int:
     queue = ReviewQueue(coco, options.images, options.reading)
     with (
         open_journal(options.labels, digest, options.journal) as writer,
-        listen(options.host, options.port) as listener,
+        _listen(options) as listener,
     ):
         token = options.token or secrets.token_urlsafe(24)
         port = listener.getsockname()[1]
@@ -123,6 +126,16 @@ def _application(
         model.close()
 
     return app(review_routes(session, security, intake, export), security, lifespan)
+
+
+def _listen(options: ReviewOptions) -> socket.socket:
+    """Mostly at the same port, so that a page with decisions that wait finds a server that was started again."""
+    if options.port is not None:
+        return listen(options.host, options.port)
+    try:
+        return listen(options.host, _USUAL_PORT)
+    except UserError:
+        return listen(options.host, 0)
 
 
 def _load(options: ReviewOptions) -> Model:

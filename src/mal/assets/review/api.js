@@ -9,6 +9,8 @@
 /** @typedef {{row: number, at: number, state: State, segmentation?: Rle, bbox?: number[] | null, operation: string}} Act */
 
 const SECONDS_BETWEEN_TRIES = 2;
+const NO_ANSWER = "the server does not answer; start `mal review` again, with the same --port";
+const LOCKED_OUT = "the server was started anew: open the address that it printed in another tab, and this page goes on";
 
 export class Refusal extends Error {
   /**
@@ -129,14 +131,16 @@ export class Outbox {
    */
   async isOver(act, error) {
     const refusal = error instanceof Refusal ? error : null;
-    const isTemporary = !refusal || refusal.status >= 500 || refusal.kind === "file-changed";
+    const isLockedOut = refusal?.status === 401;
+    const isTemporary = !refusal || refusal.status >= 500 || isLockedOut || refusal.kind === "file-changed";
     if (refusal && !isTemporary) {
       this.settle(act);
       this.owner.refused(act, refusal);
       return true;
     }
     this.hasProblem = true;
-    this.owner.waits(refusal?.message ?? "the server does not answer", refusal?.kind === "file-changed");
+    const text = isLockedOut ? LOCKED_OUT : (refusal?.message ?? NO_ANSWER);
+    this.owner.waits(text, refusal?.kind === "file-changed");
     await new Promise((resolve) => setTimeout(resolve, SECONDS_BETWEEN_TRIES * 1000));
     return false;
   }
