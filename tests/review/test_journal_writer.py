@@ -15,6 +15,7 @@ from mal.errors import UserError
 from mal.review.journal import file_digest, journal_path, read_journal
 from mal.review.journal_writer import JournalWriter, LabelsChangedError, StaleVersionError, open_journal
 from tests.review.reviewing import act, write_labels
+from tests.small_disk import fill, small_disk
 
 
 @pytest.fixture
@@ -109,6 +110,25 @@ def test_a_full_disk_decides_nothing_and_leaves_no_half_line(labels, monkeypatch
         assert 1 not in writer.journal.decisions
         writer.decide(act(1), 101)
     assert list(read_journal(journal_path(labels)).decisions) == [0, 1]
+
+
+def test_a_file_system_that_is_full_takes_nothing_by_halves(tmp_path):
+    with small_disk(tmp_path / "disk", 1) as folder:
+        labels = write_labels(folder, images=1, of_each=1)
+        with opened(labels) as writer:
+            filler = fill(folder)
+            with pytest.raises(OSError, match="No space left"):
+                _decide_until_the_last_page_is_full(writer)
+            base = writer.journal.version(0)
+            assert read_journal(journal_path(labels)).torn_bytes == 0
+            filler.unlink()
+            assert writer.decide(act(0, base=base, operation="with room"), 100).version == base + 1
+        assert len(read_journal(journal_path(labels)).operations) == base + 1
+
+
+def _decide_until_the_last_page_is_full(writer):
+    for base in range(1000):
+        writer.decide(act(0, base=base), 100)
 
 
 def _decide_for_ever(labels, confirm):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 
 from mal.errors import UserError
 from mal.serve.security import Security, is_loopback
@@ -71,6 +73,17 @@ def test_a_token_that_is_missing_or_wrong_is_refused(closed, given):
 def test_the_token_is_also_a_password_of_basic_authentication(closed):
     assert closed.get("/v1/model", auth=("anybody", TOKEN)).status_code == 200
     assert closed.get("/v1/model", auth=("anybody", TOKEN[:-1])).status_code == 401
+
+
+@pytest.mark.parametrize("name", [None, "review"])
+def test_a_cookie_holds_the_token_only_where_it_has_a_name(name):
+    security = Security(frozenset({"127.0.0.1"}), TOKEN, cookie=name)
+    headers = Headers({"host": "127.0.0.1", "cookie": f'other=1; review="{TOKEN}"'})
+    if name is None:
+        with pytest.raises(HTTPException):
+            security.check("GET", "/", headers)
+    else:
+        security.check("GET", "/", headers)
 
 
 def test_other_machines_need_a_token():

@@ -78,6 +78,7 @@ class JournalWriter:
         self._labels = labels
         self._digest = digest
         self._seen = _state_of(labels)
+        self._foreign: tuple[int, int, int] | None = None  # the state of another file that was found in its place
         self._lock = threading.Lock()
         self.journal = _existing(path, labels, digest) or Journal(path, digest)
         self.cut_bytes = self.journal.torn_bytes
@@ -141,7 +142,8 @@ class JournalWriter:
         seen = _state_of(self._labels)
         if seen == self._seen:
             return
-        if seen is None or file_digest(self._labels) != self._digest:
+        if seen is None or seen == self._foreign or file_digest(self._labels) != self._digest:
+            self._foreign = seen
             what = "was removed" if seen is None else "was changed by another program"
             raise LabelsChangedError(
                 f"{self._labels} {what} since the review began: nothing more is decided on it; all decisions so far are"

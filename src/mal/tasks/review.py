@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 
@@ -94,7 +95,7 @@ def run(options: ReviewOptions) -> int:
         port = listener.getsockname()[1]
         rules = Security.for_address(options.host, token, options.allow_hosts)
         security = Security(rules.hosts, token, frozenset({ENTER, "/health"}), f"mal_review_{port}")
-        address = f"{address_of(listener)}{ENTER}?token={token}"
+        address = f"{address_of(listener)}{ENTER}?token={quote(token, safe='')}"
         application = _application(options, coco, queue, writer, security)
         for line in _opening_lines(options, queue, writer):
             console.print(line, soft_wrap=True)
