@@ -213,6 +213,11 @@ def test_no_file_is_longer_than_400_lines(name):
     assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= 400
 
 
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.js")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_script_of_a_page_is_longer_than_400_lines(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
 def test_outlines_are_filled_and_runs_decoded_at_one_place():
     calls = {
         name: {
