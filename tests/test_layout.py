@@ -149,6 +149,7 @@ TORCH_FREE = {
     "mal.data.dataloader",
     "mal.data.targets",
     "mal.data.train_dataset",
+    "mal.data.true_targets",
     "mal.export.onnx_write",
     "mal.metrics.evaluator",
     "mal.metrics.iou_metric",
