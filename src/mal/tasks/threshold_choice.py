@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from rich import box
 from rich.table import Table
 
 from mal.coco.ground_truth import GroundTruth
@@ -53,8 +54,8 @@ def threshold_ious(
             continue
         probs = labeler.probabilities(batch)
         drawn = zip(*(each.pasted(batch, probs) for each in labelers), strict=True)
-        for box, masks in zip(batch.boxes, drawn, strict=True):
-            rle = truth.rle(box)
+        for own_box, masks in zip(batch.boxes, drawn, strict=True):
+            rle = truth.rle(own_box)
             if rle is not None and None not in masks:
                 rows.append([mask_iou(mask.rle(), rle) for mask in masks if mask is not None])
     own = np.array(rows, np.float64).reshape(-1, len(labelers))
@@ -104,7 +105,8 @@ def write_thresholds(ious: Values, own: Thresholds, path: Path) -> None:
 
 def threshold_table(ious: Values) -> Table:
     """Mean IoU by threshold, for the terminal."""
-    table = Table(title=f"mean IoU of {len(ious)} boxes by train.mask_thres")
+    title = f"mean IoU of {len(ious)} boxes by train.mask_thres"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for title in ("as it is", *(f"{threshold:g}" for threshold in THRESHOLDS)):
         table.add_column(title, justify="right")
     table.add_row(*(f"{mean:.4f}" for mean in ious.mean(axis=0)))
