@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
+from collections.abc import Hashable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ PREVIEW_EDGE = 2048
 """Longest edge of a preview, and of a part, in pixels."""
 _DECODED_AT_ONCE = 2
 _QUALITY = 90
+_KEPT_PREVIEWS = 32  # of half a megabyte, mostly
 
 
 class ReviewPictures:
@@ -31,6 +34,7 @@ class ReviewPictures:
     def __init__(self, img_dir: Path) -> None:
         self._img_dir = img_dir
         self._cache = ImageCache(SERVED_CACHE_BYTES)
+        self._previews: OrderedDict[Hashable, bytes] = OrderedDict()
         self._lock = threading.Lock()
         self._places = threading.Semaphore(_DECODED_AT_ONCE)
 
@@ -40,9 +44,8 @@ class ReviewPictures:
         Raises:
             UserError: it is missing or damaged, or has another size than its record says.
         """
-        path = image_path(self._img_dir, record.file_name)
+        key = self._key(record)
         with self._places:
-            key = (path, _state_of(path), record.reading)
             with self._lock:
                 kept = self._cache.find(key)
             if kept is None:
@@ -53,6 +56,24 @@ class ReviewPictures:
 
     def preview(self, record: ImageRecord) -> bytes:
         """The whole picture, at most `PREVIEW_EDGE` pixels long; raises as `pixels` does."""
+        key = self._key(record)
+        with self._lock:
+            kept = self._previews.get(key)
+            if kept is not None:
+                self._previews.move_to_end(key)
+                return kept
+        made = self._preview(record)
+        with self._lock:
+            self._previews[key] = made
+            if len(self._previews) > _KEPT_PREVIEWS:
+                self._previews.popitem(last=False)
+        return made
+
+    def _key(self, record: ImageRecord) -> Hashable:
+        path = image_path(self._img_dir, record.file_name)
+        return path, _state_of(path), record.reading
+
+    def _preview(self, record: ImageRecord) -> bytes:
         pixels = self.pixels(record)
         height, width = pixels.shape[:2]
         scale = PREVIEW_EDGE / max(width, height)

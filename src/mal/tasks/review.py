@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import socket
+import threading
 import webbrowser
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,11 +123,19 @@ def _application(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        threading.Thread(target=_prepare_the_first_picture, args=(session,), daemon=True).start()
         yield
         intake.close()
         model.close()
 
     return app(review_routes(session, security, intake, export), security, lifespan)
+
+
+def _prepare_the_first_picture(session: Session) -> None:
+    """Make its preview while the browser starts."""
+    first = session.queue.order[0]
+    with suppress(UserError):  # the page tells it
+        session.pictures.preview(session.image(int(session.coco.table.image_rows[first])))
 
 
 def _listen(options: ReviewOptions) -> socket.socket:
