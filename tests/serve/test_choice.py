@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from mal.coco.coco_file import read_coco
 from mal.errors import UserError
 from mal.reading import AS_STORED
 from mal.sample.generate import make_sample
-from mal.serve.choice import choose_by_signals, hold_out
+from mal.serve.choice import _choice, choose_by_signals, hold_out
 from mal.serve.fetch import StoppedEarly
 from mal.serve.rounds import Candidate
 from tests.auto.test_choose import BoxLabeler
@@ -62,15 +61,15 @@ def test_pictures_that_are_held_out_are_not_trained_on(round_folder):
     assert held_out
     assert {image.id for image in trained.images.values()} == {image.id for image in coco.images.values()} - held_out
     assert len(trained.annotations) > 0
-    categories = [json.loads((round_folder / name).read_text())["categories"] for name in ("boxes.json",)]
-    assert json.loads((round_folder / "training_boxes.json").read_text())["categories"] == categories[0]
+    documents = [json.loads((round_folder / name).read_text()) for name in ("boxes.json", "training_boxes.json")]
+    assert documents[0]["categories"] == documents[1]["categories"]
 
 
 @pytest.mark.parametrize(
     ("start", "trained", "network"), [(WAVERING, STEADY, "trained"), (STEADY, WAVERING, "starter")]
 )
 def test_the_network_is_chosen_as_by_mal_auto_on_boxes_that_were_held_out(round_folder, start, trained, network):
-    found = choose_by_signals(load, candidate(round_folder, start=start, trained=trained), lambda: True)
+    found = _choice(load, candidate(round_folder, start=start, trained=trained))  # what the child process does
     coco = read_coco(round_folder / "boxes.json")
     held_out = held_out_images(coco)
     count = sum(coco.images.at(row).id in held_out for row in coco.table.image_rows.tolist())
@@ -83,7 +82,7 @@ def test_a_choice_that_nobody_wants_ends_its_process(round_folder):
 
 
 @pytest.mark.parametrize(
-    ("loading", "said"), [(load_or_refuse, "wavering.pth is damaged"), (partial(die), "ended with exit code -9")]
+    ("loading", "said"), [(load_or_refuse, "wavering.pth is damaged"), (die, "ended with exit code -9")]
 )
 def test_a_comparison_that_is_not_possible_is_told_in_one_line(round_folder, loading, said):
     with pytest.raises(UserError, match=said) as told:
