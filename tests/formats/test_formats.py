@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
-from mal.commands.convert import _INPUTS, _OUTPUTS
+from mal.commands.format_arguments import _OUTPUTS
+from mal.config.sections import SourceFormat
 from mal.errors import UserError
 from mal.formats.formats import WRITERS, output_format
 from mal.formats.recognize import input_format
@@ -11,7 +14,7 @@ from tests.formats.small_coco import RING, annotation, coco_of, document, writte
 
 def test_the_command_offers_all_formats():
     assert set(_OUTPUTS) == set(WRITERS)
-    assert set(_INPUTS) == {*WRITERS, "voc", "csv", "cvat-xml"}
+    assert set(get_args(SourceFormat)) == {*WRITERS, "voc", "csv", "cvat-xml"}
 
 
 @pytest.mark.parametrize("name", ["yolo", "png", "labelme"])
