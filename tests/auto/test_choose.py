@@ -22,7 +22,8 @@ signals = st.builds(Signals, shares, shares, shares, shares)
 @given(starter=signals, trained=signals, count=st.integers(0, 500))
 def test_the_trained_network_is_kept_only_for_a_clear_gain_on_enough_boxes(starter, trained, count):
     choice = choose(starter, trained, count)
-    is_clear = combined(trained) - combined(starter) > LEAST_GAIN and count >= LEAST_HELD_OUT
+    wavers = trained.flip < starter.flip or trained.margin < starter.margin
+    is_clear = combined(trained) - combined(starter) > LEAST_GAIN and count >= LEAST_HELD_OUT and not wavers
     assert choice.network == ("trained" if is_clear else "starter")
     assert "\n" not in choice.reason
 
@@ -31,6 +32,12 @@ def test_the_trained_network_is_kept_only_for_a_clear_gain_on_enough_boxes(start
 def test_the_signal_is_a_weighted_mean(found):
     assert sum(astuple(WEIGHTS)) == pytest.approx(1)
     assert min(astuple(found)) - 1e-9 <= combined(found) <= max(astuple(found)) + 1e-9
+
+
+def test_a_network_that_fits_its_boxes_better_but_wavers_more_is_not_kept():
+    choice = choose(Signals(0.8, 0.9, 0.9, 0.7), Signals(0.95, 0.89, 0.91, 0.8), 100)
+    assert choice.network == "starter"
+    assert "waver more" in choice.reason
 
 
 class BoxLabeler:
