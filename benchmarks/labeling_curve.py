@@ -48,7 +48,7 @@ class Way:
     Attributes:
         crop: side of the crops in pixels.
         flip: whether the mirrored crop is labeled too.
-        numbers: ``float32``, or ``int8`` for all operators, or ``int8 convolutions`` for these alone.
+        numbers: ``float32`` or a key of :data:`QUANTIZED`.
     """
 
     crop: int
@@ -61,9 +61,14 @@ class Way:
         return f"crop {self.crop}, {'flip' if self.flip else 'no flip'}, {self.numbers}"
 
 
+QUANTIZED: dict[str, dict[str, Any]] = {
+    "int8": {},
+    "int8, weights of 7 bits": {"bits": 7},
+    "int8 convolutions": {"only_convolutions": True},
+}
 WAYS = [
     Way(crop, flip, numbers)
-    for numbers in ("float32", "int8", "int8 convolutions")
+    for numbers in ("float32", *QUANTIZED)
     for crop in (128, 160, 192)
     for flip in (True, False)
 ]
@@ -122,12 +127,12 @@ def labeler_of(way: Way, folder: Path, calibration: Sequence[int]) -> MaskAutoLa
         _export(way.crop, exported)
     path = exported
     if way.numbers != "float32":
-        path = folder / f"crop{way.crop}_{way.numbers.replace(' ', '_')}.onnx"
+        path = folder / f"crop{way.crop}_{way.numbers.replace(', ', '_').replace(' ', '-')}.onnx"
         if not path.exists():
             crop = MaskAutoLabeler.from_checkpoint(exported).crop
             photos = _photos(calibration, folder)
             batches = BoxCropIterable(photos.boxes_to_label, photos.img_dir, crop, batch_size=BATCH_SIZE)
-            quantize(exported, path, batches, only_convolutions=way.numbers != "int8")
+            quantize(exported, path, batches, **QUANTIZED[way.numbers])
     return MaskAutoLabeler.from_checkpoint(path, mode=PredictionMode("teacher", flip=way.flip), scored=True)
 
 

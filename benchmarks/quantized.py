@@ -28,7 +28,9 @@ class _Crops(CalibrationDataReader):
         return next(self._inputs, None)
 
 
-def quantize(exported: Path, path: Path, batches: Iterable[CropBatch], *, only_convolutions: bool = False) -> None:
+def quantize(
+    exported: Path, path: Path, batches: Iterable[CropBatch], *, only_convolutions: bool = False, bits: int = 8
+) -> None:
     """Write an exported network with the box as an input in int8: weights by channel, activations of one range each.
 
     The last convolution stays in float32: it makes the logits.
@@ -38,6 +40,7 @@ def quantize(exported: Path, path: Path, batches: Iterable[CropBatch], *, only_c
         path: where to write.
         batches: crops that the ranges of activations are taken from.
         only_convolutions: leave sums and resizing in float32.
+        bits: of weights, 8 or 7. Processors without VNNI cut off sums of products with 8, and give worse masks.
     """
     logging.getLogger().setLevel(logging.ERROR)
     inputs = ({"images": normalize(each.images), "box": each.network_box.astype(np.float32)} for each in batches)
@@ -54,6 +57,7 @@ def quantize(exported: Path, path: Path, batches: Iterable[CropBatch], *, only_c
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            reduce_range=bits == 7,
             nodes_to_exclude=[last],
             **options,
         )

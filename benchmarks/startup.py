@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
 from benchmarks.report import Row
 from benchmarks.timing import compare
+from mal.starter.files import starter_path
 
 QUESTION = "Start-up of commands: importing torch, Lightning and timm first (baseline) against mal"
 IMPORTS = "import torch, lightning, timm, torchmetrics, pycocotools.mask"
@@ -31,7 +34,27 @@ def measure(device: torch.device, *, repeats: int) -> list[Row]:
             "mal --help": ["--help"],
             "mal train with a mistake in the spec": ["train", "-e", str(spec)],
         }
-        return [_measure_command(name, arguments, device, repeats) for name, arguments in commands.items()]
+        rows = [_measure_command(name, arguments, device, repeats) for name, arguments in commands.items()]
+        return [*rows, *_photo_rows(Path(folder), device, repeats)]
+
+
+def _photo_rows(folder: Path, device: torch.device, repeats: int) -> list[Row]:
+    """`mal label` of one photo by the starter, against `import torch` alone: a ratio that another machine has too."""
+    photo, box = folder / "photo.png", "40,30,200,180"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (480, 640, 3)).astype(np.uint8)).save(photo)
+    command = ["-m", "mal", "label", "--image", str(photo), "--box", box, "--overlay", str(folder / "o.png")]
+    command += ["--overwrite", "--device", "cpu"]
+    import_torch = partial(_run, ["-c", "import torch"])
+    return [
+        Row(name, compare(import_torch, partial(_run, [*command, *weights]), repeats=repeats, device=device))
+        for name, weights in (
+            ("mal label of a photo, onnxruntime (baseline: import torch)", []),
+            (
+                "mal label of a photo, PyTorch (baseline: import torch)",
+                ["--checkpoint", str(starter_path(trainable=True))],
+            ),
+        )
+    ]
 
 
 def _measure_command(name: str, arguments: Sequence[str], device: torch.device, repeats: int) -> Row:

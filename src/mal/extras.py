@@ -33,11 +33,17 @@ def require_training_packages(what: str) -> None:
     Raises:
         UserError: a package of the extra is missing or broken.
     """
-    for name in ("torch", "timm"):
+    for name, load in (("torch", lambda: import_module("torch")), ("timm", _import_timm)):
         try:
-            import_module(name)
+            load()
         except ImportError as error:
             raise UserError(in_extra(what, name)) from error
+
+
+def _import_timm() -> None:
+    from mal.runtime.lightning_internals import import_timm  # which imports PyTorch
+
+    import_timm()
 
 
 def explain_missing_package(error: ImportError, what: str) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 
 import lightning.fabric.strategies.launchers.subprocess_script as fabric_launcher
@@ -180,3 +182,18 @@ def test_foreach_lerp_moves_tensors_in_place():
 def test_batch_norm_is_the_base_of_all_batch_norms(norm):
     assert is_batch_norm(norm(4))
     assert not is_batch_norm(nn.LayerNorm(4))
+
+
+def test_timm_is_imported_without_the_compiler_which_works_where_it_is_loaded_later():
+    code = """
+import sys
+import mal.models.backbones.timm_backbone as ours
+assert "torch._dynamo" not in sys.modules and "torch._dynamo.utils" not in sys.modules
+ours.TimmPyramid("tf_efficientnet_lite0")
+assert "torch._dynamo" not in sys.modules
+import torch._dynamo.utils
+roi_align = sys.modules["torchvision.ops.roi_align"]
+assert roi_align.is_compile_supported("cpu") == torch._dynamo.utils.is_compile_supported("cpu")
+assert torch.compiler.disable(len)([1]) == 1
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from mal.runtime.lightning_internals import lerp_all_
 
@@ -38,4 +37,6 @@ def warmed_up(momentum: float, steps_done: int) -> float:
 
 def _local(network: nn.Module) -> list[Tensor]:
     """The parameters; of sharded ones, the part that this process holds."""
+    from torch.distributed.tensor import DTensor  # takes a second to load, and labeling needs none
+
     return [each.to_local() if isinstance(each, DTensor) else each for each in network.parameters()]

@@ -1,4 +1,4 @@
-"""Every private or undocumented name of Lightning, torch and TensorBoard that this package depends on.
+"""Every private or undocumented name of Lightning, torch, timm and TensorBoard that this package depends on.
 
 No other file uses such names (`tests/test_layout.py`), and each has a test that fails by name when a release drops it
 (`tests/runtime/test_lightning_internals.py`). The upper bounds in `pyproject.toml` keep out the releases that may.
@@ -9,11 +9,15 @@ through it, and starts without Lightning.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from multiprocessing.process import BaseProcess
 from subprocess import Popen
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -111,3 +115,47 @@ def lerp_all_(starts: list[Tensor], ends: list[Tensor], weight: float) -> None:
 def is_batch_norm(module: nn.Module) -> bool:
     """Whether a module keeps running statistics of batches, in any number of dimensions."""
     return isinstance(module, nn.modules.batchnorm._BatchNorm)
+
+
+_COMPILER_UTILS = "torch._dynamo.utils"
+
+
+class _LateCompilerUtils(ModuleType):
+    """Takes the place of `torch._dynamo.utils`, and makes way where the whole compiler is loaded nevertheless."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or "torch._dynamo" not in sys.modules:  # who looks through all modules gets nothing
+            raise AttributeError(name)
+        if sys.modules.get(_COMPILER_UTILS) is self:
+            del sys.modules[_COMPILER_UTILS]
+        return getattr(import_module(_COMPILER_UTILS), name)
+
+    def is_compile_supported(self, device_type: Any) -> Any:
+        """What torchvision imports of it as it loads."""
+        return import_module(_COMPILER_UTILS).is_compile_supported(device_type)
+
+
+def import_timm() -> None:
+    """Import timm, and with it torchvision, without the compiler of PyTorch, which they load but do not use.
+
+    It takes longer than all of PyTorch else. torchvision imports a function of it for later, and timm marks functions of
+    one model (NaFlexViT) that it should not compile, which is left out: nothing here is compiled.
+
+    Raises:
+        ImportError: one of them is missing or broken.
+    """
+    if "torch._dynamo" in sys.modules:
+        import_module("timm")
+        return
+    late = _LateCompilerUtils(_COMPILER_UTILS)
+    sys.modules[_COMPILER_UTILS] = late
+    try:
+        with patch.object(torch.compiler, "disable", _unmarked):
+            import_module("timm")
+    finally:
+        if sys.modules.get(_COMPILER_UTILS) is late:
+            del sys.modules[_COMPILER_UTILS]
+
+
+def _unmarked(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:
+    return (lambda function: function) if fn is None else fn

@@ -178,3 +178,13 @@ def test_frozen_stages_of_a_timm_model_take_no_gradient(name, stages, frozen):
 def test_stages_without_a_place_in_the_order_cannot_be_frozen():
     with pytest.raises(UserError, match=r"model\.frozen_stages: the stages of timm/test_resnet are not known"):
         build_backbone("timm/test_resnet").freeze([0])
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "test_efficientnet"])
+def test_the_outline_of_an_efficientnet_is_that_of_its_maps(name):
+    pyramid = TimmPyramid(name).eval()
+    with torch.no_grad():
+        maps = pyramid(torch.zeros(1, 3, 64, 64))
+    assert tuple(each.shape[1] for each in maps) == pyramid.channels
+    assert 64 / maps[-1].shape[-1] == pyramid.stride == 32
+    assert pyramid.embed_dim == pyramid.channels[-1]

@@ -11,8 +11,10 @@ from typing import Any
 import timm
 import torch
 from timm.models import get_model_input_config
+from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from mal.data.crops import IMAGENET_MEAN, IMAGENET_STD
 from mal.errors import UserError
@@ -70,7 +72,7 @@ class TimmModel(FreezableBackbone):
         self._name = name
         _check_name(name)
         # On the meta device: inspects the model without memory or arithmetic before it is built.
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutRandomValues():
             self._set_outline(self._pruned(num_blocks, drop_path))
         pruned = self._pruned(num_blocks, drop_path)
         self.model, self._indices, self._is_plain = pruned.model, pruned.indices, pruned.is_plain
@@ -108,6 +110,11 @@ class TimmModel(FreezableBackbone):
         config = get_model_input_config(model)
         size = config["input_size"][-2:]
         self.fixed_size: tuple[int, int] | None = size if config["fixed_input_size"] else None
+        if isinstance(model, EfficientNet):  # asked by every start of the recommended networks: without a pass
+            stages = [model.feature_info[index] for index in pruned.indices]
+            self.channels = tuple(stage["num_chs"] for stage in stages)
+            self.embed_dim, self.stride = self.channels[-1], self.coarsest_stride or stages[-1]["reduction"]
+            return
         try:
             images = torch.zeros(1, 3, *size, device="meta")
             maps = _feature_maps(model.eval(), images, pruned.indices, norm=pruned.is_plain)
@@ -205,7 +212,7 @@ class TimmPyramid(TimmModel):
 def create_timm_model(name: str, *, drop_path: float = 0.0, pretrained: bool = False) -> Any:
     """A whole timm model without classifier that takes crops of any size, as far as its kind allows."""
     options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
-    with torch.device("meta"):
+    with torch.device("meta"), _WithoutRandomValues():
         model_type = type(timm.create_model(name, num_classes=0))
     kinds = [kind for kind in model_type.__mro__ if issubclass(kind, nn.Module)]
     if any("dynamic_img_size" in inspect.signature(kind).parameters for kind in kinds):
@@ -216,6 +223,21 @@ def create_timm_model(name: str, *, drop_path: float = 0.0, pretrained: bool = F
         if "drop_path_rate" in str(error):
             raise UserError(f"model.vit_dpr: timm/{name} has no stochastic depth; leave it at 0") from error
         raise
+
+
+class _WithoutRandomValues(TorchFunctionMode):
+    """Draws no initial weights, which the meta device has no place for: to learn that, PyTorch loads its compiler."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        if func.__name__ in _DRAWING:  # of tensors, and of torch.nn.init
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
+
+
+_DRAWING = {"normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_", "xavier_normal_", "xavier_uniform_"}
 
 
 def _check_name(name: str) -> None:
