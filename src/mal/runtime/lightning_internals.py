@@ -138,8 +138,8 @@ class _LateCompilerUtils(ModuleType):
 def import_timm() -> None:
     """Import timm, and with it torchvision, without the compiler of PyTorch, which they load but do not use.
 
-    It takes longer than all of PyTorch else. torchvision imports a function of it for later, and timm marks functions of
-    one model (NaFlexViT) that it should not compile, which is left out: nothing here is compiled.
+    It takes longer than all of PyTorch else. torchvision imports a function of it for later, and timm marks functions
+    of one model (NaFlexViT) that it should not compile, which is left out: nothing here is compiled.
 
     Raises:
         ImportError: one of them is missing or broken.

@@ -9,7 +9,7 @@ import torch
 from mal.data.crops import IMAGENET_MEAN, IMAGENET_STD
 from mal.errors import UserError
 from mal.models.backbones.registry import build_backbone
-from mal.models.backbones.timm_backbone import TimmBackbone
+from mal.models.backbones.timm_backbone import TimmBackbone, TimmPyramid
 from tests.small_networks import small_network
 
 # Of each kind the smallest that timm has; whole blocks would only take time.
