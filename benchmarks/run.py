@@ -16,6 +16,7 @@ from benchmarks import (
     fast_profile,
     graph_cut,
     labeling,
+    labeling_gpu,
     labeling_memory,
     labeling_parts,
     labeling_scale,
@@ -31,6 +32,7 @@ from benchmarks.report import device_name, environment, markdown_table
 
 BENCHMARKS = {
     "labeling": labeling,
+    "labeling_gpu": labeling_gpu,
     "labeling_memory": labeling_memory,
     "labeling_parts": labeling_parts,
     "labeling_scale": labeling_scale,
