@@ -20,13 +20,13 @@ import numpy as np
 import torch
 
 from benchmarks.photos_with_boxes import SHARED
-from benchmarks.quantized import quantize
 from mal.checkpoint.load import load_checkpoint
 from mal.coco.ground_truth import GroundTruth
 from mal.console import console
 from mal.data.label_dataset import BoxCropIterable
 from mal.data.loaders import AnnotatedImages
 from mal.export.onnx_write import write_onnx
+from mal.export.quantize import quantize
 from mal.files import write_json
 from mal.labeler import MaskAutoLabeler
 from mal.labeling.pipeline import find_labels
@@ -62,9 +62,9 @@ class Way:
 
 
 QUANTIZED: dict[str, dict[str, Any]] = {
-    "int8": {},
+    "int8": {"bits": 8},
     "int8, weights of 7 bits": {"bits": 7},
-    "int8 convolutions": {"only_convolutions": True},
+    "int8 convolutions": {"bits": 8, "only_convolutions": True},
 }
 WAYS = [
     Way(crop, flip, numbers)
