@@ -37,12 +37,19 @@ def export(line: str) -> int:
 
 def test_a_checkpoint_is_exported_with_the_defaults(asked, folder):
     assert export("onnx --checkpoint m.pth --out m.onnx") == 0
-    assert asked == [((Path("m.pth"), Path("m.onnx")), {"network": "student", "opset": 18, "decrypt": False})]
+    assert asked == [
+        ((Path("m.pth"), Path("m.onnx")), {"network": "student", "opset": 18, "decrypt": False, "calibration": None})
+    ]
 
 
 def test_the_network_the_opset_and_the_clear_text_can_be_chosen(asked, folder):
     assert export("onnx --checkpoint m.pth --out m.onnx --network mixed --opset 20 --decrypt") == 0
-    assert asked[0][1] == {"network": "mixed", "opset": 20, "decrypt": True}
+    assert asked[0][1] == {"network": "mixed", "opset": 20, "decrypt": True, "calibration": None}
+
+
+def test_boxes_and_images_give_the_ranges_of_int8(asked, folder):
+    assert export("onnx --checkpoint m.pth --out m.onnx --int8 boxes.json --images photos") == 0
+    assert asked[0][1]["calibration"] == (Path("boxes.json"), Path("photos"))
 
 
 @pytest.mark.parametrize(
