@@ -167,7 +167,7 @@ def test_no_more_than_a_batch_of_each_size_waits(tmp_path, monkeypatch):
     boxes = photos(tmp_path, [60], THREE_SIZES)
     cut = []
     original = label_dataset.crop_boxes
-    monkeypatch.setattr(label_dataset, "crop_boxes", lambda *args: cut.append(args) or original(*args))
+    monkeypatch.setattr(label_dataset, "crop_boxes", lambda *args, **kept: cut.append(args) or original(*args, **kept))
     given = 0
     for batch in stream(boxes, tmp_path, 4):
         assert len(cut) - given <= 3 * 4

@@ -217,7 +217,7 @@ def test_it_can_be_reviewed_by_keys_alone(opened, labels):
     opened.press("Escape")
     opened.decided("Enter", "x", "s")
     opened.press("ArrowLeft", "ArrowLeft")
-    opened.wait("mal.row === 1")
+    opened.wait("mal.row === 1 && mal.editor.answer")
     opened.press("u")
     opened.wait("mal.store.states[1] === 'undecided'")
     opened.decided("a")

@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 import pytest
 
 from mal.limits import MAX_REQUEST_BYTES
+from tests.data.processes import wait_until
 from tests.serve.serving import BOXES, listening, png
 
 TOKEN = "a token that is long enough"
@@ -58,7 +59,7 @@ def check(port, log, expected, found):
     status, answer = found
     assert status == expected, answer
     assert isinstance(answer["error"], str)
-    assert any(line.startswith(answer["request"]) and str(expected) in line for line in log.messages)
+    assert wait_until(lambda: any(line.startswith(answer["request"]) and str(expected) in line for line in log.messages))
     assert ask(port)[0] == 200
 
 

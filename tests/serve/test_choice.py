@@ -73,7 +73,7 @@ def test_the_network_is_chosen_as_by_mal_auto_on_boxes_that_were_held_out(round_
     coco = read_coco(round_folder / "boxes.json")
     held_out = held_out_images(coco)
     count = sum(coco.images.at(row).id in held_out for row in coco.table.image_rows.tolist())
-    assert (found.network, f"{count} boxes that were held out" in found.reason) == (network, True)
+    assert (found.network, f"{count} held-out boxes" in found.reason) == (network, True)
 
 
 def test_a_choice_that_nobody_wants_ends_its_process(round_folder):

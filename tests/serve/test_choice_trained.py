@@ -24,4 +24,4 @@ def test_checkpoints_are_loaded_in_the_child_with_the_settings_of_the_server_and
     candidate = Candidate(trained, start, sample.boxes_train, sample.train_images)
     found = choose_by_signals(load, candidate, lambda: True)
     assert found.network == "starter"
-    assert "held out" in found.reason
+    assert "held-out" in found.reason

@@ -79,7 +79,7 @@ def test_a_run_that_was_interrupted_while_it_labelled_ends_as_one_that_was_not(p
         assert auto(capfd, *command).exit_code == 130
     assert not (tmp_path / "out/masks.json").exists()
     with monkeypatch.context() as patch:  # what is labelled is not labelled again
-        patch.setattr("mal.labeling.job.write_shard", interrupted)
+        patch.setattr("mal.labeling.job.write_results", interrupted)
         assert auto(capfd, *command).exit_code == 0
     assert auto(capfd, photos, "--out", tmp_path / "whole").exit_code == 0
     assert annotations(tmp_path / "out") == annotations(tmp_path / "whole")

@@ -110,8 +110,9 @@ class TimmModel(FreezableBackbone):
         config = get_model_input_config(model)
         size = config["input_size"][-2:]
         self.fixed_size: tuple[int, int] | None = size if config["fixed_input_size"] else None
-        if isinstance(model, EfficientNet):  # asked by every start of the recommended networks: without a pass
-            stages = [model.feature_info[index] for index in pruned.indices]
+        stages = [model.feature_info[index] for index in pruned.indices]
+        # Asked by every start of the recommended networks: without a pass.
+        if isinstance(model, EfficientNet) and size[0] % stages[-1]["reduction"] == 0:
             self.channels = tuple(stage["num_chs"] for stage in stages)
             self.embed_dim, self.stride = self.channels[-1], self.coarsest_stride or stages[-1]["reduction"]
             return
