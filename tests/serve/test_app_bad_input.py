@@ -59,7 +59,9 @@ def check(port, log, expected, found):
     status, answer = found
     assert status == expected, answer
     assert isinstance(answer["error"], str)
-    assert wait_until(lambda: any(line.startswith(answer["request"]) and str(expected) in line for line in log.messages))
+    assert wait_until(
+        lambda: any(line.startswith(answer["request"]) and str(expected) in line for line in log.messages)
+    )
     assert ask(port)[0] == 200
 
 
