@@ -263,7 +263,7 @@ def few_are_enough(monkeypatch):
 @pytest.mark.parametrize("network", ["starter", "trained"])
 def test_the_network_that_was_chosen_labels(tmp_path, boxes, checkpoint, monkeypatch, capsys, network):
     monkeypatch.setattr("mal.tasks.auto_train.choose", lambda *_: Choice(network, "a test says so"))
-    result = mal.auto_label(boxes, out=tmp_path / "out", minutes=0.001, checkpoint=checkpoint)
+    result = mal.auto_label(boxes, out=tmp_path / "out", minutes=1e-5, checkpoint=checkpoint)
     assert result.network == network
     assert result.exit_code == 0
     assert "training ends within the first one, after" in " ".join(capsys.readouterr().out.split())
@@ -286,9 +286,9 @@ def test_a_run_that_was_stopped_while_it_trained_goes_on(tmp_path, boxes, checkp
     with monkeypatch.context() as patch:
         patch.setattr("mal.tasks.train.run", stopped)
         with pytest.raises(StoppedBySignal):
-            mal.auto_label(boxes, out=tmp_path / "out", minutes=0.001, checkpoint=checkpoint)
+            mal.auto_label(boxes, out=tmp_path / "out", minutes=1e-5, checkpoint=checkpoint)
     schedule = (tmp_path / "out/work/schedule.json").read_bytes()
-    assert mal.auto_label(boxes, out=tmp_path / "out", minutes=0.001, checkpoint=checkpoint).network == "trained"
+    assert mal.auto_label(boxes, out=tmp_path / "out", minutes=1e-5, checkpoint=checkpoint).network == "trained"
     assert (tmp_path / "out/work/schedule.json").read_bytes() == schedule
 
 
