@@ -5,8 +5,6 @@ Skipped where Playwright or a Chromium is missing; `scripts/setup-browser.sh`, w
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,9 @@ from PIL import Image
 from mal.masks.rle import rle_area
 from mal.report.evaluation_results import read_evaluation
 from mal.report.report_page import write_report
+from tests.browsers import chromium
 from tests.report.made_up import made_up
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PATIENCE = 120_000  # milliseconds
 WIDTHS = (390, 820, 1440)
 
@@ -30,18 +26,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    path = os.environ.get("MAL_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.skip(f"needs a Chromium: none of {', '.join(NAMES)} is on the PATH (MAL_BROWSER can name one)")
-    with sync_api.sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(
-                executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"], timeout=PATIENCE
-            )
-        except sync_api.Error as error:
-            pytest.skip(f"{path} does not start: {str(error).splitlines()[0]}")
+    with chromium(PATIENCE) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

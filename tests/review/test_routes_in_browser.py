@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -25,11 +23,9 @@ from mal.review.routes import ENTER
 from mal.review.session import ReviewModel
 from mal.serve.engine import FoundMask
 from mal.serve.listening import address_of, listen
+from tests.browsers import chromium
 from tests.review.reviewing import HEIGHT, TOKEN, WIDTH, disc, review_app, write_labels
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PATIENCE = 60_000  # milliseconds
 WIDTHS = (390, 820, 1440)
 HOSTILE = "<img src=x onerror=document.title='taken'>"
@@ -155,18 +151,8 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    path = os.environ.get("MAL_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.skip(f"needs a Chromium: none of {', '.join(NAMES)} is on the PATH (MAL_BROWSER can name one)")
-    with sync_api.sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(
-                executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"], timeout=PATIENCE
-            )
-        except sync_api.Error as error:
-            pytest.skip(f"{path} does not start: {str(error).splitlines()[0]}")
+    with chromium(PATIENCE) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
