@@ -8,12 +8,13 @@ from dataclasses import astuple, dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from mal.auto.looks import iou, mean_of_looks
+from mal.auto.looks import mean_of_looks
 from mal.auto.request import Network
 from mal.coco.boxes import Box, Boxes
 from mal.data.loaders import AnnotatedImages
 from mal.labeler import MaskAutoLabeler
 from mal.masks.paste import PastedMask
+from mal.metrics.iou import mask_iou
 
 MAX_BOXES = 200  # that are looked at, chosen evenly
 LEAST_HELD_OUT = 5  # with fewer boxes nothing is certain, and the starter stays
@@ -111,8 +112,13 @@ def _of_box(
 ) -> tuple[float, float, float, float]:
     if mask is None or flipped is None or wide is None:
         return 0.0, 0.0, 0.0, 0.0
-    full = mask.full()
-    return _box_fit(mask, box), iou(full, flipped.full()[:, ::-1]), iou(full, wide.full()), mask.score or 0.0
+    rle = mask.rle()
+    return _box_fit(mask, box), mask_iou(rle, _mirrored(flipped).rle()), mask_iou(rle, wide.rle()), mask.score or 0.0
+
+
+def _mirrored(mask: PastedMask) -> PastedMask:
+    x0 = mask.image_width - mask.x0 - mask.window.shape[1]
+    return replace(mask, window=mask.window[:, ::-1], x0=x0)
 
 
 def _box_fit(mask: PastedMask, box: Box) -> float:

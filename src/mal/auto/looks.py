@@ -44,12 +44,6 @@ def mean_of_looks(
     return np.mean(found, axis=0) if found else None
 
 
-def iou(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
-    """IoU of two masks of one size, 0 where both are empty."""
-    union = np.logical_or(first, second).sum()
-    return float(np.logical_and(first, second).sum() / union) if union else 0.0
-
-
 def _by_image(boxes: Boxes) -> Iterator[list[Box]]:
     together: dict[Any, list[Box]] = {}
     for box in boxes:

@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from mal.auto.looks import iou, mean_of_looks
+from mal.auto.looks import mean_of_looks
 from mal.coco.boxes import Box, Boxes
 from mal.data.loaders import AnnotatedImages
 from mal.labeler import MaskAutoLabeler
+from mal.metrics.iou import mask_iou
 
 MAX_BOXES = 100
 # Where colors tell objects from what is around them, a network that was taught by cuts and the cut of its mask differ
@@ -60,7 +61,7 @@ def cut_agreement(labeler: MaskAutoLabeler, source: AnnotatedImages, boxes: Boxe
     def look(pixels: npt.NDArray[np.uint8], boxes: list[Box]) -> list[tuple[float, ...]]:
         corners = np.array([box.xyxy for box in boxes])
         pairs = zip(plain.label_instances(pixels, corners), cut.label_instances(pixels, corners), strict=True)
-        return [(iou(mask.full(), refined.full()),) for mask, refined in pairs if mask and refined]
+        return [(mask_iou(mask.rle(), refined.rle()),) for mask, refined in pairs if mask and refined]
 
     found = mean_of_looks(source, boxes, look, max_boxes=MAX_BOXES, name="comparing masks with their cuts")
     return 0.0 if found is None else float(found[0])
