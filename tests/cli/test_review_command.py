@@ -14,10 +14,11 @@ from http.cookiejar import CookieJar
 import pytest
 
 from mal.cli import main
-from mal.review.journal import file_digest, journal_path, read_review
+from mal.files import sha256
+from mal.review.journal import journal_path, read_review
 from mal.review.journal_writer import open_journal
 from tests.cli.small_runs import run_mal
-from tests.review.reviewing import act, disc, write_labels
+from tests.review.reviewing import decide_one_of_each, disc, write_labels
 
 DRAWN = disc(60, 40, 9)
 
@@ -29,14 +30,7 @@ def labels(tmp_path):
 
 @pytest.fixture
 def reviewed(labels):
-    with open_journal(labels, file_digest(labels), journal_path(labels)) as writer:
-        for each in (
-            act(0),
-            act(1, "edited", segmentation=DRAWN),
-            act(2, "rejected"),
-            act(3, "draft", segmentation=DRAWN),
-        ):
-            writer.decide(each, 0)
+    decide_one_of_each(labels, DRAWN)
     return labels
 
 
@@ -60,7 +54,7 @@ def test_a_file_without_its_pictures_is_one_clear_line(labels, capfd):
 
 
 def test_a_file_that_another_process_reviews_is_refused(labels, capfd):
-    with open_journal(labels, file_digest(labels), journal_path(labels)):
+    with open_journal(labels, sha256(labels), journal_path(labels)):
         outcome = run_mal(capfd, "review", labels, labels.parent / "images")
     assert outcome.exit_code == 1
     assert "in use by another `mal review`" in outcome.err

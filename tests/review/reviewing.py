@@ -15,9 +15,10 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from mal.coco.coco_file import read_coco
+from mal.files import sha256
 from mal.masks.rle import Rle, rle_from_mask
 from mal.reading import AS_STORED
-from mal.review.journal import file_digest, journal_path
+from mal.review.journal import journal_path
 from mal.review.journal_writer import Act, open_journal
 from mal.review.pictures import ReviewPictures
 from mal.review.queue import ReviewQueue
@@ -74,6 +75,18 @@ def act(position: int, state: Any = "accepted", *, base: int = 0, operation: str
     return Act(position, state, "ann", operation or f"{position}-{base}-{state}", base, **more)
 
 
+def decide_one_of_each(labels: Path, drawn: Any) -> None:
+    """Accept the first annotation of a label file, draw the second, reject the third, and begin to draw the fourth."""
+    with open_journal(labels, sha256(labels), journal_path(labels)) as writer:
+        for each in (
+            act(0),
+            act(1, "edited", segmentation=drawn),
+            act(2, "rejected"),
+            act(3, "draft", segmentation=drawn),
+        ):
+            writer.decide(each, 0)
+
+
 TOKEN = "a-token-of-the-tests-0123"
 
 
@@ -96,7 +109,7 @@ def review_app(labels: Path, model: ReviewModel) -> Iterator[tuple[Starlette, Se
     queue = ReviewQueue(coco, labels.parent / "images", AS_STORED)
     intake = Intake(most_requests=8, threads=2, seconds=30)
     security = Security(frozenset({"127.0.0.1"}), TOKEN, frozenset({ENTER}), "review")
-    with open_journal(labels, file_digest(labels), journal_path(labels)) as writer:
+    with open_journal(labels, sha256(labels), journal_path(labels)) as writer:
         session = Session(coco, queue, ReviewPictures(labels.parent / "images"), writer, model, "bob")
         routes = review_routes(session, security, intake, lambda name: {"path": name, "lines": [f"{name}: done"]})
         try:

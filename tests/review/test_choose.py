@@ -14,9 +14,10 @@ from PIL import Image
 from mal.cli import main
 from mal.coco.coco_file import read_coco
 from mal.errors import UserError
+from mal.files import sha256
 from mal.reading import AS_STORED
 from mal.review.choose import choose_boxes, choose_rows
-from mal.review.journal import file_digest, journal_path
+from mal.review.journal import journal_path
 from mal.review.journal_writer import Act, open_journal
 from tests.review.reviewing import write_labels
 
@@ -83,7 +84,7 @@ def test_nothing_left_is_said(tmp_path):
 
 def test_the_command_names_boxes_and_writes_them_for_a_review(tmp_path, capsys):
     labels = write_labels(tmp_path)
-    with open_journal(labels, file_digest(labels), journal_path(labels)) as writer:
+    with open_journal(labels, sha256(labels), journal_path(labels)) as writer:
         writer.decide(Act(position=0, state="accepted", by="x", operation="a", base=0), 100)
     command = [
         "review",

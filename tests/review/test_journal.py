@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mal.errors import UserError
+from mal.files import sha256
 from mal.review.journal import (
     STATES,
     Decision,
     decision_line,
-    file_digest,
     header_line,
     journal_path,
     read_journal,
@@ -29,7 +29,7 @@ def labels(tmp_path):
 
 
 def decide(labels, *acts):
-    with open_journal(labels, file_digest(labels), journal_path(labels)) as writer:
+    with open_journal(labels, sha256(labels), journal_path(labels)) as writer:
         return [writer.decide(each, 100 + each.position) for each in acts]
 
 

@@ -12,7 +12,8 @@ import time
 import pytest
 
 from mal.errors import UserError
-from mal.review.journal import file_digest, journal_path, read_journal
+from mal.files import sha256
+from mal.review.journal import journal_path, read_journal
 from mal.review.journal_writer import JournalWriter, LabelsChangedError, StaleVersionError, open_journal
 from tests.review.reviewing import act, write_labels
 from tests.small_disk import fill, small_disk
@@ -24,7 +25,7 @@ def labels(tmp_path):
 
 
 def opened(labels):
-    return open_journal(labels, file_digest(labels), journal_path(labels))
+    return open_journal(labels, sha256(labels), journal_path(labels))
 
 
 def test_a_second_process_is_refused_while_the_first_one_writes(labels):

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from mal.coco.coco_file import read_coco
-from mal.review.journal import file_digest, journal_path, read_review
-from mal.review.journal_writer import open_journal
+from mal.files import sha256
+from mal.review.journal import read_review
 from mal.review.reviewed import count_line, write_reviewed
-from tests.review.reviewing import act, disc, write_labels
+from tests.review.reviewing import decide_one_of_each, disc, write_labels
 
 DRAWN = disc(25, 40, 10)
 
@@ -22,14 +22,7 @@ def labels(tmp_path):
     document["annotations"][0]["mal"] = {"status": "doubtful", "reason": "low", "of_mine": 1}
     document["info"] = {"by": "us"}
     labels.write_text(json.dumps(document))
-    with open_journal(labels, file_digest(labels), journal_path(labels)) as writer:
-        for each in (
-            act(0),
-            act(1, "edited", segmentation=DRAWN),
-            act(2, "rejected"),
-            act(3, "draft", segmentation=DRAWN),
-        ):
-            writer.decide(each, 0)
+    decide_one_of_each(labels, DRAWN)
     return labels
 
 
@@ -44,7 +37,7 @@ def test_decisions_are_in_the_field_review_and_doubt_is_settled(labels):
     mark = document["annotations"][0]["mal"]
     assert set(mark) == {"of_mine", "review"}
     assert (mark["review"]["state"], mark["review"]["by"], mark["review"]["version"]) == ("accepted", "ann", 1)
-    assert document["mal"]["review"] == {"labels": "masks.json", "sha256": file_digest(labels)}
+    assert document["mal"]["review"] == {"labels": "masks.json", "sha256": sha256(labels)}
 
 
 def test_an_edited_annotation_has_the_drawn_mask_and_its_box_and_no_score_of_the_model(labels):

@@ -17,12 +17,12 @@ import numpy as np
 from mal.coco.coco_file import CocoFile, read_coco
 from mal.data.images import image_path
 from mal.errors import UserError, working_on
-from mal.files import write_json
+from mal.files import sha256, write_json
 from mal.formats.coco_out import write_coco
 from mal.formats.folders import ReadOptions, WriteOptions, is_pattern
 from mal.formats.formats import read_something
 from mal.formats.recognize import coco_file_in, source_format
-from mal.formats.source_files import annotations_digest, pictures_digest, sha256
+from mal.formats.source_files import annotations_digest, pictures_digest
 from mal.formats.tally import Tally
 from mal.formats.yolo_in import yolo_splits
 from mal.paths import is_url

@@ -7,13 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mal import __version__
-from mal.errors import UserError
-from mal.files import dumps
+from mal.files import dumps, sha256
 from mal.formats.folders import ReadOptions, annotation_files
 from mal.formats.label_studio import config_file
 from mal.formats.yolo_in import yolo_files
 
-_READ_BYTES = 2**20
 _YOLO = ("yolo", "yolo-seg")
 _SUFFIXES = {"voc": (".xml",), "labelme": (".json", ".txt"), "cvat-xml": (".xml",)}  # of the files in a folder
 
@@ -53,22 +51,6 @@ def pictures_digest(images: Path, names: Iterable[str]) -> str:
     digest = hashlib.sha256(dumps(_name(images)))
     for name in names:
         digest.update(dumps(_state(images / name)))
-    return digest.hexdigest()
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(_READ_BYTES):
-                digest.update(piece)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
     return digest.hexdigest()
 
 

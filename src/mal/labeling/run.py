@@ -13,7 +13,7 @@ from mal.config.catalog import FieldEntry, field_by_key, spec_fields
 from mal.config.schema import ExperimentSpec
 from mal.errors import UserError
 from mal.export.onnx_network import ONNX_SUFFIX
-from mal.files import write_json
+from mal.files import sha256, write_json
 from mal.labeling.shards import SUFFIX, parse_box_result, shard_paths, whole_batches
 
 Identity = Mapping[str, Any]
@@ -48,7 +48,6 @@ SAME_MASKS_OF_EXPORTS_SINCE = "0.2"
 """The same for exported networks: what NumPy makes of their logits differs in the last digits from PyTorch's before."""
 MASKS_VERSION = "the version that masks are made as by"
 _CONTENT = "the content of "
-_READ_BYTES = 2**20
 
 
 def run_identity(checkpoint: Path, annotations: Path, images: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,15 +120,6 @@ def _value(values: Any, key: str) -> Any:
     return values
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_READ_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 RUN_KEY = "run"
 _LABEL_FILE_KEY = "sha256 of the label file"
 
@@ -150,7 +140,8 @@ def is_finished(report: Path, identity: Identity, output: Path) -> bool:
         run = json.loads(report.read_bytes())[RUN_KEY]
         is_this_one = output.is_file() and not changes(run["identity"], identity)
         return is_this_one and bool(run[_LABEL_FILE_KEY] == sha256(output))
-    except (OSError, ValueError, KeyError, TypeError):  # no report, another one, or one of an earlier version
+    # No report, another one, or one of an earlier version.
+    except (OSError, UserError, ValueError, KeyError, TypeError):
         return False
 
 

@@ -7,7 +7,6 @@ that is killed while it writes leaves half a line at the end, which was never co
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any, Literal, get_args
 import orjson
 
 from mal.errors import UserError
+from mal.files import sha256
 from mal.masks.rle import Rle
 
 State = Literal["undecided", "draft", "skipped", "accepted", "edited", "rejected"]
@@ -37,7 +37,6 @@ FORMAT, FORMAT_VERSION = "mal.review", 1
 SUFFIX = ".review.jsonl"
 _CHECKSUM = b',"crc":"%08x"}'
 _CHECKSUM_LENGTH = len(_CHECKSUM % 0)
-_PIECE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,22 +111,6 @@ def journal_path(labels: Path) -> Path:
     return labels.with_name(labels.stem + SUFFIX)
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                digest.update(piece)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-    return digest.hexdigest()
-
-
 def read_review(labels: Path, journal: Path | None = None) -> Journal:
     """Read the decisions on a label file.
 
@@ -140,7 +123,7 @@ def read_review(labels: Path, journal: Path | None = None) -> Journal:
     """
     path = journal or journal_path(labels)
     found = read_journal(path)
-    require_same_file(found, labels, file_digest(labels))
+    require_same_file(found, labels, sha256(labels))
     return found
 
 

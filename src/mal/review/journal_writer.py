@@ -15,14 +15,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mal.errors import UserError
-from mal.files import cannot_write, sync_folder
+from mal.files import cannot_write, sha256, sync_folder
 from mal.masks.rle import Rle
 from mal.review.journal import (
     Decision,
     Journal,
     State,
     decision_line,
-    file_digest,
     header_line,
     read_journal,
     require_same_file,
@@ -142,7 +141,7 @@ class JournalWriter:
         seen = _state_of(self._labels)
         if seen == self._seen:
             return
-        if seen is None or seen == self._foreign or file_digest(self._labels) != self._digest:
+        if seen is None or seen == self._foreign or sha256(self._labels) != self._digest:
             self._foreign = seen
             what = "was removed" if seen is None else "was changed by another program"
             raise LabelsChangedError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mal.data.label_dataset import CropBatch, join_crops
+from mal.files import sha256
 from mal.labeler import MaskAutoLabeler
 from mal.masks.rle import Rle
 from mal.reading import AS_STORED, Reading
@@ -21,7 +21,6 @@ from mal.serve.fetch import StoppedEarly
 
 OUTSIDE = "the box lies outside the image"
 NOT_FINITE = "the network's output for this box is not finite"
-_PIECE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +49,7 @@ class FoundMask:
 
 def file_version(path: Path) -> str:
     """The version of a model: the name of its file, and 12 digits of the SHA-256 of its content."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return f"mal-{path.stem}-{digest.hexdigest()[:12]}"
+    return f"mal-{path.stem}-{sha256(path)[:12]}"
 
 
 @dataclass(frozen=True, slots=True)

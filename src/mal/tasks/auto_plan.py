@@ -23,10 +23,10 @@ from mal.data.loaders import AnnotatedImages
 from mal.errors import UserError
 from mal.export.onnx_network import ONNX_SUFFIX
 from mal.extras import in_extra, is_installed
+from mal.files import sha256
 from mal.formats.formats import WITH_MASKS
 from mal.formats.recognize import input_format, is_there
 from mal.formats.source import CocoSource, SourceRequest, open_source, temporary_cache
-from mal.formats.source_files import sha256
 from mal.labeler import MaskAutoLabeler
 from mal.load_model import LoadedModel, load_model
 from mal.paths import is_url

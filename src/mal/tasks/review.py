@@ -18,8 +18,8 @@ from starlette.applications import Starlette
 from mal.coco.coco_file import CocoFile, read_coco
 from mal.console import console
 from mal.errors import UserError
+from mal.files import sha256
 from mal.reading import Reading
-from mal.review.journal import file_digest
 from mal.review.journal_writer import JournalWriter, open_journal
 from mal.review.pictures import ReviewPictures
 from mal.review.queue import ReviewQueue
@@ -85,7 +85,7 @@ def run(options: ReviewOptions) -> int:
     Raises:
         UserError: the file, the pictures, the journal or the address cannot be used.
     """
-    digest = file_digest(options.labels)
+    digest = sha256(options.labels)
     coco = read_coco(options.labels)
     queue = ReviewQueue(coco, options.images, options.reading)
     with (
