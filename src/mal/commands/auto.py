@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mal.auto.request import MINUTES, AutoRequest
 from mal.commands.format_arguments import add_source_format, add_target_format
-from mal.commands.parser import CommandParser
+from mal.commands.parser import CommandParser, number
 from mal.commands.picture_arguments import add_picture_arguments, reading_asked_for
 
 _MORE = """
@@ -72,10 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _minutes(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes") from None
+    value = number(text, "a number of minutes")
     if not math.isfinite(value) or value < 0:
         raise argparse.ArgumentTypeError(f"{text} is no time; must be at least 0")
     return value

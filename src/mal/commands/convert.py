@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mal.commands.format_arguments import add_source_format, add_target_format
-from mal.commands.parser import CommandParser
+from mal.commands.parser import CommandParser, number
 
 if TYPE_CHECKING:
     from mal.formats.edits import Distance
@@ -201,10 +201,7 @@ def _corners(text: str) -> int:
 
 
 def _iou(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    value = number(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is no IoU; must be at least 0 and at most 1")
     return value
@@ -216,20 +213,14 @@ def _distance(text: str) -> tuple[float, bool]:
 
 
 def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    value = number(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"{text} is no share; must be at least 0 and less than 1")
     return value
 
 
 def _pixels(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels") from None
+    value = number(text, "a number of pixels")
     if not math.isfinite(value) or value < 0:
         raise argparse.ArgumentTypeError(f"{text} is no distance; must be at least 0")
     return value

@@ -75,6 +75,14 @@ def first_line_of(file: Path) -> str:
     return read_text_file(file).partition("\n")[0].strip()
 
 
+def number(text: str, kind: str = "a number") -> float:
+    """Parse a number, for argparse; ``kind`` is what a message says that the text is not."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {kind}") from None
+
+
 def _whole_number(text: str, least: int) -> int:
     try:
         number = int(text)
