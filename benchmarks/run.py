@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import (
+    auto_memory,
     coco_loading,
     fast_profile,
     graph_cut,
@@ -32,6 +33,7 @@ from benchmarks import (
 from benchmarks.report import device_name, environment, markdown_table
 
 BENCHMARKS = {
+    "auto_memory": auto_memory,
     "labeling": labeling,
     "labeling_gpu": labeling_gpu,
     "labeling_memory": labeling_memory,
