@@ -117,6 +117,7 @@ class Opened:
 
     def go_to(self, row: int) -> None:
         self.get(f"mal.goTo({row})")
+        self.wait("mal.editor.answer")  # keys are not heard before
 
     def decided(self, *keys: str) -> None:
         """Press keys, and wait until what they decide is saved."""
@@ -197,6 +198,14 @@ def test_it_opens_without_a_complaint_and_fits_windows_of_three_widths_light_and
     opened.page.set_viewport_size({"width": 1440, "height": 900})
 
 
+def test_no_tool_lies_beyond_the_edge_of_a_wide_window(opened):
+    for width in (1440, 1024):
+        opened.page.set_viewport_size({"width": width, "height": 900})
+        assert opened.get("tools.scrollWidth - tools.clientWidth") <= 0
+        assert width < 1440 or opened.get("tools.clientHeight") < 60, "a second row"
+    opened.page.set_viewport_size({"width": 1440, "height": 900})
+
+
 def test_it_can_be_reviewed_by_keys_alone(opened, labels):
     opened.press("?")
     assert "accept the mask, or your drawing" in opened.page.locator("#help").inner_text()
@@ -252,7 +261,7 @@ def test_a_stroke_fills_the_pixels_near_its_line_on_all_borders(opened, name, po
 def test_the_eraser_and_its_undo_after_a_zoom_and_another_size_of_window(opened):
     opened.go_to(6)
     opened.press("e", "+", "+", "+", "]")
-    opened.page.set_viewport_size({"width": 1100, "height": 760})
+    opened.page.set_viewport_size({"width": 1100, "height": 800})
     before = opened.mask()
     points = [(12.3, 38.1), (25.6, 44.2)]
     opened.stroke(*points)
