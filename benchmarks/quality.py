@@ -11,6 +11,7 @@ for the same number of boxes: minutes x boxes a second. Masks of val parts are r
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from mal.starter.files import STARTER, starter_path
 SETS = ("coco-mini", "nuts", "nuclei", "pothole", "balloon", "cardamage")
 LARGE = ("coco-mini",)
 FOLDED = ("nuts", "pothole", "balloon", "cardamage")  # val alone is too few boxes
+BATCH_SIZE = int(RECIPES[RECIPE].values["train.batch_size"])
 DOCUMENT = ROOT / "docs" / "quality.md"
 QUICK = {
     "model.pretrained": "false",
@@ -101,8 +103,9 @@ def measured_cell(plan: Plan, key: CellKey, part: Part) -> Cell:
     commands, minutes, steps = [], None, None
     place = key.place.with_name(f"{column.training or STARTER}-{key.seed}")
     if column.training:
-        length = round(plan.steps_for(key.name) * TRAININGS[column.training].share)
-        trained = plan.runs.trained(place, column.training, part, key.seed, max(1, length))
+        steps_per_epoch = math.ceil(part.num_train_boxes / BATCH_SIZE)
+        length = TRAININGS[column.training].steps(plan.steps_for(key.name), steps_per_epoch)
+        trained = plan.runs.trained(place, column.training, part, key.seed, length)
         checkpoint, minutes, steps = Path(trained.checkpoint), trained.minutes, trained.steps
         commands.append(trained.command)
     else:
@@ -127,9 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _plan(options: argparse.Namespace, columns: Sequence[str]) -> Plan:
     out = (options.out or ROOT / "benchmarks" / "results" / ("quality-quick" if options.quick else "quality")).resolve()
     seeds = options.seeds if options.seeds is not None else [0] if options.quick else [0, 1, 2]
-    batch_size = int(RECIPES[RECIPE].values["train.batch_size"])
     small, large = (
-        max(1, round(60 * minutes * options.boxes_per_second / batch_size))
+        max(1, round(60 * minutes * options.boxes_per_second / BATCH_SIZE))
         for minutes in (options.minutes_small, options.minutes_large)
     )
     return Plan(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mal.auto.recipe import LR_OF_DECODER
+from mal.auto.recipe import LR_OF_DECODER, MAX_EPOCHS
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,19 @@ class Training:
         sees_masks: true masks are the targets.
         from_starter: starts from the checkpoint of ``--starter``.
         share: of the minutes that are asked for.
+        max_epochs: a training of few boxes is over after so many, however many minutes there are.
     """
 
     overrides: dict[str, str] = field(default_factory=dict)
     sees_masks: bool = False
     from_starter: bool = False
     share: float = 1.0
+    max_epochs: int | None = None
+
+    def steps(self, asked: int, steps_per_epoch: int) -> int:
+        """The length of a run for which so many steps are asked."""
+        most = self.max_epochs * steps_per_epoch if self.max_epochs else asked
+        return max(1, min(round(asked * self.share), most))
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,7 @@ TRAININGS = {
         },
         from_starter=True,
         share=2 / 3,
+        max_epochs=MAX_EPOCHS,
     ),
 }
 COLUMNS = {

@@ -32,6 +32,12 @@ class Part:
     val_masks: Path
     val_images: Path
 
+    @property
+    def num_train_boxes(self) -> int:
+        """Boxes to learn from, crowds left out."""
+        records = json.loads(self.train_boxes.read_text(encoding="utf-8"))["annotations"]
+        return sum(not record.get("iscrowd") for record in records)
+
 
 def whole_part(folder: Path) -> Part:
     """Of a set as it lies in its folder: train to learn from, val to measure."""

@@ -17,6 +17,7 @@ from benchmarks.quality_rules import RULES, measure_rule
 from benchmarks.quality_sets import whole_part, write_folds
 from benchmarks.quality_table import BEGIN, END, View, details, overview, put_between_markers, seeds_of
 from benchmarks.quality_training import RECIPE, Runs, one_epoch
+from mal.auto.recipe import MAX_EPOCHS
 from mal.coco.ground_truth import GroundTruth
 from mal.config.catalog import spec_fields
 from mal.config.load import load_spec, save_spec
@@ -126,6 +127,13 @@ def test_runs_of_any_length_keep_the_share_of_epochs_whose_targets_the_ellipse_s
     longer, own = with_min_steps(train, 123, 1), recipe.spec().train
     assert longer.ellipse_epochs / longer.num_epochs == pytest.approx(own.ellipse_epochs / own.num_epochs)
     assert steps <= longer.num_epochs * 8 < steps + 8
+
+
+def test_tuning_on_few_boxes_is_over_after_as_many_epochs_as_in_mal_auto():
+    tuned, ours = TRAININGS["tuned"], TRAININGS["ours"]
+    assert tuned.steps(300, steps_per_epoch=4) == 4 * MAX_EPOCHS
+    assert tuned.steps(300, steps_per_epoch=100) == 200
+    assert ours.steps(300, steps_per_epoch=4) == 300
 
 
 def test_cells_are_read_as_they_were_written(tmp_path):
