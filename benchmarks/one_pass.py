@@ -346,7 +346,7 @@ def _table_line(found: dict[str, Any], base: dict[str, Any], set_name: str) -> s
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.one_pass", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "one_pass")
-    parser.add_argument("--steps", type=int, default=3500, help="of training, a photo each (default %(default)s)")
+    parser.add_argument("--steps", type=int, default=5000, help="of training, a photo each (default %(default)s)")
     parser.add_argument("--sides", type=int, nargs="*", default=[480, 640, 960], help="longer sides to measure at")
     return parser.parse_args()
 
