@@ -1,10 +1,11 @@
-"""Does the memory of labelling grow with the number of boxes?
+"""How do time and memory of all but the network grow with the number of boxes?
 
 Each case runs in a process of its own: ``python -m benchmarks.labeling_scale NUM_BOXES FOLDER``.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from PIL import Image
 
 from mal.console import console
 from mal.data.label_dataset import BoxChunks
@@ -26,26 +28,37 @@ from mal.masks.rle import Rle, rle_from_window
 from mal.runtime.devices import peak_bytes_of_process
 from mal.runtime.process_group import ProcessGroup
 
-QUESTION = "Memory of labelling by the number of boxes: reading the annotation file alone, and all of a run"
+QUESTION = "Labelling by the number of boxes: reading the annotation file alone, all of a run, and its report"
 NUM_BOXES = (10_000, 100_000, 1_000_000)
 BOXES_OF_AN_IMAGE = 10
 WIDTH, HEIGHT = 640, 480
 BATCH_SIZE = 32
 MASKS = 50  # that take turns
+REPORT = """
+import sys
+from pathlib import Path
+from mal.cli import main
+assert main(sys.argv[1:]) == 0
+status = Path("/proc/self/status").read_text()  # without PyTorch, which mal.runtime would load
+print(1024 * int(status.partition("VmHWM:")[2].split()[0]))
+"""
 
 
 @dataclass(frozen=True)
 class ScaleRow:
-    """Bytes that one process had at most."""
+    """Bytes that one process had at most, and its processor time."""
 
     num_boxes: int
     after_reading: int
     at_the_end: int
     file_bytes: int
+    seconds: float
+    report_bytes: int
+    report_seconds: float
 
     note: ClassVar[str] = (
-        "Peak of one process. Masks are made up and no image is read; the run is stopped half-way and gone on with, and"
-        " shards, index, label file and report are written as ever."
+        "Peak and processor time of one process. Masks are made up and no image is read; the run is stopped half-way"
+        " and gone on with, and shards, index, label file and report are written as ever. Then `mal report`."
     )
     columns: ClassVar[tuple[str, ...]] = (
         "boxes",
@@ -54,21 +67,29 @@ class ScaleRow:
         "label file written, MiB",
         "more, MiB",
         "index, MiB",
+        "seconds",
+        "report, MiB",
+        "seconds",
     )
 
     def as_markdown(self) -> str:
         """One line of the table."""
         index = 12 * self.num_boxes
         sizes = (self.file_bytes, self.after_reading, self.at_the_end, self.at_the_end - self.after_reading, index)
-        return f"| {self.num_boxes:,} | {' | '.join(f'{size / 2**20:.1f}' for size in sizes)} |"
+        figures = [*(f"{size / 2**20:.1f}" for size in sizes), f"{self.seconds:.1f}"]
+        figures += [f"{self.report_bytes / 2**20:.1f}", f"{self.report_seconds:.1f}"]
+        return f"| {self.num_boxes:,} | {' | '.join(figures)} |"
 
     def as_json(self) -> dict[str, Any]:
-        """Every figure in bytes."""
+        """Every figure, sizes in bytes."""
         return {
             "boxes": self.num_boxes,
             "after_reading_bytes": self.after_reading,
             "at_the_end_bytes": self.at_the_end,
             "label_file_bytes": self.file_bytes,
+            "seconds": self.seconds,
+            "report_bytes": self.report_bytes,
+            "report_seconds": self.report_seconds,
         }
 
 
@@ -82,12 +103,39 @@ def measure(device: torch.device, *, repeats: int) -> list[ScaleRow]:
 
 
 def _measured(num_boxes: int) -> ScaleRow:
-    with tempfile.TemporaryDirectory() as folder:
-        write_boxes(Path(folder) / "boxes.json", num_boxes)
-        command = [sys.executable, "-m", "benchmarks.labeling_scale", str(num_boxes), folder]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        reading, end = map(int, done.stdout.split()[-2:])
-        return ScaleRow(num_boxes, reading, end, (Path(folder) / "masks.json").stat().st_size)
+    with tempfile.TemporaryDirectory() as name:
+        folder, masks = Path(name), Path(name) / "masks.json"
+        write_boxes(folder / "boxes.json", num_boxes)
+        write_pictures(folder / "images", num_boxes)
+        text, seconds = _run("-m", "benchmarks.labeling_scale", str(num_boxes), name)
+        reading, end = map(int, text.split()[-2:])
+        text, report_seconds = _run("-c", REPORT, "report", "--ann", str(masks), "--images", str(folder / "images"))
+        return ScaleRow(num_boxes, reading, end, masks.stat().st_size, seconds, int(text.split()[-1]), report_seconds)
+
+
+def _run(*arguments: str) -> tuple[str, float]:
+    """What a Python of its own prints, and its processor time in seconds."""
+    with tempfile.TemporaryFile("w+") as file:
+        process = subprocess.Popen([sys.executable, *arguments], stdout=file)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise RuntimeError(f"python {' '.join(arguments)} failed")
+        file.seek(0)
+        return file.read(), usage.ru_utime + usage.ru_stime
+
+
+def write_pictures(folder: Path, num_boxes: int) -> None:
+    """The pictures of the file, a thousand of which are links to one, as file systems allow."""
+    folder.mkdir()
+    first = folder / "0000000.jpg"
+    for number, image in enumerate(_images(num_boxes)):
+        path = folder / image["file_name"]
+        if number % 1000:
+            path.hardlink_to(first)
+        else:
+            first = path
+            Image.new("RGB", (WIDTH, HEIGHT), (number // 1000 % 256, 90, 60)).save(first)
 
 
 def write_boxes(path: Path, num_boxes: int) -> None:
