@@ -24,7 +24,12 @@ COPIES = [
     "examples/coco_mini/train.yaml",
     "examples/nuts/train.yaml",
 ]
-FROM_THE_STARTER = {"train.lr", "train.ellipse_epochs"}  # and how long a run is
+FROM_THE_STARTER = {
+    "train.lr",
+    "train.ellipse_epochs",
+    "train.ellipse_share",
+    "dataset.min_obj_size",
+}  # and how long a run is
 LENGTH = {"train.num_epochs", "train.min_steps", "train.validation_interval", "train.checkpoint_interval"}
 
 
