@@ -303,16 +303,17 @@ def measured(ways: dict[str, Way], photos: Sequence[Photo], folder: Path) -> lis
     """IoU of each box with its true mask, each way; kept in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     found = []
+    labeler = MaskAutoLabeler(scored=False)
     for name, way in ways.items():
         path = folder / f"{name.replace(', ', '_').replace(' ', '-')}.json"
         if not path.exists():
-            write_json([line for photo in photos for line in _ious(photo, way)], path)
+            write_json([line for photo in photos for line in _ious(photo, way, labeler)], path)
         found.append({"way": name, "lines": json.loads(path.read_bytes())})
     return found
 
 
-def _ious(photo: Photo, way: Way) -> Iterator[dict[str, Any]]:
-    labeler, truth = MaskAutoLabeler(scored=False), GroundTruth(photo.images.coco)
+def _ious(photo: Photo, way: Way, labeler: MaskAutoLabeler) -> Iterator[dict[str, Any]]:
+    truth = GroundTruth(photo.images.coco)
     crops = crop_boxes(photo.pixels(), photo.boxes, labeler.crop)
     masks = labeler.pasted(crops, way(photo, crops))
     for box, mask in zip(photo.boxes, masks, strict=True):

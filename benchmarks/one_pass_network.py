@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import roi_align
 
-from mal.models.backbones.vit import resize_to
 from mal.models.fpn_network import CHANNELS, GROUPS, ConvNormRelu, FpnDecoder, FpnNetwork
 
 STRIDES = (4, 8, 16)
@@ -53,12 +52,7 @@ class OnePassNetwork(nn.Module):
     def pyramid(self, photo: Tensor) -> list[Tensor]:
         """Merged maps of strides 4, 8 and 16, and the backbone's map of stride 32."""
         maps = self.backbone(photo.contiguous(memory_format=torch.channels_last))
-        fpn = self.fpn
-        merged = [fpn.smooth[-1](fpn.lateral[-1](maps[-1]))]
-        for level in reversed(range(len(maps) - 1)):
-            finer = fpn.lateral[level](maps[level])
-            merged.insert(0, fpn.smooth[level](finer + resize_to(merged[0], finer.shape[-2:])))
-        return [*merged[:-1], maps[-1]]
+        return [*self.fpn.pyramid(maps)[:-1], maps[-1]]
 
     def of_boxes(self, photo: Tensor, pyramid: Sequence[Tensor], frames: Tensor, boxes: Tensor) -> Tensor:
         """As :meth:`forward`, from the photo's maps: each box from the one with cells nearest to its own."""

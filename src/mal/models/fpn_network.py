@@ -55,13 +55,17 @@ class FpnDecoder(nn.Module):
         Returns:
             (B, 1, 4h, 4w) float, h x w the grid of the third map.
         """
-        merged = self.smooth[-1](self._lateral(maps, -1))
-        for level in reversed(range(len(maps) - 1)):
-            finer = self._lateral(maps, level)
-            merged = self.smooth[level](finer + resize_to(merged, finer.shape[-2:]))
-        merged = merged * (1 + self.instance_vectors(maps))[:, :, None, None]
+        merged = self.pyramid(maps)[0] * (1 + self.instance_vectors(maps))[:, :, None, None]
         box = F.interpolate(box, size=merged.shape[-2:], mode="area").to(merged.dtype)
         return self.mask(torch.cat([merged, box], dim=1))
+
+    def pyramid(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """The maps, each merged with all that are coarser: four of (B, 64, h, w), from fine to coarse."""
+        merged = [self.smooth[-1](self._lateral(maps, -1))]
+        for level in reversed(range(len(maps) - 1)):
+            finer = self._lateral(maps, level)
+            merged.insert(0, self.smooth[level](finer + resize_to(merged[0], finer.shape[-2:])))
+        return merged
 
     def instance_vectors(self, maps: Sequence[Tensor]) -> Tensor:
         """(B, D) from the mean of the coarsest map."""
