@@ -119,6 +119,12 @@ class Opened:
         self.get(f"mal.goTo({row})")
         self.wait("mal.editor.answer")  # keys are not heard before
 
+    def resize(self, width: int, height: int) -> None:
+        """Make the window as large, and wait until the page has seen it."""
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.wait(f"innerWidth === {width} && innerHeight === {height}")
+        self.wait("mal.view.width === canvas.clientWidth && mal.view.height === canvas.clientHeight")
+
     def decided(self, *keys: str) -> None:
         """Press keys, and wait until what they decide is saved."""
         for key in keys:
@@ -186,7 +192,7 @@ def within(points: list[tuple[float, float]], radius: float) -> np.ndarray:
 
 def test_it_opens_without_a_complaint_and_fits_windows_of_three_widths_light_and_dark(opened):
     for width in WIDTHS:
-        opened.page.set_viewport_size({"width": width, "height": 800})
+        opened.resize(width, 800)
         for scheme in ("light", "dark"):
             opened.page.emulate_media(color_scheme=scheme)
             assert opened.get("document.documentElement.scrollWidth - innerWidth") <= 0
@@ -195,15 +201,15 @@ def test_it_opens_without_a_complaint_and_fits_windows_of_three_widths_light_and
             low = opened.get("document.querySelector('#decisions').getBoundingClientRect().bottom")
             assert low <= 800
     assert all(url.startswith((opened.address, "blob:", "data:")) for url in opened.requests)
-    opened.page.set_viewport_size({"width": 1440, "height": 900})
+    opened.resize(1440, 900)
 
 
 def test_no_tool_lies_beyond_the_edge_of_a_wide_window(opened):
     for width in (1440, 1024):
-        opened.page.set_viewport_size({"width": width, "height": 900})
+        opened.resize(width, 900)
         assert opened.get("tools.scrollWidth - tools.clientWidth") <= 0
         assert width < 1440 or opened.get("tools.clientHeight") < 60, "a second row"
-    opened.page.set_viewport_size({"width": 1440, "height": 900})
+    opened.resize(1440, 900)
 
 
 def test_it_can_be_reviewed_by_keys_alone(opened, labels):
@@ -261,7 +267,7 @@ def test_a_stroke_fills_the_pixels_near_its_line_on_all_borders(opened, name, po
 def test_the_eraser_and_its_undo_after_a_zoom_and_another_size_of_window(opened):
     opened.go_to(6)
     opened.press("e", "+", "+", "+", "]")
-    opened.page.set_viewport_size({"width": 1100, "height": 800})
+    opened.resize(1100, 800)
     before = opened.mask()
     points = [(12.3, 38.1), (25.6, 44.2)]
     opened.stroke(*points)
@@ -272,7 +278,7 @@ def test_the_eraser_and_its_undo_after_a_zoom_and_another_size_of_window(opened)
     assert (opened.mask() == before).all()
     opened.press("Control+Shift+z")
     assert (opened.mask() == after).all()
-    opened.page.set_viewport_size({"width": 1440, "height": 900})
+    opened.resize(1440, 900)
 
 
 def test_undo_never_leads_to_another_mask(opened):
