@@ -32,8 +32,10 @@ CROP, BATCH_SIZE = 160, 4
 SMALLEST, LARGEST = 20, 300  # sides of frames in pixels of a photo of 640
 SEED = 0
 
-Seconds = dict[tuple[str, str, int, int], float]
-"""Of each part: runtime, part, longer side (0: a crop), boxes."""
+Case = tuple[str, str, int, int]
+"""A part to time: runtime, part, longer side (0: a crop), boxes."""
+Seconds = dict[Case, float]
+Run = Callable[[], Any]
 
 
 def main() -> None:
@@ -48,7 +50,7 @@ def main() -> None:
         print(f"\n{table(fastest(of_runtime, options.rounds), runtime)}", flush=True)
 
 
-def fastest(cases: dict[tuple[str, str, int, int], Callable[[], Any]], rounds: int) -> Seconds:
+def fastest(cases: dict[Case, Run], rounds: int) -> Seconds:
     """Processor time of each case: of several rounds the fastest."""
     seconds = dict.fromkeys(cases, float("inf"))
     for _ in range(rounds + 1):  # the first fills caches
@@ -81,10 +83,7 @@ def table(seconds: Seconds, runtime: str) -> str:
     return "\n".join(lines)
 
 
-Case = tuple[tuple[str, str, int, int], Callable[[], Any]]
-
-
-def cases_of(network: OnePassNetwork, folder: Path, sides: Sequence[int] = SIDES) -> Iterator[Case]:
+def cases_of(network: OnePassNetwork, folder: Path, sides: Sequence[int] = SIDES) -> Iterator[tuple[Case, Run]]:
     """All parts to time, in both runtimes."""
     yield from _crop_cases()
     exported = ExportedOnePass(network, folder)
@@ -102,7 +101,7 @@ def cases_of(network: OnePassNetwork, folder: Path, sides: Sequence[int] = SIDES
             yield ("onnxruntime", "head", side, count), exported.head(photo, maps, frames, boxes)
 
 
-def _crop_cases() -> Iterator[Case]:
+def _crop_cases() -> Iterator[tuple[Case, Run]]:
     images, box = torch.randn(BATCH_SIZE, 3, CROP, CROP), torch.ones(BATCH_SIZE, 1, CROP, CROP)
     run = _without_gradients(starter_network(), images, torch.ones(BATCH_SIZE), box)
     yield ("PyTorch", "crops", 0, BATCH_SIZE), run

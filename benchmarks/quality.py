@@ -16,13 +16,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.photos_with_boxes import SHARED
 from benchmarks.quality_cells import Cell, CellKey, cell_path
 from benchmarks.quality_columns import COLUMNS, TRAININGS
+from benchmarks.quality_options import quality_parser, results_folder
 from benchmarks.quality_rules import measure_rule
 from benchmarks.quality_sets import Part, whole_part, write_folds
 from benchmarks.quality_table import View, put_between_markers, seeds_of, tables
-from benchmarks.quality_training import RECIPE, ROOT, Refine, Runs
+from benchmarks.quality_training import RECIPE, Refine, Runs
 from benchmarks.report import environment
 from mal.config.recipes import RECIPES
 from mal.starter.files import STARTER, starter_path
@@ -31,7 +31,7 @@ SETS = ("coco-mini", "nuts", "nuclei", "pothole", "balloon", "cardamage")
 LARGE = ("coco-mini",)
 FOLDED = ("nuts", "pothole", "balloon", "cardamage")  # val alone is too few boxes
 BATCH_SIZE = int(RECIPES[RECIPE].values["train.batch_size"])
-DOCUMENT = ROOT / "docs" / "quality.md"
+NAME = "quality"
 QUICK = {
     "model.pretrained": "false",
     "dataset.crop_size": "64",
@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _plan(options: argparse.Namespace, columns: Sequence[str]) -> Plan:
-    out = (options.out or ROOT / "benchmarks" / "results" / ("quality-quick" if options.quick else "quality")).resolve()
+    out = results_folder(options, NAME)
     seeds = options.seeds if options.seeds is not None else [0] if options.quick else [0, 1, 2]
     small, large = (
         max(1, round(60 * minutes * options.boxes_per_second / BATCH_SIZE))
@@ -151,15 +151,9 @@ def _checkpoint(text: str) -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.quality",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    quick = "two steps of an untrained network on small crops, to try the command"
+    parser = quality_parser(NAME, __doc__, SETS, quick=quick)
     add = parser.add_argument
-    add("--data", type=Path, default=SHARED / "data", help="folder of the sets (default: that of MAL_SHARED)")
-    add("--out", type=Path, help="folder of cells and runs (default: benchmarks/results/quality)")
-    add("--sets", nargs="+", default=SETS, metavar="SET", help=f"folders of --data (default: {' '.join(SETS)})")
     add("--columns", nargs="+", choices=COLUMNS, help="ways of making masks (default: all)")
     add(
         "--seeds",
@@ -185,9 +179,6 @@ def _parser() -> argparse.ArgumentParser:
         help="that training sees on two cores with nothing else to do; the length of a run is minutes times this, so"
         " that a busy machine makes no worse networks (default: %(default)g)",
     )
-    add("--quick", action="store_true", help="two steps of an untrained network on small crops, to try the command")
-    add("--table", action="store_true", help="measure nothing; write the tables into --document")
-    add("--document", type=Path, default=DOCUMENT, help="page with the tables (default: docs/quality.md)")
     return parser
 
 

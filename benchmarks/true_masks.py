@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.photos_with_boxes import SHARED
 from benchmarks.quality import QUICK
 from benchmarks.quality_cells import Boxes, Cell, CellKey, read_cell
+from benchmarks.quality_options import quality_parser, results_folder
 from benchmarks.quality_sets import Part, whole_part
 from benchmarks.quality_table import put_between_markers
-from benchmarks.quality_training import ROOT, Runs
+from benchmarks.quality_training import Runs
 from benchmarks.report import environment
 from mal.cli import main as mal
 from mal.coco.coco_file import read_coco
@@ -37,6 +37,7 @@ from mal.review.choose import LEAST_SIDE, choose_boxes
 from mal.sample.generate import without_masks
 from mal.starter.files import starter_path
 
+NAME = "true_masks"
 BEGIN, END = "<!-- true masks: begin -->", "<!-- true masks: end -->"
 SETS, COUNTS, WAYS = ("coco-mini", "nuclei"), (0, 5, 20, 50), ("chosen", "random")
 BOXES, STEPS = 640, 100
@@ -197,9 +198,7 @@ def _keys(sets: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, Draw
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is missing, and print the table."""
     options = _parser().parse_args(arguments)
-    out = (
-        options.out or ROOT / "benchmarks" / "results" / ("true-masks-quick" if options.quick else "true-masks")
-    ).resolve()
+    out = results_folder(options, NAME)
     steps = 2 if options.quick else options.steps
     if not options.table:
         for name, draw, seed in _keys(options.sets, options.seeds):
@@ -215,20 +214,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.true_masks",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = quality_parser(NAME, __doc__, SETS, quick="two small steps on a few boxes, to try the command")
     add = parser.add_argument
-    add("--data", type=Path, default=SHARED / "data", help="folder of the sets (default: that of MAL_SHARED)")
-    add("--out", type=Path, help="folder of cells and runs (default: benchmarks/results/true-masks)")
-    add("--sets", nargs="+", default=SETS, metavar="SET", help=f"folders of --data (default: {' '.join(SETS)})")
     add("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="of trainings and random draws (default: 0)")
     add("--steps", type=int, default=STEPS, help="of a training, in whole epochs (default: %(default)s)")
-    add("--quick", action="store_true", help="two small steps on a few boxes, to try the command")
-    add("--table", action="store_true", help="measure nothing; write the table into --document")
-    add("--document", type=Path, default=ROOT / "docs" / "quality.md", help="page with the table")
     return parser
 
 

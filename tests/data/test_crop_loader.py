@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,13 @@ from mal.data.loaders import crop_loader
 from mal.errors import UserError
 from mal.runtime.threads import read_ahead
 from tests.data.photos import photos
-from tests.data.processes import before_reading, is_running, wait_until
+from tests.data.processes import (
+    before_reading,
+    is_running,
+    process_that_ends_early,
+    wait_until,
+    workers_of_a_killed_process,
+)
 
 NUM_IMAGES = 6
 
@@ -154,35 +159,18 @@ def begin(folder: Path) -> tuple[Iterator[CropBatch], list[int]]:
     return batches, children()
 
 
-def begin_and_stay(folder: Path, pids: Connection) -> None:
-    batches, workers = begin(folder)
-    pids.send(workers)
-    time.sleep(100)
-    del batches
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_no_process_outlives_a_main_process_that_is_killed(tmp_path):
-    here, there = multiprocessing.Pipe()
-    main = multiprocessing.Process(target=begin_and_stay, args=(tmp_path, there))
-    main.start()
-    workers = here.recv()
+    workers = workers_of_a_killed_process(begin, tmp_path)
     assert len(workers) == 2
-    assert all(map(is_running, workers))
-    main.kill()
-    main.join()
     assert wait_until(lambda: not any(map(is_running, workers)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_main_process_that_ends_early_ends_its_processes_and_says_nothing(tmp_path):
-    act = "import sys; from pathlib import Path; from tests.data.test_crop_loader import begin;"
-    act += "batches, workers = begin(Path(sys.argv[1])); print(*workers)"
-    main = subprocess.run(
-        [sys.executable, "-c", act, str(tmp_path)], capture_output=True, text=True, timeout=600, check=False
-    )
-    assert (main.returncode, main.stderr) == (0, "")
-    assert not any(is_running(int(pid)) for pid in main.stdout.split())
+    ended = process_that_ends_early(begin, tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert not any(is_running(int(pid)) for pid in ended.stdout.split())
 
 
 def test_another_thread_may_read_the_batches(tmp_path):

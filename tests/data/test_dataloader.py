@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -19,7 +16,13 @@ from mal.data.dataloader import FailFastDataLoader
 from mal.data.train_dataset import BoxCropDataset, train_loader
 from mal.errors import UserError
 from tests.data.photos import photos
-from tests.data.processes import before_reading, is_running, wait_until
+from tests.data.processes import (
+    before_reading,
+    is_running,
+    process_that_ends_early,
+    wait_until,
+    workers_of_a_killed_process,
+)
 
 NUM_IMAGES = 6
 opened: list[FailFastDataLoader] = []
@@ -189,32 +192,15 @@ def begin_an_epoch(folder: Path) -> tuple[Iterator[object], list[int]]:
     return batches, [worker.pid for worker in loader._iterator._workers]
 
 
-def begin_and_stay(folder: Path, pids: Connection) -> None:
-    batches, workers = begin_an_epoch(folder)
-    pids.send(workers)
-    time.sleep(100)
-    del batches
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_no_loader_process_outlives_a_main_process_that_is_killed(tmp_path):
-    here, there = multiprocessing.Pipe()
-    main = multiprocessing.Process(target=begin_and_stay, args=(tmp_path, there))
-    main.start()
-    workers = here.recv()
+    workers = workers_of_a_killed_process(begin_an_epoch, tmp_path)
     assert len(workers) == 2
-    assert all(map(is_running, workers))
-    main.kill()
-    main.join()
     assert wait_until(lambda: not any(map(is_running, workers)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_main_process_that_ends_amid_an_epoch_ends_its_loader_processes_and_says_nothing(tmp_path):
-    begin = "import sys; from pathlib import Path; from tests.data.test_dataloader import begin_an_epoch;"
-    act = "batches, workers = begin_an_epoch(Path(sys.argv[1])); print(*workers)"
-    main = subprocess.run(
-        [sys.executable, "-c", begin + act, str(tmp_path)], capture_output=True, text=True, timeout=600, check=False
-    )
-    assert (main.returncode, main.stderr) == (0, "")
-    assert not any(is_running(int(pid)) for pid in main.stdout.split())
+    ended = process_that_ends_early(begin_an_epoch, tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert not any(is_running(int(pid)) for pid in ended.stdout.split())

@@ -50,6 +50,12 @@ def test_without_masks_the_file_is_an_empty_list(tmp_path):
     assert list(read_predictions(path)) == []
 
 
+def test_a_part_is_removed_where_an_evaluation_breaks_off(tmp_path):
+    with pytest.raises(UserError), PredictionsPart(tmp_path / "predictions.json", 0):
+        raise UserError("the pictures are gone")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_part_that_another_machine_has_written_elsewhere_is_missed(tmp_path):
     path = tmp_path / "predictions.json"
     parts = parts_of_two_processes(tmp_path, path)

@@ -266,7 +266,9 @@ def test_the_network_that_was_chosen_labels(tmp_path, boxes, checkpoint, monkeyp
     result = mal.auto_label(boxes, out=tmp_path / "out", minutes=1e-5, checkpoint=checkpoint)
     assert result.network == network
     assert result.exit_code == 0
-    assert "training ends within the first one, after" in " ".join(capsys.readouterr().out.split())
+    told = " ".join(capsys.readouterr().out.split())
+    assert "training ends within the first one, after" in told
+    assert "no validation" not in told, "advice for another command"
     at_once = mal.auto_label(boxes, out=tmp_path / "at_once", minutes=0, checkpoint=checkpoint)
     same = annotations(result.masks) == annotations(at_once.masks)
     assert same == (network == "starter")

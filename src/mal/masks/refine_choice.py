@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mal.masks.paste import PastedMask, paste_mask
+from mal.masks.pixel_iou import pixel_iou
 from mal.masks.refine import CropPixels, CutWindow, Mask
 
 HALF_SMOOTHNESS = 8.0  # nats, see `mal.ops.graph_cut.graph_cut`
@@ -60,7 +61,7 @@ def choice_features(window: CutWindow, cut: Mask, threshold: float) -> ChoiceFea
     """
     height, width = (np.ptp(np.flatnonzero(window.inside.any(axis=axis))) + 1 for axis in (1, 0))
     return ChoiceFeatures(
-        stability=_iou(cut, window.cut(threshold, smoothness=HALF_SMOOTHNESS)),
+        stability=pixel_iou(cut, window.cut(threshold, smoothness=HALF_SMOOTHNESS)),
         fill=float(cut[window.inside].mean()),
         size=math.log(window.inside.sum()),
         elongation=abs(math.log(width / height)),
@@ -84,9 +85,3 @@ def chosen_mask(
         if prefers_cut(choice_features(window, cut, threshold)):
             return window.pasted(cut)
     return paste_mask(prob, frame, image_size, threshold)
-
-
-def _iou(first: Mask, second: Mask) -> float:
-    """IoU of two masks, 1 where both are empty."""
-    union = int((first | second).sum())
-    return int((first & second).sum()) / union if union else 1.0

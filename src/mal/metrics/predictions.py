@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -72,6 +72,16 @@ class PredictionsPart:
             self._file.write(line)
         except OSError as error:
             raise cannot_write(self.path, error) from error
+
+    def __enter__(self) -> PredictionsPart:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Remove the part if something went wrong: what is complete is closed before."""
+        if kind is not None:
+            with suppress(OSError):  # of a full disk, once more: the first error is on its way
+                self._file.close()
+            self.path.unlink(missing_ok=True)
 
     def close(self) -> WrittenPart:
         """Close the part; returns where its masks are, for any rank."""

@@ -16,6 +16,7 @@ from mal.config.schema import KEY_VARIABLE, resolve_encryption_key
 from mal.console import console
 from mal.errors import UserError
 from mal.labeler import MaskAutoLabeler
+from mal.masks.pixel_iou import pixel_iou
 from mal.models.prediction_mode import Network, PredictionMode
 from mal.sample.scene import Scene, scene
 
@@ -73,15 +74,9 @@ def _compare(source: Path, converted: Path, networks: Networks) -> tuple[float, 
     asked: tuple[Network, ...] = ("student", "teacher") if networks == "both" else (networks,)
     before = [mask for network in asked for mask in _masks(source, scenes, network)]
     after = [mask for network in asked for mask in _masks(converted, scenes, network)]
-    return min(map(_iou, before, after)), sum(len(drawn.boxes_xyxy) for drawn in scenes)
+    return min(map(pixel_iou, before, after)), sum(len(drawn.boxes_xyxy) for drawn in scenes)
 
 
 def _masks(path: Path, scenes: list[Scene], network: Network) -> Masks:
     labeler = MaskAutoLabeler.from_checkpoint(path, mode=PredictionMode(network=network))
     return [mask for drawn in scenes for mask in labeler.label(drawn.image, drawn.boxes_xyxy)]
-
-
-def _iou(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
-    """IoU; 1 if both masks are empty: an empty mask must stay empty."""
-    union = int((first | second).sum())
-    return int((first & second).sum()) / union if union else 1.0

@@ -158,7 +158,6 @@ def evaluate_boxes(
         with_vectors: whether to keep the instance vectors.
     """
     truth = GroundTruth(source.coco)
-    part = PredictionsPart(predictions, processes.rank)
     failures: list[tuple[Box, str]] = []
     vectors: list[ClassedVectors] = []
     rows: list[InstanceTable] = []
@@ -178,14 +177,15 @@ def evaluate_boxes(
         start = time.monotonic()
         return list(_compared(masked, truth, classes)), time.monotonic() - start
 
-    for found, seconds in label_batches(noted(), (labeler, *others), measured):
-        clock.measuring += seconds
-        for each in found:
-            if isinstance(each, Box):
-                failures.append((each, NO_NUMBER))
-                continue
-            part.add(each.box, each.rle, each.score)
-            rows.append(each.row)
+    with PredictionsPart(predictions, processes.rank) as part:
+        for found, seconds in label_batches(noted(), (labeler, *others), measured):
+            clock.measuring += seconds
+            for each in found:
+                if isinstance(each, Box):
+                    failures.append((each, NO_NUMBER))
+                    continue
+                part.add(each.box, each.rle, each.score)
+                rows.append(each.row)
     seconds = clock.elapsed
     gathered = processes.gather((concatenate_tables(rows), failures, truth.notes, vectors, part.close()))
     if gathered:

@@ -19,7 +19,7 @@ from mal.training.callbacks import LastEpochValidation, NonFiniteGuard, StepLog,
 from mal.training.checkpoint_files import LATEST_NAME, AtomicCheckpointIO, CheckpointFiles, KeepingRules
 from mal.training.datamodule import TrainingData
 from mal.training.initial_weights import StartingPoint, resolve_initial_weights
-from mal.training.inputs import TrainingInputs, read_inputs, run_notes
+from mal.training.inputs import TrainingInputs, asks_for_validation, read_inputs, run_notes
 from mal.training.loggers import run_loggers
 from mal.training.mask_pictures import MaskPictures
 from mal.training.module import MalModule, RunSize
@@ -55,6 +55,8 @@ def run(spec: ExperimentSpec, *, is_part: bool = False) -> int:
         spec = with_coco_files(spec, training_uses(spec), folder / SOURCES_NAME)
         inputs = read_inputs(spec, seed_everything(spec.train), plan.world_size)
         spec, boxes = inputs.spec, inputs.training.boxes
+        if not (is_part or asks_for_validation(spec.dataset)):
+            console.print("no validation: it takes dataset.val_ann_path, val_img_dir and load_mask=true")
         show_notes([*run_notes(spec, inputs.source.coco, boxes, plan.world_size), *inputs.notes], status)
         run_size = RunSize.of(spec.train, len(boxes), plan.world_size)
         start = resolve_initial_weights(spec, folder)

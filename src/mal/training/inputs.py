@@ -14,6 +14,7 @@ from mal.coco.ground_truth import GroundTruth, explain_missing_masks
 from mal.coco.notes import RecordNote
 from mal.coco.statistics import absent_categories
 from mal.config.schema import ExperimentSpec, resolve_encryption_key
+from mal.config.sections import DatasetConfig
 from mal.config.train_config import TrainConfig
 from mal.console import console, tell
 from mal.data.box_input import BoxInput
@@ -146,11 +147,17 @@ def _line_of_validation(make_line: Callable[[], str | None]) -> str | None:
     return f"validation: {line}" if (line := make_line()) else None
 
 
+def asks_for_validation(dataset: DatasetConfig) -> bool:
+    """Whether a run has masks to compare with, as far as its spec says."""
+    return bool(dataset.load_mask and dataset.val_ann_path and dataset.val_img_dir)
+
+
 def _validation(spec: ExperimentSpec) -> AnnotatedImages | None:
     dataset = spec.dataset
-    if not (dataset.load_mask and dataset.val_ann_path and dataset.val_img_dir):
-        console.print("no validation: it takes dataset.val_ann_path, val_img_dir and load_mask=true")
+    if not asks_for_validation(dataset):
         return None
+    assert dataset.val_ann_path
+    assert dataset.val_img_dir
     source = AnnotatedImages(dataset.val_ann_path, dataset.val_img_dir, reading=dataset.reading)
     truth = GroundTruth(source.coco)
     if truth.has_any(source.boxes_to_label):
