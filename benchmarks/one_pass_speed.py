@@ -125,7 +125,7 @@ def _frames(count: int, side: int) -> tuple[Tensor, Tensor]:
     return frames, boxes
 
 
-def _without_gradients(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+def _without_gradients(function: Callable[..., Any], *arguments: Any) -> Run:
     def run() -> Any:
         with torch.inference_mode():
             return function(*arguments)
