@@ -63,7 +63,7 @@ RECIPES = {
             "train.validation_interval": 4,
             "train.checkpoint_interval": 4,
             "train.mask_thres": [0.4],
-            "train.test_margin_rate": [0.5, 0.5],
+            "train.test_margin_rate": [0.3, 0.3],
             "evaluate.batch_size": 16,
             "evaluate.use_teacher_test": True,
             "evaluate.use_flip_test": True,
