@@ -62,3 +62,10 @@ def test_counters_of_batches_stay_whole_numbers(checkpoint, tmp_path):
     checkpoint.student["backbone.bn.num_batches_tracked"] = torch.tensor(70000)
     write_converted(checkpoint, SPEC, tmp_path / "out.safetensors", networks="student", half=True)
     assert load_checkpoint(tmp_path / "out.safetensors").tensors["student.backbone.bn.num_batches_tracked"] == 70000
+
+
+@formats
+def test_others_may_read_the_file_as_they_may_read_any_new_one(checkpoint, tmp_path, suffix):
+    (tmp_path / "any").touch()
+    write_converted(checkpoint, SPEC, tmp_path / f"out{suffix}")
+    assert (tmp_path / f"out{suffix}").stat().st_mode == (tmp_path / "any").stat().st_mode

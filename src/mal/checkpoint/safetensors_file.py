@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 
-from mal.errors import DamagedFile, UserError
+from mal.errors import DamagedFile
 from mal.files import atomic_file
 
 SUFFIX = ".safetensors"
@@ -34,11 +34,9 @@ def write_safetensors(tensors: dict[str, Tensor], about: dict[str, Any], path: P
     """
     text = json.dumps(about)
     metadata = {"format": "pt", METADATA_KEY: text, DIGEST_KEY: _digest(tensors, text)}
+    content = save(_apart(tensors), metadata)  # save_file would leave a file that nobody else may read
     with atomic_file(path) as file:
-        try:
-            save_file(_apart(tensors), file.name, metadata)
-        except SafetensorError as error:  # also how a full disk is reported
-            raise UserError(f"{path} cannot be written: {str(error).splitlines()[0]}") from error
+        file.write(content)
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
