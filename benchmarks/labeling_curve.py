@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,10 +113,9 @@ def _photos(ids: Sequence[int], folder: Path) -> AnnotatedImages:
     document["annotations"] = [
         each for each in document["annotations"] if each["image_id"] in wanted and not each.get("iscrowd")
     ]
-    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".boxes.json", delete=False) as file:
-        json.dump(document, file)
-    photos = AnnotatedImages(file.name, SHARED / "data" / "coco-mini" / "images" / "train")
-    return photos
+    boxes = folder / f"{len(ids)}_photos.boxes.json"
+    write_json(document, boxes)
+    return AnnotatedImages(boxes, SHARED / "data" / "coco-mini" / "images" / "train")
 
 
 def labeler_of(way: Way, folder: Path, calibration: Sequence[int]) -> MaskAutoLabeler:
