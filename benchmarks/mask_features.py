@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mal.losses import refined_mask
+from mal.masks.pixel_iou import pixel_iou
 from mal.masks.score import SIDE, Map, color_contrast, edge_agreement, expected_iou
 from mal.models.prediction_mode import MeanFieldSettings
 from mal.ops.arrays import area_means
@@ -59,12 +60,6 @@ class Feature:
     passes: int = 0
 
 
-def mask_iou(first: Mask, second: Mask) -> float:
-    """IoU of two masks, 1 where both are empty."""
-    union = int((first | second).sum())
-    return int((first & second).sum()) / union if union else 1.0
-
-
 def downsample(maps: Tensor) -> Map:
     """Maps (..., H, W) at the side that scores are computed at."""
     return area_means(maps.numpy(), SIDE)
@@ -83,7 +78,7 @@ def _colors(seen: Seen) -> float:
 
 
 def _agreement(first: Tensor, second: Tensor, threshold: float) -> float:
-    return mask_iou((first > threshold).numpy(), (second > threshold).numpy())
+    return pixel_iou((first > threshold).numpy(), (second > threshold).numpy())
 
 
 def _stability(seen: Seen) -> float:
@@ -99,7 +94,7 @@ def _box_fit(mask: Mask, box_mask: Tensor) -> float:
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     if len(rows):
         filled[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
-    return mask_iou(filled, box_mask.numpy() > 0)
+    return pixel_iou(filled, box_mask.numpy() > 0)
 
 
 def _mean_prob(seen: Seen) -> float:
@@ -150,7 +145,7 @@ FEATURES: Mapping[str, Feature] = {
     "smallness of the box": Feature(_box_size),
     "compactness": Feature(_compactness),
     "edge height": Feature(_edge_height),
-    "random field": Feature(lambda seen: mask_iou(seen.mask, seen.refined)),
+    "random field": Feature(lambda seen: pixel_iou(seen.mask, seen.refined)),
     "flip": Feature(lambda seen: _agreement(seen.of_network, seen.of_mirrored, seen.threshold), 1),
     "other network": Feature(lambda seen: _agreement(seen.prob, seen.of_other_network, seen.threshold), 1),
 }
