@@ -31,7 +31,7 @@ Refine = Literal["none", "graph_cut"]
 # Values of the recipe for one epoch, which train.min_steps stretches to the length of the run.
 NUM_EPOCHS = "train.num_epochs"
 COUNTED_IN_EPOCHS = ("train.ellipse_epochs", "train.warmup_epochs")
-EVALUATED_WITH = ("evaluate.batch_size", "evaluate.use_teacher_test", "evaluate.use_flip_test")
+EVALUATED_WITH = ("evaluate.batch_size", "evaluate.use_teacher_test")
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Runs:
         folder.mkdir(parents=True, exist_ok=True)
         recipe = RECIPES[RECIPE].values
         values = {
-            **{key: _text(recipe[key]) for key in EVALUATED_WITH if key in recipe},
+            **{key: _text(recipe[key]) for key in EVALUATED_WITH},
             "evaluate.checkpoint": str(checkpoint),
             "evaluate.refine": refine,
             "evaluate.report": "false",

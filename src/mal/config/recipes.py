@@ -66,10 +66,8 @@ RECIPES = {
             "train.test_margin_rate": [0.3, 0.3],
             "evaluate.batch_size": 16,
             "evaluate.use_teacher_test": True,
-            "evaluate.use_flip_test": True,
             "inference.batch_size": 16,
             "inference.use_teacher_test": True,
-            "inference.use_flip_test": True,
         },
     )
 }
