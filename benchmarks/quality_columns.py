@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mal.auto.recipe import LR_OF_DECODER, MAX_EPOCHS
+from mal.auto.recipe import MAX_EPOCHS
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained, by the recipe but for these fields.
+    """How a network is trained, by a recipe but for these fields.
 
     Attributes:
+        recipe: its name.
         overrides: fields of the spec.
         sees_masks: true masks are the targets.
-        from_starter: starts from the checkpoint of ``--starter``.
         share: of the minutes that are asked for.
         max_epochs: a training of few boxes is over after so many, however many minutes there are.
     """
 
+    recipe: str = "small-data"
     overrides: dict[str, str] = field(default_factory=dict)
     sees_masks: bool = False
-    from_starter: bool = False
     share: float = 1.0
     max_epochs: int | None = None
 
@@ -54,7 +54,7 @@ class Column:
 TRAININGS = {
     "ours": Training(),
     "public": Training(
-        {
+        overrides={
             "train.target": "mean_field",
             "train.loss_mil_weight": "4",
             "train.loss_crf_step": "0",
@@ -62,21 +62,10 @@ TRAININGS = {
             "train.box_dropout": "0.33",
         }
     ),
-    "ceiling": Training({"train.ellipse_epochs": "1"}, sees_masks=True),  # of the one that is stretched: all
-    # As `mal auto` trains: what is learned by then has not to be learned again.
-    "tuned": Training(
-        {
-            "model.pretrained": "false",
-            "dataset.min_obj_size": "16",
-            "train.lr": str(LR_OF_DECODER["fpn"]),
-            "train.ellipse_epochs": "0",
-            "train.ellipse_share": "0",
-        },
-        from_starter=True,
-        share=2 / 3,
-        max_epochs=MAX_EPOCHS,
-    ),
+    "ceiling": Training(overrides={"train.ellipse_epochs": "1"}, sees_masks=True),  # of the one that is stretched: all
+    "tuned": Training("from-starter", share=2 / 3, max_epochs=MAX_EPOCHS),  # as `mal auto` trains
 }
+
 COLUMNS = {
     "box": Column("filled box", rule="box"),
     "ellipse": Column("ellipse", rule="ellipse"),

@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 Refine = Literal["none", "graph_cut"]
 # Values of the recipe for one epoch, which train.min_steps stretches to the length of the run.
 NUM_EPOCHS = "train.num_epochs"
+STARTS_FROM = "train.pretrained_model_path"
 COUNTED_IN_EPOCHS = ("train.ellipse_epochs", "train.warmup_epochs")
 EVALUATED_WITH = ("evaluate.batch_size", "evaluate.use_teacher_test")
 
@@ -74,21 +75,23 @@ class Runs:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         training = TRAININGS[name]
+        recipe = RECIPES[training.recipe]
         values = {
-            **one_epoch(RECIPES[RECIPE].values),
+            **one_epoch(recipe.values),
             "train.min_steps": str(steps),
             "train.seed": str(seed),
             "dataset.train_ann_path": str(part.train_masks if training.sees_masks else part.train_boxes),
             "dataset.train_img_dir": str(part.train_images),
             "results_dir": str(folder),
-            **({"train.pretrained_model_path": str(self.starter)} if training.from_starter else {}),
+            **({STARTS_FROM: str(self.starter)} if STARTS_FROM in recipe.values else {}),
             **training.overrides,
             **self.overrides,
         }
-        save_spec(RECIPES[RECIPE].spec(), folder / f"{RECIPE}.yaml")
+        spec = folder / f"{training.recipe}.yaml"
+        save_spec(recipe.spec(), spec)
         program = ["benchmarks.quality_ceiling"] if training.sees_masks else ["mal", "train"]
         start = time.monotonic()
-        command = _run([*program, "-e", str(folder / f"{RECIPE}.yaml"), *_assignments(values)], folder / "train.log")
+        command = _run([*program, "-e", str(spec), *_assignments(values)], folder / "train.log")
         minutes = (time.monotonic() - start) / 60
         trained = Trained(str(folder / "train" / "mal_model_latest.pth"), command, minutes, steps)
         write_json(asdict(trained), record)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from mal.auto.choose import Choice
-from mal.auto.recipe import LR_OF_DECODER
 from mal.config.load import load_spec
+from mal.config.recipes import RECIPES
 from mal.errors import UserError
 from mal.serve.fetch import StoppedEarly
 from mal.serve.rounds import Round, TrainingRounds, recipe_spec, train_command
@@ -264,12 +264,7 @@ def test_kills_of_the_server_at_any_moment_lose_no_round_and_never_train_twice_a
 
 def test_the_recipe_of_rounds_from_the_starter_is_written_once_and_may_be_changed(tmp_path):
     path = recipe_spec(tmp_path / "runs")
-    spec = load_spec(path, [])
-    assert (spec.model.arch, spec.dataset.crop_size, spec.train.lr) == (
-        "timm/tf_efficientnet_lite0",
-        160,
-        LR_OF_DECODER["fpn"],
-    )
+    assert load_spec(path, []) == RECIPES["from-starter"].spec()
     path.write_text("train: {num_epochs: 1}\n")
     assert recipe_spec(tmp_path / "runs").read_text() == "train: {num_epochs: 1}\n"
 

@@ -12,9 +12,7 @@ from mal.config.schema import ExperimentSpec
 
 LEAST_BOXES = 20  # fewer teach a network nothing that the starter does not know
 MAX_EPOCHS = 30  # more repeat what is known
-# Times batch_size. An eighth of what a network from ImageNet weights learns with: this one draws masks already.
-# Decoders of the publication are for transformers, which bear less.
-LR_OF_DECODER = {"fpn": 1.6e-5, "mal": 6e-6}
+LR_OF_TRANSFORMERS = 6e-6  # times batch_size: they bear less than networks with strides
 SHARE_OF_TIME = 0.9  # of the minutes that epochs are planned for: the time limit is for what was not foreseen
 
 
@@ -52,7 +50,7 @@ def training_spec(
     """
     return spec_from_values(
         {
-            **_of_training(RECIPES["small-data"].values),
+            **_of_training(_values(decoder, num_epochs)),
             **settings,
             **reading,
             "results_dir": str(results),
@@ -66,14 +64,20 @@ def training_spec(
             "train.checkpoint_interval": max(1, num_epochs),
             "train.checkpoint_every_n_minutes": 1.0,
             "train.keep_last_n": 1,
-            "train.lr": LR_OF_DECODER[decoder],
-            # The starter draws better masks than cuts from the ellipse, which would make it worse (docs/quality.md);
-            # networks of the publication may draw anything.
-            "train.ellipse_epochs": 0.0 if decoder == "fpn" else float(num_epochs),
-            "train.ellipse_share": 0.0 if decoder == "fpn" else 1.0,
             "wandb.enable": False,
         }
     )
+
+
+def _values(decoder: Literal["mal", "fpn"], num_epochs: int) -> dict[str, Any]:
+    if decoder == "fpn":
+        return RECIPES["from-starter"].values
+    return {
+        **RECIPES["small-data"].values,
+        "train.lr": LR_OF_TRANSFORMERS,
+        "train.ellipse_epochs": float(num_epochs),  # networks of the publication may draw anything
+        "train.ellipse_share": 1.0,
+    }
 
 
 def _of_training(values: Mapping[str, Any]) -> dict[str, Any]:

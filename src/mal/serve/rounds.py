@@ -21,8 +21,7 @@ from typing import IO, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mal.auto.choose import Choice
-from mal.auto.recipe import LR_OF_DECODER
-from mal.config.load import save_spec, spec_from_values
+from mal.config.load import save_spec
 from mal.config.recipes import RECIPES
 from mal.errors import UserError, one_line
 from mal.files import cannot_write, write_json
@@ -332,8 +331,7 @@ def recipe_spec(folder: Path) -> Path:
     """
     path = folder / "spec.yaml"
     if not path.exists():
-        recipe = RECIPES["small-data"].values | {"train.lr": LR_OF_DECODER["fpn"], "train.ellipse_epochs": 0.0}
-        save_spec(spec_from_values(recipe), path)
+        save_spec(RECIPES["from-starter"].spec(), path)
     return path
 
 
