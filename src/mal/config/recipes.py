@@ -74,8 +74,8 @@ RECIPES = {
         _FROM_IMAGENET,
     ),
     "from-starter": Recipe(
-        "The same network from the starter that comes with mal, which draws good masks already: half of a target is"
-        " its own mask, half the cut of that.",
+        "The same network from the starter that comes with mal, which draws good masks already: three quarters of"
+        " a target are its own mask, one quarter the cut of that.",
         {
             **_FROM_IMAGENET,
             "dataset.min_obj_size": 16,
@@ -85,9 +85,10 @@ RECIPES = {
             "train.min_steps": 100,
             "train.ellipse_epochs": 0,
             "train.ellipse_share": 0.0,
-            "train.target_softness": 0.5,  # cuts alone leave out soft rims, more from round to round
+            "train.target_softness": 0.75,  # cuts alone leave out soft rims, more from round to round
             "train.lr": 1.6e-5,
             "train.loss_mil_weight": 0.5,
+            "train.mask_thres": [0.5],
             "train.validation_interval": 3,
             "train.checkpoint_interval": 3,
         },
