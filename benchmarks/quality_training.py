@@ -30,8 +30,8 @@ ROOT = Path(__file__).parents[1]
 Refine = Literal["none", "graph_cut"]
 # Values of the recipe for one epoch, which train.min_steps stretches to the length of the run.
 NUM_EPOCHS = "train.num_epochs"
-STARTS_FROM = "train.pretrained_model_path"
 COUNTED_IN_EPOCHS = ("train.ellipse_epochs", "train.warmup_epochs")
+STARTS_FROM = "train.pretrained_model_path"
 EVALUATED_WITH = ("evaluate.batch_size", "evaluate.use_teacher_test")
 
 

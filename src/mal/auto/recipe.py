@@ -50,14 +50,13 @@ def training_spec(
     """
     return spec_from_values(
         {
-            **_of_training(_values(decoder, num_epochs)),
+            **_of_training(_recipe(decoder, num_epochs)),
             **settings,
             **reading,
             "results_dir": str(results),
             "dataset.train_ann_path": str(boxes),
             "dataset.train_img_dir": images,
             "dataset.crop_size": crop_size,
-            "dataset.min_obj_size": 16.0,
             "train.pretrained_model_path": str(checkpoint),
             "train.num_epochs": num_epochs,
             "train.max_minutes": minutes,
@@ -69,13 +68,15 @@ def training_spec(
     )
 
 
-def _values(decoder: Literal["mal", "fpn"], num_epochs: int) -> dict[str, Any]:
+def _recipe(decoder: Literal["mal", "fpn"], num_epochs: int) -> dict[str, Any]:
+    """The values for a decoder: with strides as for the starter; networks of the publication may draw anything."""
     if decoder == "fpn":
         return RECIPES["from-starter"].values
     return {
         **RECIPES["small-data"].values,
+        "dataset.min_obj_size": 16,
         "train.lr": LR_OF_TRANSFORMERS,
-        "train.ellipse_epochs": float(num_epochs),  # networks of the publication may draw anything
+        "train.ellipse_epochs": float(num_epochs),
         "train.ellipse_share": 1.0,
     }
 
