@@ -73,7 +73,7 @@ class _Step:
         batch = self._timed("crops and colors", lambda: self._batch(None, ELLIPSE_EPOCH))
         with patch("mal.data.crops.fast_module", _nothing), patch("mal.data.augment.fast_module", _nothing):
             self._timed(NOT_OF_THE_STEP, lambda: self._batch(None, ELLIPSE_EPOCH))
-        settings = TargetSettings(ellipse_epochs=1.0, ellipse_share=0.0, softness=0.0)
+        settings = TargetSettings(ellipse_epochs=1.0, ellipse_share=0.0)
         windows = self._batch(settings, TEACHER_EPOCH)
         images = normalize(batch.student_images)
         logits = self._timed("student forward", lambda: self._student(images, batch.box_area, batch.box_mask))

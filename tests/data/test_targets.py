@@ -17,7 +17,6 @@ from mal.data.targets import (
     TargetSettings,
     cut_target,
     join_targets,
-    target_in_crop,
     target_quality,
 )
 
@@ -43,7 +42,7 @@ def grid(margins=(0.4, 0.4, 0.4, 0.4), *, mirrored: bool = False) -> CutGrid:
 
 
 def settings(**changes) -> TargetSettings:
-    return TargetSettings(**({"ellipse_epochs": 1.0, "ellipse_share": 0.0, "softness": 0.0} | changes))
+    return TargetSettings(**({"ellipse_epochs": 1.0, "ellipse_share": 0.0} | changes))
 
 
 def sample(made: EllipseTargets, epoch: int = 0, index: int = 0, **crop) -> targets.TargetBatch:
@@ -143,13 +142,6 @@ def test_a_box_that_keeps_the_ellipse_has_its_target_to_the_end():
     late = sample(EllipseTargets(settings(ellipse_share=1.0)), epoch=9)
     assert torch.equal(late.ellipse, sample(EllipseTargets(settings())).ellipse)
     assert late.windows == (None,)
-
-
-def test_a_soft_target_is_the_mean_of_cut_and_seed():
-    place = grid()
-    mask, prob = place.inside, 0.4 * place.inside.astype(np.float32)
-    parts = [target_in_crop(place, mask, prob, side=32, softness=softness).float() for softness in (0, 0.5, 1)]
-    torch.testing.assert_close(parts[1], (parts[0] + parts[2]) / 2, atol=1, rtol=0)
 
 
 def test_joined_batches_keep_their_order():

@@ -66,7 +66,7 @@ def test_box_mask_and_views_are_mirrored_together(boxes, tmp_path, monkeypatch):
     assert all(torch.equal(one, other.flip(-1)) for one, other in zip(plain, mirrored, strict=True))
 
 
-TARGETS = TargetSettings(ellipse_epochs=1.5, ellipse_share=0.0, softness=0.0)
+TARGETS = TargetSettings(ellipse_epochs=1.5, ellipse_share=0.0)
 
 
 def test_targets_change_no_random_number_of_a_sample(boxes, tmp_path):

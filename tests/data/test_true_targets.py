@@ -17,7 +17,7 @@ MASK[30:80, 40:65] = True  # the left half of the box
 
 
 def made() -> TrueTargets:
-    others = EllipseTargets(TargetSettings(ellipse_epochs=0.0, ellipse_share=0.0, softness=0.3))
+    others = EllipseTargets(TargetSettings(ellipse_epochs=0.0, ellipse_share=0.0))
     return TrueTargets({1: rle_from_mask(MASK)}, others)
 
 

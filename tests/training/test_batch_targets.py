@@ -19,7 +19,7 @@ BOX = (30.0, 20.0, 80.0, 70.0)
 
 
 def loaded(count: int = 3, epoch: int = 1, box=BOX, margins=(0.3, 0.9, 0.2, 0.4), **changes) -> TargetBatch:
-    options = {"ellipse_epochs": 1.5, "ellipse_share": 0.0, "softness": 0.0} | changes
+    options = {"ellipse_epochs": 1.5, "ellipse_share": 0.0} | changes
     grid = CutGrid.around(box, (110, 90), crop_frame(box, margins))
     made = EllipseTargets(TargetSettings(**options))
     return join_targets([made.sample((1, epoch, index), grid, PHOTO, side=SIDE) for index in range(count)])
@@ -47,11 +47,19 @@ def test_the_teacher_s_probabilities_seed_the_cut():
     assert torch.equal(done.masks[1], done.masks[2])
 
 
-def test_boxes_that_keep_the_ellipse_are_left_alone():
+def test_a_soft_target_is_the_mean_of_the_cut_and_what_seeded_it():
+    prob = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    cut, half, seed = (complete_targets(loaded(), box_mask(), prob, softness=softness) for softness in (0.0, 0.5, 1.0))
+    torch.testing.assert_close(half.masks, (cut.masks + seed.masks) / 2, atol=1 / 255, rtol=0)
+    assert torch.equal(half.confidence, cut.confidence)
+
+
+@pytest.mark.parametrize("softness", [0.0, 0.75])
+def test_boxes_that_keep_the_ellipse_are_left_alone(softness):
     batch = loaded(20, ellipse_share=0.5)
     kept = batch.keeps_ellipse
     assert 0 < kept.sum() < 20
-    done = complete_targets(batch, box_mask(20), torch.zeros(20, 1, 8, 8), softness=0.0)
+    done = complete_targets(batch, box_mask(20), torch.zeros(20, 1, 8, 8), softness=softness)
     assert torch.equal(done.masks[kept], (batch.ellipse / 255 * box_mask(20))[kept])
     assert not done.masks[~kept].any()
 
@@ -79,7 +87,7 @@ def test_the_number_of_threads_changes_no_target(threads, monkeypatch):
 def test_no_target_leaves_its_box(box, margins, softness, seed):
     box = (box[0], box[1], box[0] + box[2], box[1] + box[3])
     inside = box_mask(2, box, margins)
-    batch = loaded(2, 0, box, margins, ellipse_epochs=0.5, softness=softness)
+    batch = loaded(2, 0, box, margins, ellipse_epochs=0.5)
     prob = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
     for teacher in (None, prob):
         done = complete_targets(batch, inside, teacher, softness=softness)

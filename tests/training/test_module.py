@@ -37,7 +37,7 @@ def module(steps_per_epoch: int = 3, world_size: int = 1, model=None, **train) -
 def batch_with_targets(epoch: int = 0, **changes) -> TrainBatch:
     """The batch with targets as the loader makes them in an epoch."""
     plain = batch()
-    options = {"ellipse_epochs": 1.0, "ellipse_share": 0.0, "softness": 0.0} | changes
+    options = {"ellipse_epochs": 1.0, "ellipse_share": 0.0} | changes
     made = EllipseTargets(TargetSettings(**options))
     grid = CutGrid.around((8.0, 8.0, 23.0, 23.0), (32, 32), (0, 0, 32, 32))
     photos = plain.teacher_images.permute(0, 2, 3, 1).numpy()

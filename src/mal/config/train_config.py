@@ -202,8 +202,8 @@ class TrainConfig(DeviceSection):
     )
     target_softness: Share = spec_field(
         0.0,
-        "With target graph_cut: weight of the seed's probabilities in a target; 0 is the cut alone, 0.5 the mean of"
-        " both.",
+        "With target graph_cut: weight of the teacher's probabilities in the targets that it seeds; 0 is the cut alone,"
+        " 0.5 the mean of both.",
         tasks=_TRAIN,
     )
     true_mask_share: Share = spec_field(

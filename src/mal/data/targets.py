@@ -43,12 +43,10 @@ class TargetSettings:
     Attributes:
         ellipse_epochs: epochs, the fraction of one included, in which the ellipse in the box seeds all targets.
         ellipse_share: share of the boxes, drawn anew each epoch, whose target it seeds for the whole run.
-        softness: weight of the seed's probabilities in a target, 0..1; the rest is the cut's.
     """
 
     ellipse_epochs: float
     ellipse_share: float
-    softness: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +135,9 @@ def cut_target(image: npt.NDArray[np.uint8], probability: Floats, inside: Mask, 
     return CutTarget(mask, target_quality(mask, inside & (probability > 0.5), inside))
 
 
-def target_in_crop(grid: CutGrid, mask: Mask, probability: Floats, *, side: int, softness: float) -> Tensor:
-    """A target in the pixels of its crop, (1, 1, side, side) uint8, 255 for certain."""
-    soft = (1 - softness) * mask.astype(np.float32) + softness * probability
-    return torch.from_numpy(np.rint(255 * grid.to_crop(soft, side)).astype(np.uint8))[None, None]
+def target_in_crop(grid: CutGrid, target: Floats, *, side: int) -> Tensor:
+    """A target, (h, w) float32 in 0..1, in the pixels of its crop: (1, 1, side, side) uint8, 255 for certain."""
+    return torch.from_numpy(np.rint(255 * grid.to_crop(target, side)).astype(np.uint8))[None, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,21 +230,20 @@ class EllipseTargets:
         keeps = bool(np.random.default_rng([*seeds, 1]).random() < settings.ellipse_share)
         ellipse, figures = torch.zeros(1, 1, side, side, dtype=torch.uint8), torch.zeros(1, 3)
         if keeps or epoch < settings.ellipse_epochs:
-            probability = grid.ellipse()
-            cut = self._cut(index, grid, probability, photo)
-            ellipse = target_in_crop(grid, cut.mask, probability, side=side, softness=settings.softness)
+            cut = self._cut(index, grid, photo)
+            ellipse = target_in_crop(grid, cut.mask.astype(np.float32), side=side)
             figures = figures_of(cut.quality)
         may_see_teacher = not keeps and epoch + 1 > settings.ellipse_epochs
         window = CutWindow(grid, grid.pixels(photo)) if may_see_teacher else None
         return TargetBatch(ellipse, figures, torch.tensor([keeps]), torch.tensor([False]), (window,))
 
-    def _cut(self, index: int, grid: CutGrid, probability: Floats, photo: npt.NDArray[np.uint8]) -> CutTarget:
+    def _cut(self, index: int, grid: CutGrid, photo: npt.NDArray[np.uint8]) -> CutTarget:
         if index in self._kept:
             bits, quality = self._kept[index]
             width, height = grid.size
             mask = np.unpackbits(bits, count=width * height).reshape(height, width).astype(np.bool_)
             return CutTarget(mask, quality)
-        cut = cut_target(grid.pixels(photo), probability, grid.inside, FROM_ELLIPSE)
+        cut = cut_target(grid.pixels(photo), grid.ellipse(), grid.inside, FROM_ELLIPSE)
         if len(self._kept) < CACHED_CUTS:  # boxes come in a new order every epoch: the oldest is as good as any
             self._kept[index] = np.packbits(cut.mask), cut.quality
         return cut

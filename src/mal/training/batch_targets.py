@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,7 +39,7 @@ def complete_targets(batch: TargetBatch, box_mask: Tensor, teacher_prob: Tensor 
         batch: of the loader.
         box_mask: (B, 1, S, S) uint8 of the same crops; masks end at its border.
         teacher_prob: (B, 1, n, n) float32 of the same crops; None leaves all to the ellipse.
-        softness: weight of the teacher's probabilities in a target.
+        softness: weight of the teacher's probabilities in a target that they seed, 0..1; the rest is the cut's.
     """
     masks, figures = batch.ellipse, batch.figures
     if teacher_prob is not None and not batch.keeps_ellipse.all():
@@ -56,7 +57,8 @@ def _with_cuts(batch: TargetBatch, probs: Floats, softness: float) -> tuple[Tens
         inside = window.grid.inside
         seed = window.grid.from_crop(prob) * inside
         target = cut_target(window.image, seed, inside, FROM_TEACHER)
-        return target_in_crop(window.grid, target.mask, seed, side=side, softness=softness), figures_of(target.quality)
+        soft = (1 - softness) * target.mask.astype(np.float32) + softness * seed
+        return target_in_crop(window.grid, soft, side=side), figures_of(target.quality)
 
     chosen = [index for index, window in enumerate(batch.windows) if window is not None]
     jobs = [(window, prob) for window, prob in zip(batch.windows, probs, strict=True) if window is not None]

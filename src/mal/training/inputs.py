@@ -136,7 +136,7 @@ def _with_min_steps(spec: ExperimentSpec, num_boxes: int, world_size: int) -> Ex
 def _target_settings(train: TrainConfig) -> TargetSettings | None:
     if train.target == "mean_field":
         return None
-    return TargetSettings(train.ellipse_epochs, train.ellipse_share, train.target_softness)
+    return TargetSettings(train.ellipse_epochs, train.ellipse_share)
 
 
 def _of_validation(note: RecordNote) -> RecordNote:
