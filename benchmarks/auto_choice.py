@@ -86,13 +86,14 @@ def signals(folder: Path, checkpoint: Path, record: Path) -> Signals:
 
 def table(found: Sequence[Row]) -> Iterator[str]:
     """As Markdown, with what was lost by wrong choices below."""
-    heads = ["set", "seed", "starter", "tuned", "truth: gain", "signal: gain", "kept", "lost by it"]
+    heads = ["set", "seed", "starter", "tuned", "truth: gain", "signal: gain", "own: gain", "kept", "lost by it"]
     yield f"| {' | '.join(heads)} |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: | --- | ---: |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |"
     for row in found:
         gain = combined(row.tuned) - combined(row.starter)
         kept = "tuned" if row.keeps_tuned else "starter"
-        numbers = f"{row.iou[0]:.3f} | {row.iou[1]:.3f} | {row.iou[1] - row.iou[0]:+.3f} | {gain:+.3f}"
+        own = row.tuned.own - row.starter.own
+        numbers = f"{row.iou[0]:.3f} | {row.iou[1]:.3f} | {row.iou[1] - row.iou[0]:+.3f} | {gain:+.3f} | {own:+.3f}"
         yield f"| {row.name} | {row.seed} | {numbers} | {kept} | {row.loss:.3f} |"
     wrong = [row.loss for row in found if row.loss]
     yield ""

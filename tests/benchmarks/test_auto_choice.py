@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 
 from benchmarks import auto_choice
@@ -12,7 +14,7 @@ from mal.files import write_json
 
 
 def signals(value: float) -> Signals:
-    return Signals(value, value, value, value)
+    return Signals(value, value, value, value, value)
 
 
 def row(*, gain: float, signal: float) -> Row:
@@ -37,7 +39,7 @@ def test_only_finished_trainings_have_a_row(tmp_path, monkeypatch):
         Cell(CellKey("nuts", column, 0), [], "1.0", 1.0, 9, 2.0, boxes).write(tmp_path)
     for name, value in (("starter", 0.5), ("0", 0.6)):
         (tmp_path / "signals").mkdir(exist_ok=True)
-        write_json(dict.fromkeys(("box_fit", "flip", "margin", "score"), value), tmp_path / f"signals/nuts-{name}.json")
+        write_json(asdict(signals(value)), tmp_path / f"signals/nuts-{name}.json")
     monkeypatch.setattr(auto_choice, "measure_signals", None)  # those of a file are not measured again
     (found,) = rows(tmp_path, tmp_path, ["nuts", "balloon"], [0, 1])
     assert found.iou == pytest.approx((0.7, 0.8))

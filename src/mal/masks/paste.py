@@ -36,6 +36,12 @@ class PastedMask:
     score: float | None = None
     is_refined: bool = False
 
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """The rows and columns of the image that the window covers."""
+        height, width = self.window.shape
+        return slice(self.y0, self.y0 + height), slice(self.x0, self.x0 + width)
+
     def rle(self) -> Rle:
         """The mask at full image size as compressed COCO RLE."""
         return rle_from_window(
@@ -45,8 +51,7 @@ class PastedMask:
     def full(self) -> npt.NDArray[np.bool_]:
         """The mask as an (H, W) bool array of the image's size."""
         mask = np.zeros((self.image_height, self.image_width), dtype=np.bool_)
-        height, width = self.window.shape
-        mask[self.y0 : self.y0 + height, self.x0 : self.x0 + width] = self.window
+        mask[self.place] = self.window
         return mask
 
 

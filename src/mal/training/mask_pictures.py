@@ -86,12 +86,11 @@ class MaskPictures(Callback):
         if truth is None:
             return
         mask = self._evaluator.mask(batch, index, probs[index, 0].float().cpu().numpy())
-        height, width = mask.window.shape
         x0, y0, x1, y1 = box.xyxy
         tile = mask_tile(
             _visible_part(batch, index, mask),
             mask.window,
-            mask_from_rle(truth)[mask.y0 : mask.y0 + height, mask.x0 : mask.x0 + width],
+            mask_from_rle(truth)[mask.place],
             (x0 - mask.x0, y0 - mask.y0, x1 - mask.x0, y1 - mask.y0),
             iou=mask_iou(mask.rle(), truth),
             caption=f"{SIZE_NAMES[size_bin(box.area)]}, {x1 - x0:.0f} x {y1 - y0:.0f}, annotation {box.annotation_id}",
