@@ -47,6 +47,19 @@ def test_a_run_that_stopped_within_an_epoch_ends_with_the_weights_of_an_uninterr
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
 
 
+def test_a_run_that_takes_the_decoder_from_a_checkpoint_sees_the_boxes_as_one_that_names_it(
+    data, trained, tmp_path, capfd
+):
+    weights = []
+    for name, model in (("named", MODEL), ("taken", {"frozen_stages": [0]})):
+        train = TRAIN | {"num_epochs": 1, "pretrained_model_path": str(trained)}
+        outcome = run_mal(capfd, "train", "-e", write_spec(data, tmp_path / name, model=model, train=train))
+        assert outcome.exit_code == 0, outcome.err
+        weights.append(torch.load(tmp_path / name / "train" / trained.name, weights_only=True)["state_dict"])
+    named, taken = weights
+    assert all(torch.equal(named[name], taken[name]) for name in named)
+
+
 def test_label_and_evaluate_take_the_decoder_from_the_checkpoint(data, trained, tmp_path, capfd):
     out = tmp_path / "masks.json"
     inputs = ("--ann", data.truth, "--images", data.images, "--workers", "0")

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from mal.checkpoint.load import TrainingPosition
 from mal.config.schema import ExperimentSpec
+from mal.data.box_input import BoxInput
 from mal.data.crop_loader import CropLoader
 from mal.data.label_dataset import CropBatch
 from mal.data.loaders import crop_loader
@@ -24,7 +25,7 @@ class TrainingData(LightningDataModule):
 
     Args:
         inputs: checked boxes and masks.
-        spec: the whole spec.
+        spec: the whole spec, with the network that is trained.
         place: position in the run at which training resumes.
     """
 
@@ -33,6 +34,7 @@ class TrainingData(LightningDataModule):
         self.inputs = inputs
         self.spec = spec
         self.place = place
+        inputs.training.box_input = _box_input(spec)
 
     @property
     def seed(self) -> int:
@@ -94,3 +96,8 @@ class TrainingData(LightningDataModule):
     def _trainer(self) -> Trainer:
         assert self.trainer is not None
         return self.trainer
+
+
+def _box_input(spec: ExperimentSpec) -> BoxInput | None:
+    """How samples hold the box for the network; None where it takes none."""
+    return BoxInput(spec.train.box_jitter, spec.train.box_dropout) if spec.model.decoder == "fpn" else None

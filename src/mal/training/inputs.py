@@ -17,7 +17,6 @@ from mal.config.schema import ExperimentSpec, resolve_encryption_key
 from mal.config.sections import DatasetConfig
 from mal.config.train_config import TrainConfig
 from mal.console import console, tell
-from mal.data.box_input import BoxInput
 from mal.data.loaders import AnnotatedImages
 from mal.data.targets import TargetSettings
 from mal.data.train_dataset import BoxCropDataset
@@ -79,7 +78,6 @@ def read_inputs(spec: ExperimentSpec, seed: int, world_size: int) -> TrainingInp
         seed=seed,
         targets=_target_settings(spec.train),
         true_masks=truth.by_index,
-        box_input=BoxInput(spec.train.box_jitter, spec.train.box_dropout) if spec.model.decoder == "fpn" else None,
     )
     validation = _validation(spec)
     evaluator = None
